@@ -1,0 +1,197 @@
+//! Every number of this crate, in one place: its default, its reason, and what happens when it is reached.
+//!
+//! Durations and sizes that a program may change stand in [`Config`] and [`Limits`]; the constants below them
+//! are part of protocol 1 or of the design and are the same for everybody.
+
+use std::time::Duration;
+
+/// How long things may take. Every field may be changed on the builder; the defaults suit a service in a data centre.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// A request without a timeout of its own ends after this: 10 s.
+    pub request_timeout: Duration,
+    /// Resolve, dial and handshake of one `connect` together: 10 s.
+    pub connect_timeout: Duration,
+    /// A link that has not completed its handshake is closed after this: 5 s, so that silent strangers cost little.
+    pub handshake_timeout: Duration,
+    /// A heartbeat is sent after this long without a written byte: 2 s.
+    pub heartbeat_interval: Duration,
+    /// A link is lost after this long without a received byte: 10 s.
+    pub liveness_timeout: Duration,
+    /// A link that has bytes to write and writes none for this long is closed as a slow peer: 10 s.
+    pub write_stall: Duration,
+    /// The first pause before a lost link is dialled again: 100 ms, doubling.
+    pub reconnect_first: Duration,
+    /// The longest pause before a lost link is dialled again: 4 s.
+    pub reconnect_longest: Duration,
+    /// A lost link is given up after this long; `None` (the default) never gives up.
+    pub reconnect_give_up: Option<Duration>,
+    /// When lost links are dialled again.
+    pub reconnect: Reconnect,
+    /// How long `stop()` lets running handlers and queued messages finish: 2 s.
+    pub stop_bound: Duration,
+    /// The limits of sizes and counts.
+    pub limits: Limits,
+}
+
+/// When a link that this node dialled is dialled again after it was lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Reconnect {
+    /// Always, also after the peer said goodbye.
+    Always,
+    /// Unless the peer said goodbye.
+    OnFailure,
+    /// Never.
+    Never,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            request_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(5),
+            heartbeat_interval: Duration::from_secs(2),
+            liveness_timeout: Duration::from_secs(10),
+            write_stall: Duration::from_secs(10),
+            reconnect_first: Duration::from_millis(100),
+            reconnect_longest: Duration::from_secs(4),
+            reconnect_give_up: None,
+            reconnect: Reconnect::Always,
+            stop_bound: Duration::from_secs(2),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// How much there may be of anything. What is full says so: see each field.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// One message on the wire, 16 MiB: larger ones are `TOO_LARGE` at the sender; a peer that sends one is disconnected.
+    pub message_bytes: usize,
+    /// Bytes queued for one link, 8 MiB: beyond it callers wait or get `BACKPRESSURE`. An empty queue takes one message of any legal size.
+    pub link_queue_bytes: usize,
+    /// Requests a peer may have open with this node on one link, 1,024: it is announced, and the peer's callers wait; a request beyond it is `BUSY`.
+    pub calls_per_link: u32,
+    /// Requests this node may have pending in all, 65,536: beyond it `BACKPRESSURE`.
+    pub calls_pending: usize,
+    /// The tick window granted to a new link, 64 KiB: small, because most links carry few ticks.
+    pub tick_window_bytes: u64,
+    /// The largest tick window a busy link grows to, 16 MiB: at 1 GB/s that is 16 ms of work.
+    pub tick_window_most_bytes: u64,
+    /// Links in all, 16,384: a connection beyond it is closed at accept.
+    pub links: usize,
+    /// Links that have not completed their handshake, 1,024: the oldest makes room.
+    pub handshakes: usize,
+    /// Workers kept when idle: the number of cores, at least 2.
+    pub workers_min: usize,
+    /// Workers at most, 256: jobs beyond it are queued.
+    pub workers_max: usize,
+    /// Jobs waiting for a worker, 1,024: a request beyond it is `BUSY`.
+    pub worker_queue_jobs: usize,
+    /// Bytes of jobs waiting for a worker, 64 MiB: a request beyond it is `BUSY`.
+    pub worker_queue_bytes: usize,
+    /// Node events waiting in one subscription, 1,024: then the oldest are dropped and counted in `Missed`.
+    pub events_per_subscriber: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            message_bytes: 16 * 1024 * 1024,
+            link_queue_bytes: 8 * 1024 * 1024,
+            calls_per_link: 1_024,
+            calls_pending: 65_536,
+            tick_window_bytes: 64 * 1024,
+            tick_window_most_bytes: 16 * 1024 * 1024,
+            links: 16_384,
+            handshakes: 1_024,
+            workers_min: cores.max(2),
+            workers_max: 256,
+            worker_queue_jobs: 1_024,
+            worker_queue_bytes: 64 * 1024 * 1024,
+            events_per_subscriber: 1_024,
+        }
+    }
+}
+
+/// Messages to the loop that wait in its channel: a burst of this size needs no waiting, and 4,096 × 256 B is one MiB.
+pub(crate) const MAILBOX_COMMANDS: usize = 4_096;
+/// Commands taken in one turn, so that a storm of them does not starve the sockets.
+pub(crate) const COMMANDS_PER_TURN: usize = 4_096;
+/// Connections accepted in one turn, so that a herd does not starve the links that stand.
+pub(crate) const ACCEPTS_PER_TURN: usize = 64;
+/// Bytes read from one link in one turn.
+pub(crate) const READ_PER_LINK_AND_TURN: usize = 256 * 1024;
+/// Bytes read from all links in one turn.
+pub(crate) const READ_PER_TURN: usize = 4 * 1024 * 1024;
+/// The listening backlog: with 100 a thousand connects take 1.3 s instead of 0.15 s.
+pub(crate) const BACKLOG: u32 = 4_096;
+/// A message before the handshake is complete: enough for options (8 KiB) and an id.
+pub(crate) const HANDSHAKE_FRAME_BYTES: usize = 16 * 1024;
+/// A page of service names in the handshake.
+pub(crate) const SERVICES_PAGE_BYTES: usize = 12 * 1024;
+/// A message above this travels in segments, so that a heartbeat need not wait for all of it.
+pub(crate) const WHOLE_BYTES: usize = 64 * 1024;
+/// The size of a segment we send. Up to [`SEGMENT_MOST_BYTES`] is accepted.
+pub(crate) const SEGMENT_BYTES: usize = 128 * 1024;
+/// The largest segment accepted.
+pub(crate) const SEGMENT_MOST_BYTES: usize = 256 * 1024;
+/// A body above this is read straight into its final buffer and written straight from its payload.
+pub(crate) const LARGE_BODY_BYTES: usize = 16 * 1024;
+/// Bytes staged for the kernel on one link before more are framed. Small, because what is staged cannot be withdrawn.
+pub(crate) const STAGED_BYTES: usize = 64 * 1024;
+/// Control messages queued on one link; a peer that makes us owe more is disconnected.
+pub(crate) const CONTROL_QUEUE_BYTES: usize = 64 * 1024;
+/// A closing link reads and discards at most this much while it waits for the other side to close.
+pub(crate) const LINGER_BYTES: usize = 64 * 1024;
+/// A closing link waits at most this long for the other side to close.
+pub(crate) const LINGER: Duration = Duration::from_secs(1);
+/// The older link with a contested id must show life within this.
+pub(crate) const PROBE: Duration = Duration::from_secs(1);
+/// A refused dial is repeated after this, doubling to [`DIAL_LONGEST`], until the deadline of the connect.
+pub(crate) const DIAL_FIRST: Duration = Duration::from_millis(50);
+/// The longest pause between two dials of one connect.
+pub(crate) const DIAL_LONGEST: Duration = Duration::from_secs(1);
+/// The caller's own clock fires this long after the deadline, so that normally the engine's verdict arrives.
+pub(crate) const CALLER_GRACE: Duration = Duration::from_millis(5);
+/// Longer timeouts are shortened to this; nothing waits for ever.
+pub(crate) const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+/// Longest event name, in bytes.
+pub(crate) const EVENT_BYTES: usize = 1_024;
+/// Options: encoded bytes, entries and nesting.
+pub(crate) const OPTIONS_BYTES: usize = 8 * 1024;
+/// Entries in one options map.
+pub(crate) const OPTIONS_ENTRIES: usize = 64;
+/// Nesting of options.
+pub(crate) const OPTIONS_DEPTH: usize = 4;
+/// Headers: entries.
+pub(crate) const HEADERS_ENTRIES: usize = 32;
+/// Headers: encoded bytes.
+pub(crate) const HEADERS_BYTES: usize = 4 * 1024;
+/// Nesting of a payload: ciborium recurses, and a 512 KiB stack must survive it.
+pub(crate) const PAYLOAD_DEPTH: usize = 64;
+/// Items in a payload: decoded into generic values they may take 40 times their bytes.
+pub(crate) const PAYLOAD_ITEMS: usize = 262_144;
+/// Services a node announces.
+pub(crate) const SERVICES: usize = 4_096;
+/// Bytes of services a node announces.
+pub(crate) const SERVICES_BYTES: usize = 256 * 1024;
+/// Cheap messages (heartbeats, cancels, updates) a peer may send per second, and in a burst.
+pub(crate) const CONTROL_PER_SECOND: u32 = 1_000;
+/// The burst of cheap messages.
+pub(crate) const CONTROL_BURST: u32 = 4_000;
+/// Alternates in a plan.
+pub(crate) const ALTERNATES: usize = 3;
+/// A waiting thread looks again this long, yielding between looks, before it parks.
+pub(crate) const YIELD_BEFORE_PARK: Duration = Duration::from_micros(20);
+/// An idle worker above the minimum ends after this.
+pub(crate) const WORKER_IDLE: Duration = Duration::from_secs(10);
+/// A worker is added when jobs are queued and none was taken for this long.
+pub(crate) const WORKER_STALL: Duration = Duration::from_millis(5);
+/// Workers running (not waiting) at most.
+pub(crate) const WORKERS_RUNNING: usize = 64;

@@ -1,0 +1,278 @@
+//! The one public error: what happened, to whom, whether it may have run, and what to do next.
+//!
+//! Every [`Error`] has a [`kind`](Error::kind) (an enum), a [`code`](Error::code) (stable text), and an
+//! [`execution`](Error::execution). The code of an error that a *handler* returned is the handler's own.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::id::NodeId;
+
+/// Whether the handler ran that a failed call was meant for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Execution {
+    /// It certainly did not run, here or there. Repeating the call is safe.
+    Never,
+    /// It may have run: the message was out when the answer became unobtainable.
+    Unknown,
+    /// It ran.
+    Happened,
+}
+
+macro_rules! kinds {
+    ($( $(#[doc = $doc:literal])+ $name:ident = $number:literal, $code:literal, $execution:ident; )+) => {
+        /// What kind of thing went wrong. `code()` is its stable text.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        #[non_exhaustive]
+        pub enum ErrorKind { $( $(#[doc = $doc])+ $name, )+ }
+
+        impl ErrorKind {
+            /// Every kind there is, in the order of their numbers.
+            pub const ALL: &'static [ErrorKind] = &[$( ErrorKind::$name, )+];
+
+            /// The stable text of this kind, as the seed spells it where the seed has one.
+            pub const fn code(self) -> &'static str {
+                match self { $( ErrorKind::$name => $code, )+ }
+            }
+
+            /// The number of this kind in a fault message of protocol 1.
+            pub(crate) const fn number(self) -> u16 {
+                match self { $( ErrorKind::$name => $number, )+ }
+            }
+
+            /// The kind of that number, if protocol 1 has one.
+            pub(crate) const fn from_number(number: u16) -> Option<ErrorKind> {
+                match number { $( $number => Some(ErrorKind::$name), )+ _ => None }
+            }
+
+            /// The execution of an error of this kind unless the phase it arose in says otherwise.
+            pub const fn usual_execution(self) -> Execution {
+                match self { $( ErrorKind::$name => Execution::$execution, )+ }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// No directly connected peer has this id.
+    NodeNotFound = 1, "NODE_NOT_FOUND", Never;
+    /// No peer in the allowed directions matched, and no router found one.
+    NoNodesMatchFilter = 2, "NO_NODES_MATCH_FILTER", Never;
+    /// The deadline passed without an answer.
+    RequestTimeout = 3, "REQUEST_TIMEOUT", Unknown;
+    /// A router refuses to list its peers, so a predicate cannot be evaluated on them.
+    PredicateNotRoutable = 4, "PREDICATE_NOT_ROUTABLE", Never;
+    /// The link broke while the call was pending on it.
+    ConnectionLost = 5, "CONNECTION_LOST", Unknown;
+    /// The peer has no handler for this event.
+    NoHandler = 6, "NO_HANDLER", Never;
+    /// Handlers ran, none of them answered.
+    NoReply = 7, "NO_REPLY", Happened;
+    /// The handler returned an error (then `code()` is its own) or panicked.
+    Handler = 8, "HANDLER_ERROR", Happened;
+    /// The circuit breaker is open; nothing was sent.
+    CircuitOpen = 9, "CIRCUIT_OPEN", Never;
+    /// No node serves this path.
+    NotFound = 10, "NOT_FOUND", Never;
+    /// The text is not a service path.
+    InvalidPath = 11, "INVALID_PATH", Never;
+    /// The filter is malformed or too large.
+    InvalidFilter = 12, "INVALID_FILTER", Never;
+    /// The event name is empty, too long or reserved.
+    InvalidEvent = 13, "INVALID_EVENT", Never;
+    /// The text is not an address.
+    InvalidAddress = 14, "INVALID_ADDRESS", Never;
+    /// An argument is out of its range.
+    InvalidArgument = 15, "INVALID_ARGUMENT", Never;
+    /// The operating system refused the listening socket.
+    BindFailed = 16, "BIND_FAILED", Never;
+    /// The node listens on another address already.
+    AlreadyBound = 17, "ALREADY_BOUND", Never;
+    /// No connection came about before the deadline.
+    ConnectTimeout = 18, "CONNECT_TIMEOUT", Never;
+    /// The one attempt to dial failed.
+    ConnectFailed = 19, "CONNECT_FAILED", Never;
+    /// The connection stood, the handshake did not complete in time.
+    HandshakeTimeout = 20, "HANDSHAKE_TIMEOUT", Never;
+    /// The two sides share no protocol version or security mode, or the other side is no threadmesh.
+    Incompatible = 21, "INCOMPATIBLE", Never;
+    /// The other side does not know a message or header that it would have to understand.
+    Unsupported = 22, "UNSUPPORTED", Never;
+    /// Another live node has this id.
+    DuplicateId = 23, "DUPLICATE_ID", Never;
+    /// The other side refused to admit this node.
+    Refused = 24, "REFUSED", Never;
+    /// A queue or window is full and stayed full.
+    Backpressure = 25, "BACKPRESSURE", Never;
+    /// The peer has no room for the call and did not run it.
+    Busy = 26, "BUSY", Never;
+    /// The message is larger than the frame limit.
+    TooLarge = 27, "TOO_LARGE", Never;
+    /// The data could not be encoded.
+    Encode = 28, "ENCODE", Never;
+    /// The data could not be decoded into the type asked for.
+    Decode = 29, "DECODE", Never;
+    /// The deadline had passed when the receiver took up the work; it did not run.
+    Expired = 30, "EXPIRED", Never;
+    /// An authorisation rule denied it.
+    Forbidden = 31, "FORBIDDEN", Never;
+    /// Plaintext was refused because security is required.
+    Insecure = 32, "INSECURE", Never;
+    /// A blocking call on a thread that must not block.
+    WouldDeadlock = 33, "WOULD_DEADLOCK", Never;
+    /// The caller cancelled the call.
+    Cancelled = 34, "CANCELLED", Unknown;
+    /// The node has stopped.
+    Closed = 35, "CLOSED", Never;
+    /// A closure given by the caller panicked.
+    UserCodePanicked = 36, "USER_CODE_PANICKED", Never;
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+/// Why something failed. One pointer wide, cheap to pass, cloneable.
+#[derive(Clone)]
+pub struct Error(Box<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    kind: ErrorKind,
+    execution: Execution,
+    message: String,
+    peer: Option<NodeId>,
+    /// Set only for errors that a handler returned.
+    code: Option<String>,
+    /// One CBOR item, as the handler encoded it.
+    data: Option<Arc<[u8]>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of `kind` with that kind's usual execution.
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            execution: kind.usual_execution(),
+            message: message.into(),
+            peer: None,
+            code: None,
+            data: None,
+            source: None,
+        }))
+    }
+
+    /// The same error, with the execution that its phase decides.
+    pub(crate) fn with_execution(mut self, execution: Execution) -> Self {
+        self.0.execution = execution;
+        self
+    }
+
+    /// The same error, naming the peer it is about.
+    pub(crate) fn with_peer(mut self, peer: NodeId) -> Self {
+        self.0.peer = Some(peer);
+        self
+    }
+
+    /// The same error, with the code and data a handler gave.
+    pub(crate) fn with_handler_code(mut self, code: String, data: Option<Arc<[u8]>>) -> Self {
+        self.0.code = Some(code);
+        self.0.data = data;
+        self
+    }
+
+    /// The same error, with what caused it.
+    pub(crate) fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
+        self.0.source = Some(Arc::new(source));
+        self
+    }
+
+    /// What kind of error this is.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The stable code: the handler's own if a handler returned this error, else the kind's.
+    pub fn code(&self) -> &str {
+        self.0.code.as_deref().unwrap_or(self.0.kind.code())
+    }
+
+    /// What happened, in words, without the code.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// Whether the handler ran.
+    pub fn execution(&self) -> Execution {
+        self.0.execution
+    }
+
+    /// False only when the handler certainly did not run.
+    pub fn may_have_run(&self) -> bool {
+        self.0.execution != Execution::Never
+    }
+
+    /// The peer this is about, where there is one.
+    pub fn peer(&self) -> Option<&NodeId> {
+        self.0.peer.as_ref()
+    }
+
+    /// The CBOR item that the handler attached to its error.
+    pub(crate) fn data_item(&self) -> Option<&Arc<[u8]>> {
+        self.0.data.as_ref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code(), self.0.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Error");
+        out.field("code", &self.code()).field("message", &self.0.message);
+        out.field("execution", &self.0.execution);
+        if let Some(peer) = &self.0.peer {
+            out.field("peer", peer);
+        }
+        if let Some(source) = &self.0.source {
+            out.field("source", source);
+        }
+        out.finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_pointer_wide_and_crosses_threads() {
+        fn crosses<T: Send + Sync + 'static>() {}
+        crosses::<Error>();
+        assert_eq!(size_of::<Error>(), size_of::<usize>());
+    }
+
+    #[test]
+    fn every_kind_has_a_code_and_a_number_of_its_own() {
+        for (index, kind) in ErrorKind::ALL.iter().enumerate() {
+            assert_eq!(usize::from(kind.number()), index + 1);
+            assert_eq!(ErrorKind::from_number(kind.number()), Some(*kind));
+            let same = ErrorKind::ALL.iter().filter(|other| other.code() == kind.code()).count();
+            assert_eq!(same, 1, "{kind}");
+        }
+        assert_eq!(ErrorKind::from_number(0), None);
+    }
+}

@@ -1,0 +1,111 @@
+//! What a message is called. It must not know who handles it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::config::EVENT_BYTES;
+use crate::error::{Error, ErrorKind};
+
+const INLINE: usize = 30;
+
+/// The prefix that the seed keeps for its own protocol. Ours uses other message kinds, so nobody needs it.
+const RESERVED: &str = "_system:";
+
+/// A checked event name: 1 to 1,024 bytes of UTF-8 without control characters, not beginning with `_system:`.
+///
+/// Short names live in place, so that a message to the loop needs no heap.
+#[derive(Clone)]
+pub struct EventName(Repr);
+
+#[derive(Clone)]
+enum Repr {
+    Inline { len: u8, bytes: [u8; INLINE] },
+    Shared(Arc<str>),
+}
+
+impl EventName {
+    /// Checks `name` and wraps it.
+    ///
+    /// # Errors
+    /// `INVALID_EVENT` when `name` is empty, longer than 1,024 bytes, holds a control character or begins with `_system:`.
+    pub fn new(name: &str) -> Result<Self, Error> {
+        let invalid = |why: String| Err(Error::new(ErrorKind::InvalidEvent, why));
+        if name.is_empty() || name.len() > EVENT_BYTES {
+            return invalid(format!(
+                "an event name has 1 to {EVENT_BYTES} bytes, this one has {}",
+                name.len()
+            ));
+        }
+        if name.starts_with(RESERVED) {
+            return invalid(format!(
+                "event names that begin with {RESERVED:?} are reserved: {name:?}"
+            ));
+        }
+        if name.bytes().any(|byte| byte < 0x20 || byte == 0x7f)
+            || name.chars().any(char::is_control)
+        {
+            return invalid(format!("an event name has no control characters: {name:?}"));
+        }
+        if name.len() <= INLINE {
+            let mut bytes = [0; INLINE];
+            bytes[..name.len()].copy_from_slice(name.as_bytes());
+            return Ok(Self(Repr::Inline { len: name.len() as u8, bytes }));
+        }
+        Ok(Self(Repr::Shared(name.into())))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        match &self.0 {
+            Repr::Inline { len, bytes } => {
+                std::str::from_utf8(&bytes[..usize::from(*len)]).unwrap_or_default()
+            }
+            Repr::Shared(name) => name,
+        }
+    }
+}
+
+impl fmt::Display for EventName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for EventName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EventName({:?})", self.as_str())
+    }
+}
+
+impl PartialEq for EventName {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for EventName {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_any_length_come_back() {
+        for len in [1, INLINE - 1, INLINE, INLINE + 1, EVENT_BYTES] {
+            let name = "x".repeat(len);
+            assert_eq!(EventName::new(&name).unwrap().as_str(), name);
+        }
+    }
+
+    #[test]
+    fn reserved_and_malformed_names_are_refused() {
+        for name in ["", "_system:ping", "a\nb", "a\u{7f}", "a\u{85}", &"x".repeat(EVENT_BYTES + 1)]
+        {
+            assert_eq!(
+                EventName::new(name).unwrap_err().kind(),
+                ErrorKind::InvalidEvent,
+                "{name:?}"
+            );
+        }
+    }
+}

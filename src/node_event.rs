@@ -1,0 +1,148 @@
+//! What a node tells about its mesh: peers that join and leave, links that come back, messages that were lost.
+
+use std::net::SocketAddr;
+
+use crate::error::Error;
+use crate::id::NodeId;
+use crate::options::Options;
+
+/// Which side dialled. Upstream peers are those this node dialled, downstream those that dialled it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Direction {
+    /// We dialled the peer.
+    Up,
+    /// The peer dialled us.
+    Down,
+}
+
+/// A set of directions.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Directions {
+    /// Peers this node dialled.
+    pub up: bool,
+    /// Peers that dialled this node.
+    pub down: bool,
+}
+
+impl Directions {
+    /// Both directions: the default of every call.
+    pub const BOTH: Self = Self { up: true, down: true };
+    /// Only peers this node dialled.
+    pub const UP: Self = Self { up: true, down: false };
+    /// Only peers that dialled this node.
+    pub const DOWN: Self = Self { up: false, down: true };
+    /// No direction at all.
+    pub const NONE: Self = Self { up: false, down: false };
+
+    /// Whether `direction` is in the set.
+    pub fn contains(self, direction: Direction) -> bool {
+        match direction {
+            Direction::Up => self.up,
+            Direction::Down => self.down,
+        }
+    }
+}
+
+/// What is known about a peer.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PeerInfo {
+    /// Its id.
+    pub id: NodeId,
+    /// Its options, as of its last update.
+    pub options: Options,
+    /// The directions in which a link to it stands.
+    pub directions: Directions,
+    /// The other end of the link that stands longest.
+    pub address: SocketAddr,
+}
+
+/// Why a peer left.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum LeftReason {
+    /// The peer said goodbye: it stopped, or it disconnected from us.
+    PeerLeft,
+    /// We disconnected.
+    Disconnected,
+    /// The link broke: closed without a goodbye, or reset.
+    ConnectionLost,
+    /// Nothing was heard from the peer for the liveness timeout.
+    Silent,
+    /// The peer took no bytes for the write-stall time.
+    SlowPeer,
+    /// The peer broke the protocol; the text says how.
+    Protocol(String),
+    /// A restarted instance of the same node took its place.
+    Replaced,
+    /// This node stopped.
+    Stopped,
+}
+
+/// One thing that happened to this node's mesh, in the order in which it happened.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum NodeEvent {
+    /// The first link to a peer stands and its handshake is complete.
+    PeerJoined(PeerInfo),
+    /// The last link to a peer is gone. Exactly one for each `PeerJoined`.
+    PeerLeft {
+        /// Who left.
+        id: NodeId,
+        /// The directions in which links had stood.
+        directions: Directions,
+        /// Why.
+        reason: LeftReason,
+    },
+    /// A peer changed its options.
+    OptionsChanged {
+        /// Whose options.
+        id: NodeId,
+        /// The new ones.
+        options: Options,
+    },
+    /// A peer changed the services it announces.
+    ServicesChanged {
+        /// Whose services.
+        id: NodeId,
+    },
+    /// A lost link is being dialled again.
+    Reconnecting {
+        /// The address that is dialled.
+        address: String,
+    },
+    /// A lost link stands again.
+    Reconnected {
+        /// The address that was dialled.
+        address: String,
+        /// Who answered: not always the one who was there before.
+        id: NodeId,
+    },
+    /// A lost link was given up; its address is forgotten.
+    ReconnectFailed {
+        /// The address that was dialled.
+        address: String,
+        /// Why the last attempt failed.
+        error: Error,
+    },
+    /// Ticks that had been accepted for a peer were lost with its link.
+    Undelivered {
+        /// Whom they were for.
+        id: NodeId,
+        /// Ticks that were never wholly written: they certainly did not run.
+        unwritten: u64,
+        /// Ticks that were written but not confirmed: they may have run.
+        unconfirmed: u64,
+    },
+    /// A peer took no bytes for the write-stall time and is disconnected.
+    SlowPeer {
+        /// Which peer.
+        id: NodeId,
+    },
+    /// Something failed that no call can report.
+    Error(Error),
+    /// This subscription was too slow and missed that many events.
+    Missed(u64),
+    /// The node has stopped; nothing follows.
+    Stopped,
+}

@@ -1,0 +1,260 @@
+//! The engine: a value that takes inputs and appends outputs. No socket, clock, thread, lock or channel.
+//!
+//! [`Mesh`] is one node's half of every link it has. The shell (`net/`) and the simulated world (`sim/`) drive it through
+//! the same two enums, so a test is a list of inputs and a transcript is a list of outputs.
+
+mod mesh;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use crate::address::Address;
+use crate::config::Config;
+use crate::error::Error;
+use crate::event::EventName;
+use crate::headers::Headers;
+use crate::id::{CallId, InstanceId, LinkId, NodeId};
+use crate::node_event::{NodeEvent, PeerInfo};
+use crate::options::Options;
+use crate::payload::Payload;
+use crate::routing::{PeerEntry, Plan};
+
+pub(crate) use mesh::Mesh;
+
+/// What the engine knows about the node it is part of.
+#[derive(Clone, Debug)]
+pub(crate) struct Local {
+    pub(crate) id: NodeId,
+    pub(crate) instance: InstanceId,
+    pub(crate) options: Options,
+    pub(crate) services: Vec<String>,
+    pub(crate) host: Option<String>,
+    pub(crate) advertise: Option<Address>,
+    pub(crate) config: Config,
+}
+
+/// What happens to the engine. `T` is what a finished command wakes: a oneshot in production, a label in the simulator.
+#[derive(Debug)]
+pub(crate) enum Input<T> {
+    /// The listener accepted a connection; the shell drew `link` with [`Mesh::draw_link`].
+    Accepted { link: LinkId, local: SocketAddr, remote: SocketAddr },
+    /// A dial succeeded.
+    Connected { link: LinkId, local: SocketAddr, remote: SocketAddr },
+    /// `len` bytes were put into [`Mesh::space`].
+    Received { link: LinkId, len: usize },
+    /// The kernel took `len` bytes of [`Mesh::outgoing`].
+    Sent { link: LinkId, len: usize },
+    /// The socket is gone, or the other side will send no more, or a dial failed. The shell has forgotten the socket
+    /// unless the cause is [`Cause::Eof`], in which case it waits for [`Output::Hang`].
+    Lost { link: LinkId, cause: Cause },
+    /// A thread wants something.
+    Command(Command<T>),
+    /// A handler has finished a request; `None` never comes: a responder that is dropped answers `NO_REPLY`.
+    Answer { owed: Owed, answer: Answer },
+    /// Handlers have finished ticks that came over this link.
+    Consumed { link: LinkId, ticks: u64, cost: u64 },
+    /// A name was resolved, or not.
+    Resolved { query: QueryId, result: Result<Vec<SocketAddr>, String> },
+    /// The answer to [`Output::Listen`].
+    Listening(Result<SocketAddr, String>),
+    /// [`Mesh::deadline`] has passed.
+    Due,
+}
+
+/// What the engine wants done, in this order.
+#[derive(Debug)]
+pub(crate) enum Output<T> {
+    /// Resolve a name, off the loop, and answer with [`Input::Resolved`].
+    Resolve { query: QueryId, address: Address },
+    /// Listen on the first of these that works, and answer with [`Input::Listening`].
+    Listen { addrs: Vec<SocketAddr> },
+    /// Close the listener.
+    Unlisten,
+    /// Open a connection, and answer with [`Input::Connected`] or [`Input::Lost`].
+    Dial { link: LinkId, addr: SocketAddr },
+    /// There is something in [`Mesh::outgoing`] for this link. At most one per link and turn need be acted on.
+    Write { link: LinkId },
+    /// Shut the write side once everything outgoing is written.
+    Shut { link: LinkId },
+    /// Drop the socket now. No input for this link may follow.
+    Hang { link: LinkId },
+    /// Give a message to the handlers.
+    Deliver(Delivery),
+    /// A command has finished.
+    Complete { token: T, result: Result<Done, Error> },
+    /// [`Mesh::directory`] has changed: publish it before any later `Complete` or `Event` is seen by anybody.
+    Publish,
+    /// Tell the program.
+    Event(NodeEvent),
+    /// The engine has stopped; no output follows and every input is ignored.
+    Stopped,
+}
+
+/// Why a link is lost.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Cause {
+    /// The other side shut its writing.
+    Eof,
+    /// The connection was reset, or reading or writing failed.
+    Broken(String),
+    /// The dial failed.
+    Refused(String),
+}
+
+/// A question to the resolver.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct QueryId(pub(crate) u64);
+
+/// What threads ask of the engine.
+#[derive(Debug)]
+pub(crate) enum Command<T> {
+    /// Send a request. Boxed parts are those that most requests lack.
+    Request(Request<T>),
+    /// Send a tick.
+    Tick(Tick<T>),
+    /// The caller gave up, or dropped its `Pending`.
+    Cancel { call: CallId },
+    /// `Done::Listening`.
+    Bind { address: Address, token: T },
+    /// `Done::Nothing`.
+    Unbind { token: T },
+    /// `Done::Connected`.
+    Connect { address: Address, mode: ConnectMode, deadline: Instant, token: T },
+    /// `Done::Nothing`. Keeps dialling for ever.
+    ConnectAlways { address: Address, token: T },
+    /// `Done::Nothing`, also when there was nothing to disconnect.
+    Disconnect { whom: Whom, token: T },
+    /// Replace this node's options and tell all peers.
+    SetOptions { options: Options },
+    /// Replace the list of services and tell all peers.
+    SetServices { services: Vec<String> },
+    /// `Done::Stopped`, at the latest after `bound`.
+    Stop { bound: Duration, token: Option<T> },
+}
+
+/// A request on its way to a peer.
+#[derive(Debug)]
+pub(crate) struct Request<T> {
+    /// Drawn by the caller's thread from the node's counter, so that it can cancel.
+    pub(crate) call: CallId,
+    pub(crate) plan: Plan,
+    pub(crate) message: Message,
+    pub(crate) deadline: Instant,
+    /// How many requests deep the asking handler is; 0 from a plain thread.
+    pub(crate) depth: u8,
+    /// `Done::Answered`.
+    pub(crate) token: T,
+}
+
+/// A tick on its way to a peer.
+#[derive(Debug)]
+pub(crate) struct Tick<T> {
+    pub(crate) plan: Plan,
+    pub(crate) message: Message,
+    /// Present when the caller waits for room (`Done::Nothing` when the tick was taken): until when, and whom to wake.
+    pub(crate) wait: Option<(Instant, T)>,
+}
+
+/// What a request and a tick have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) event: EventName,
+    pub(crate) headers: Headers,
+    pub(crate) payload: Payload,
+}
+
+/// Whether a refused dial is repeated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ConnectMode {
+    /// Until the deadline.
+    Patient,
+    /// Every address of the name once.
+    Once,
+}
+
+/// Whom to disconnect.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Whom {
+    Address(Address),
+    Id(NodeId),
+}
+
+/// How a command ended well.
+#[derive(Debug)]
+pub(crate) enum Done {
+    Nothing,
+    Listening(SocketAddr),
+    Connected(PeerInfo),
+    Answered(Answered),
+    Stopped(StopCut),
+}
+
+/// An answer to a request.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) payload: Payload,
+    pub(crate) peer: Arc<PeerEntry>,
+}
+
+/// What a stop cut off.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct StopCut {
+    /// Calls of ours that were pending.
+    pub(crate) calls: u64,
+    /// Requests of others that were not answered.
+    pub(crate) owed: u64,
+    /// Ticks of ours that were never written.
+    pub(crate) unwritten: u64,
+    /// Ticks of ours that were written but not confirmed.
+    pub(crate) unconfirmed: u64,
+}
+
+/// A request that a peer waits for us to answer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Owed {
+    pub(crate) link: LinkId,
+    pub(crate) call: CallId,
+}
+
+/// What handlers made of a request.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    Reply(Payload),
+    /// The handler's own error.
+    Failure {
+        code: String,
+        message: String,
+        data: Option<Payload>,
+    },
+    /// An error of ours: `NO_HANDLER`, `NO_REPLY`, `BUSY`, `DECODE`, `EXPIRED`, `HANDLER_ERROR` after a panic …
+    Fault(Error),
+}
+
+/// A message for the handlers of this node.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    pub(crate) link: LinkId,
+    /// Who sent it, as the directory knows them now.
+    pub(crate) sender: Arc<PeerEntry>,
+    /// Who asked first, if that was not the sender.
+    pub(crate) origin: Option<NodeId>,
+    pub(crate) message: Message,
+    pub(crate) work: Work,
+}
+
+/// What kind of answer a message wants.
+#[derive(Debug)]
+pub(crate) enum Work {
+    Request {
+        owed: Owed,
+        deadline: Instant,
+        depth: u8,
+        cancelled: Arc<AtomicBool>,
+    },
+    /// A tick, and what it counts in the window it came through: reported in [`Input::Consumed`] when it is finished.
+    Tick {
+        cost: u64,
+    },
+}

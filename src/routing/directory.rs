@@ -1,0 +1,97 @@
+//! The peers of a node as a snapshot: cheap to clone, cheap to change, in join order and by id.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::Gauge;
+use crate::id::{LinkId, NodeId, PeerKey};
+use crate::node_event::{Direction, Directions, PeerInfo};
+use crate::options::Options;
+
+/// What routing knows about one peer. Immutable; a change makes a new one.
+#[derive(Clone, Debug)]
+pub(crate) struct PeerEntry {
+    /// Grows in join order.
+    pub(crate) key: PeerKey,
+    pub(crate) id: NodeId,
+    pub(crate) options: Options,
+    /// The link we dialled, if it stands.
+    pub(crate) up: Option<LinkFace>,
+    /// The link the peer dialled, if it stands.
+    pub(crate) down: Option<LinkFace>,
+    /// Which of the two is older: traffic that may use both stays on it.
+    pub(crate) older: Direction,
+}
+
+/// One link as callers see it.
+#[derive(Clone, Debug)]
+pub(crate) struct LinkFace {
+    pub(crate) link: LinkId,
+    pub(crate) remote: SocketAddr,
+    pub(crate) gauge: Arc<Gauge>,
+}
+
+impl PeerEntry {
+    /// The link that a message to this peer takes when these directions are allowed.
+    pub(crate) fn face(&self, allowed: Directions) -> Option<&LinkFace> {
+        let up = self.up.as_ref().filter(|_| allowed.up);
+        let down = self.down.as_ref().filter(|_| allowed.down);
+        match self.older {
+            Direction::Up => up.or(down),
+            Direction::Down => down.or(up),
+        }
+    }
+
+    pub(crate) fn directions(&self) -> Directions {
+        Directions { up: self.up.is_some(), down: self.down.is_some() }
+    }
+
+    /// What the program is told about this peer; `None` while no link stands.
+    pub(crate) fn info(&self) -> Option<PeerInfo> {
+        let address = self.face(Directions::BOTH)?.remote;
+        Some(PeerInfo {
+            id: self.id.clone(),
+            options: self.options.clone(),
+            directions: self.directions(),
+            address,
+        })
+    }
+}
+
+/// All joined peers.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Directory {
+    // The first form; `get` and the order of `iter` are the contract.
+    peers: Arc<BTreeMap<PeerKey, Arc<PeerEntry>>>,
+    ids: Arc<BTreeMap<NodeId, PeerKey>>,
+}
+
+impl Directory {
+    /// The peer of that id.
+    pub(crate) fn get(&self, id: &str) -> Option<&Arc<PeerEntry>> {
+        let id = NodeId::new(id).ok()?;
+        self.peers.get(self.ids.get(&id)?)
+    }
+
+    /// All peers, in join order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<PeerEntry>> {
+        self.peers.values()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Adds a peer, or replaces the entry with the same key.
+    pub(crate) fn insert(&mut self, entry: Arc<PeerEntry>) {
+        Arc::make_mut(&mut self.ids).insert(entry.id.clone(), entry.key);
+        Arc::make_mut(&mut self.peers).insert(entry.key, entry);
+    }
+
+    pub(crate) fn remove(&mut self, key: PeerKey) {
+        if let Some(entry) = Arc::make_mut(&mut self.peers).remove(&key) {
+            Arc::make_mut(&mut self.ids).remove(&entry.id);
+        }
+    }
+}

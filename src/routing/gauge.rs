@@ -1,0 +1,142 @@
+//! How much room a link has: taken by callers before they post, given back by the engine. Lock-free, one per link.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+/// A frame counts at least this, so that a flood of tiny ones is not free.
+const LEAST_COST: usize = 128;
+
+/// What a message of `bytes` counts against queues and windows. Both ends compute the same: `bytes` is the length of
+/// the message's payload item.
+pub(crate) fn cost(bytes: usize) -> usize {
+    bytes.max(LEAST_COST)
+}
+
+/// Which room is missing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Full {
+    /// Bytes queued for the link.
+    Queue,
+    /// Calls open with the peer.
+    Calls,
+    /// Bytes of ticks the peer has not confirmed.
+    Ticks,
+}
+
+/// The room of one link. An empty queue or window takes one message of any size.
+///
+/// All counters are independent, and a message becomes visible to the engine through the mailbox, which orders it
+/// behind the counters: relaxed operations suffice.
+#[derive(Debug)]
+pub(crate) struct Gauge {
+    queued: AtomicUsize,
+    queue_limit: usize,
+    calls: AtomicU32,
+    calls_limit: AtomicU32,
+    ticks: AtomicU64,
+    tick_window: AtomicU64,
+}
+
+impl Gauge {
+    pub(crate) fn new(queue_limit: usize, calls_limit: u32, tick_window: u64) -> Self {
+        Self {
+            queued: AtomicUsize::new(0),
+            queue_limit,
+            calls: AtomicU32::new(0),
+            calls_limit: AtomicU32::new(calls_limit),
+            ticks: AtomicU64::new(0),
+            tick_window: AtomicU64::new(tick_window),
+        }
+    }
+
+    /// Takes room for one call of that cost: a slot and queue bytes.
+    pub(crate) fn take_call(&self, cost: usize) -> Result<(), Full> {
+        let limit = self.calls_limit.load(Relaxed);
+        let slot = |calls| (calls < limit).then_some(calls + 1);
+        self.calls.fetch_update(Relaxed, Relaxed, slot).map_err(|_| Full::Calls)?;
+        self.take_queue(cost).inspect_err(|_| self.give_call_slot())
+    }
+
+    /// Takes room for one tick of that cost: window and queue bytes.
+    pub(crate) fn take_tick(&self, cost: usize) -> Result<(), Full> {
+        let window = self.tick_window.load(Relaxed);
+        let cost_64 = cost as u64;
+        let fits = |ticks| (ticks == 0 || ticks + cost_64 <= window).then_some(ticks + cost_64);
+        self.ticks.fetch_update(Relaxed, Relaxed, fits).map_err(|_| Full::Ticks)?;
+        self.take_queue(cost).inspect_err(|_| self.give_ticks(cost_64))
+    }
+
+    fn take_queue(&self, cost: usize) -> Result<(), Full> {
+        let limit = self.queue_limit;
+        let fits = |queued| (queued == 0 || queued + cost <= limit).then_some(queued + cost);
+        self.queued.fetch_update(Relaxed, Relaxed, fits).map(|_| ()).map_err(|_| Full::Queue)
+    }
+
+    /// Bytes have left the queue: framed and taken by the kernel, or withdrawn.
+    pub(crate) fn give_queue(&self, cost: usize) {
+        self.queued.fetch_sub(cost, Relaxed);
+    }
+
+    /// A call has ended.
+    pub(crate) fn give_call_slot(&self) {
+        self.calls.fetch_sub(1, Relaxed);
+    }
+
+    /// The peer has confirmed that many bytes of ticks.
+    pub(crate) fn give_ticks(&self, cost: u64) {
+        self.ticks.fetch_sub(cost, Relaxed);
+    }
+
+    /// The peer grants another window.
+    pub(crate) fn set_tick_window(&self, window: u64) {
+        self.tick_window.store(window, Relaxed);
+    }
+
+    /// The peer grants another number of calls.
+    pub(crate) fn set_calls_limit(&self, limit: u32) {
+        self.calls_limit.store(limit, Relaxed);
+    }
+
+    /// Bytes queued now.
+    pub(crate) fn queued(&self) -> usize {
+        self.queued.load(Relaxed)
+    }
+
+    /// Calls open now.
+    pub(crate) fn calls(&self) -> u32 {
+        self.calls.load(Relaxed)
+    }
+
+    /// Bytes of ticks not yet confirmed.
+    pub(crate) fn unconfirmed(&self) -> u64 {
+        self.ticks.load(Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_window_takes_one_message_of_any_size_and_then_waits() {
+        let gauge = Gauge::new(1_000, 2, 500);
+        assert_eq!(gauge.take_tick(9_000), Ok(()));
+        assert_eq!(gauge.take_tick(128), Err(Full::Ticks));
+        gauge.give_ticks(9_000);
+        assert_eq!(gauge.take_tick(128), Err(Full::Queue));
+        assert_eq!(gauge.unconfirmed(), 0);
+        gauge.give_queue(9_000);
+        assert_eq!(gauge.take_tick(500), Ok(()));
+        assert_eq!(gauge.take_tick(128), Err(Full::Ticks));
+    }
+
+    #[test]
+    fn a_call_without_queue_room_gives_its_slot_back() {
+        let gauge = Gauge::new(1_000, 2, 500);
+        assert_eq!(gauge.take_call(900), Ok(()));
+        assert_eq!(gauge.take_call(128), Err(Full::Queue));
+        assert_eq!(gauge.calls(), 1);
+        gauge.give_queue(900);
+        assert_eq!(gauge.take_call(128), Ok(()));
+        assert_eq!(gauge.take_call(128), Err(Full::Calls));
+    }
+}

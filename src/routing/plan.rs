@@ -1,0 +1,29 @@
+//! A plan: whom a message is for, in the order in which the engine tries them. The caller's thread makes it.
+
+use crate::id::{LinkId, PeerKey};
+use crate::node_event::Directions;
+
+/// The first choice and its alternates. The engine takes the next step when a step ended with
+/// [`Never`](crate::Execution::Never) by loss of the link or `BUSY`, and after nothing else.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) first: Step,
+    /// At most [`ALTERNATES`](crate::config::ALTERNATES); usually empty, which costs no heap.
+    pub(crate) alternates: Vec<Step>,
+    /// The link on whose gauge the caller has taken room for the first step; `None` if it was full and the message waits.
+    pub(crate) room: Option<LinkId>,
+}
+
+/// One peer to try, over a link of one of these directions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Step {
+    pub(crate) peer: PeerKey,
+    pub(crate) directions: Directions,
+}
+
+impl Plan {
+    /// One peer and no alternate.
+    pub(crate) fn one(step: Step, room: Option<LinkId>) -> Self {
+        Self { first: step, alternates: Vec::new(), room }
+    }
+}

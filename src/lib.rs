@@ -13,3 +13,5 @@ mod options;
 mod payload;
 mod proto;
 mod routing;
+#[allow(dead_code, unused_imports)]
+mod wire;

@@ -13,3 +13,8 @@ mod options;
 mod payload;
 mod proto;
 mod routing;
+mod value;
+
+pub use headers::Headers;
+pub use options::Options;
+pub use value::{Map, Value};

@@ -1,6 +1,8 @@
 //! Messages that end with a payload: their heads, for writing. The payload's bytes are appended by the caller.
 
-use crate::cbor::{put_array, put_bool, put_bytes, put_bytes_head, put_map, put_text, put_unsigned};
+use crate::cbor::{
+    put_array, put_bool, put_bytes, put_bytes_head, put_map, put_text, put_unsigned,
+};
 use crate::headers::Headers;
 use crate::id::{CallId, NodeId};
 use crate::wire::kinds::{self, header};

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::cbor::{
-    put_array, put_bool, put_bytes, put_map, put_null, put_text, put_unsigned,
-};
+use crate::cbor::{put_array, put_bool, put_bytes, put_map, put_null, put_text, put_unsigned};
 use crate::error::{ErrorKind, Execution};
 use crate::id::{CallId, InstanceId, NodeId};
 use crate::options::Options;
@@ -215,29 +213,8 @@ pub(crate) fn put_control(out: &mut Vec<u8>, control: &Control) {
             put_bool(out, *last);
             put_names(out, names);
         }
-        _ => put_rare(out, control),
-    }
-}
-
-/// The messages of routers and of membership.
-fn put_rare(out: &mut Vec<u8>, control: &Control) {
-    match control {
-        Control::DirectoryQuestion { call, question } => {
-            put_start(out, kinds::DIRECTORY_QUESTION, call.0);
-            put_bytes(out, &question.filter);
-            put_optional(out, question.after.as_ref().map(NodeId::as_str));
-            put_unsigned(out, question.limit.into());
-        }
-        Control::DirectoryPage { call, peers, more } => {
-            put_start(out, kinds::DIRECTORY_PAGE, call.0);
-            put_bool(out, *more);
-            put_array(out, peers.len());
-            for (id, options) in peers {
-                put_array(out, 2);
-                put_text(out, id.as_str());
-                options.put(out);
-            }
-        }
+        Control::DirectoryQuestion { call, question } => put_question(out, *call, question),
+        Control::DirectoryPage { call, peers, more } => put_page(out, *call, peers, *more),
         Control::JoinQuestion { call } => put_start(out, kinds::JOIN_QUESTION, call.0),
         Control::Members { call, members, more } => {
             put_start(out, kinds::MEMBERS, call.0);
@@ -245,20 +222,17 @@ fn put_rare(out: &mut Vec<u8>, control: &Control) {
             put_array(out, members.len());
             for member in members {
                 put_array(out, 2);
-                put_text(out, member.id.as_str());
-                put_text(out, &member.address);
+                put_member(out, member);
             }
         }
         Control::MemberJoined(member) => {
             put_start(out, kinds::MEMBER_JOINED, 0);
-            put_text(out, member.id.as_str());
-            put_text(out, &member.address);
+            put_member(out, member);
         }
         Control::MemberLeft { id } => {
             put_start(out, kinds::MEMBER_LEFT, 0);
             put_text(out, id.as_str());
         }
-        _ => unreachable!("put_control writes all others"),
     }
 }
 
@@ -294,6 +268,29 @@ fn put_fault(out: &mut Vec<u8>, fault: &Fault) {
     put_unsigned(out, execution_number(fault.execution));
     put_text(out, &fault.message);
     put_ids(out, &fault.asked);
+}
+
+fn put_question(out: &mut Vec<u8>, call: CallId, question: &DirectoryQuestion) {
+    put_start(out, kinds::DIRECTORY_QUESTION, call.0);
+    put_bytes(out, &question.filter);
+    put_optional(out, question.after.as_ref().map(NodeId::as_str));
+    put_unsigned(out, question.limit.into());
+}
+
+fn put_page(out: &mut Vec<u8>, call: CallId, peers: &[(NodeId, Options)], more: bool) {
+    put_start(out, kinds::DIRECTORY_PAGE, call.0);
+    put_bool(out, more);
+    put_array(out, peers.len());
+    for (id, options) in peers {
+        put_array(out, 2);
+        put_text(out, id.as_str());
+        options.put(out);
+    }
+}
+
+fn put_member(out: &mut Vec<u8>, member: &Member) {
+    put_text(out, member.id.as_str());
+    put_text(out, &member.address);
 }
 
 fn put_numbers(out: &mut Vec<u8>, numbers: &[u64]) {

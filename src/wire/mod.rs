@@ -2,6 +2,8 @@
 
 mod data;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod greeting;
 pub(crate) mod kinds;
 mod message;

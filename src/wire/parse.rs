@@ -15,6 +15,8 @@ use crate::wire::message::Control;
 
 mod control;
 
+/// The item that stands where there is no data.
+const NULL: &[u8] = &[0xf6];
 /// The longest filter, encoded.
 const FILTER_BYTES: usize = 4 * 1024;
 /// The most routers one search asks.
@@ -30,7 +32,8 @@ pub(crate) enum Incoming<'a> {
     /// A kind that protocol 1 does not have: odd ones are skipped and counted, even ones are answered `UNSUPPORTED`.
     Unknown { kind: u64, call: CallId },
     /// A message that would need a header understood which protocol 1 does not have: it is answered `UNSUPPORTED`.
-    UnsupportedHeader { call: CallId, key: u64 },
+    /// A refused tick is finished: `payload` is the length of its item, 0 where the kind has none.
+    UnsupportedHeader { kind: u64, call: CallId, key: u64, payload: usize },
 }
 
 /// What stands before a payload.
@@ -145,19 +148,27 @@ impl<'a> Envelope<'a, '_> {
             return Err(Malformed("this kind carries a call if and only if it is about one"));
         }
         let headers = Headers::read(&mut self.reader)?;
-        if let Some(key) = headers.first_unknown_even(EVEN_HEADERS) {
-            return Ok(Incoming::UnsupportedHeader { call, key });
-        }
-        match shape {
-            Shape::Data => self.data(call, headers),
-            Shape::Control | Shape::Unknown => {
-                self.skip_headers(&headers);
-                let kind = self.kind;
-                let control = control::read(kind, call, &mut self.reader, self.skipped)?;
-                self.reader.finish()?;
-                Ok(Incoming::Control(control))
-            }
-        }
+        let unsupported = headers.first_unknown_even(EVEN_HEADERS);
+        let kind = self.kind;
+        let incoming = match shape {
+            Shape::Data => self.data(call, headers)?,
+            Shape::Control | Shape::Unknown => self.control(call, &headers)?,
+        };
+        let Some(key) = unsupported else {
+            return Ok(incoming);
+        };
+        let payload = match incoming {
+            Incoming::Data { payload, .. } => payload.len(),
+            _ => 0,
+        };
+        Ok(Incoming::UnsupportedHeader { kind, call, key, payload })
+    }
+
+    fn control(mut self, call: CallId, headers: &Headers) -> Result<Incoming<'a>, Malformed> {
+        self.skip_headers(headers);
+        let control = control::read(self.kind, call, &mut self.reader, self.skipped)?;
+        self.reader.finish()?;
+        Ok(Incoming::Control(control))
     }
 
     fn data(mut self, call: CallId, headers: Headers) -> Result<Incoming<'a>, Malformed> {
@@ -233,8 +244,6 @@ impl<'a> Envelope<'a, '_> {
         *self.skipped += headers.numbers().filter(|number| !known.contains(number)).count() as u64;
     }
 }
-
-const NULL: &[u8] = &[0xf6];
 
 fn take_depth(headers: &mut Headers) -> Result<u8, Malformed> {
     let Some(depth) = headers.take_number(header::DEPTH) else {

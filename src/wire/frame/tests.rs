@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::{SEGMENT_BYTES, WHOLE_BYTES};
+use crate::wire::fuzz::receive;
 
 /// A message in segments of these sizes, each with its length word.
 fn segments(sizes: &[usize]) -> (Vec<Vec<u8>>, Vec<u8>) {
@@ -14,37 +15,6 @@ fn segments(sizes: &[usize]) -> (Vec<Vec<u8>>, Vec<u8>) {
     });
     let frames = frames.collect();
     (frames, message)
-}
-
-/// Feeds `bytes` in pieces of these lengths, in turn; direct reading where it is offered.
-fn receive(
-    reader: &mut FrameReader,
-    mut bytes: &[u8],
-    pieces: &[usize],
-) -> (Vec<Vec<u8>>, Option<FrameError>) {
-    let mut out = Vec::new();
-    let mut pieces = pieces.iter().cycle();
-    while !bytes.is_empty() {
-        let mut piece = (*pieces.next().unwrap()).clamp(1, bytes.len());
-        let mut input = &[][..];
-        if let Some(space) = reader.body_space() {
-            piece = piece.min(space.len());
-            space[..piece].copy_from_slice(&bytes[..piece]);
-            reader.body_received(piece);
-        } else {
-            input = &bytes[..piece];
-        }
-        bytes = &bytes[piece..];
-        loop {
-            match reader.next(&mut input) {
-                Ok(Some(frame)) => out.push(frame.bytes().to_vec()),
-                Ok(None) => break,
-                Err(error) => return (out, Some(error)),
-            }
-        }
-        assert!(input.is_empty());
-    }
-    (out, None)
 }
 
 fn word(word: u32) -> [u8; 4] {

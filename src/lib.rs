@@ -22,4 +22,5 @@ mod wire;
 pub use handler_error::HandlerError;
 pub use headers::Headers;
 pub use options::Options;
+pub use payload::{Bytes, Decode, Encode, Payload};
 pub use value::{Map, Value};

@@ -248,7 +248,7 @@ impl<T> Mesh<T> {
         let alive = older
             .iter()
             .filter_map(|older| self.links.get(older))
-            .find(|older| older.heard >= begun);
+            .find(|older| older.echoed || older.heard > begun);
         if let Some(alive) = alive {
             let why = format!(
                 "the id {} at {} belongs to a live node at {}; give one of the two another id",

@@ -1,4 +1,6 @@
 //! Bytes ↔ frames ↔ messages: protocol 1. Pure; it must not know links, clocks or peers, and payloads stay opaque to it.
+//!
+#![doc = include_str!("protocol.md")]
 
 mod data;
 mod frame;
@@ -10,6 +12,8 @@ mod message;
 mod parse;
 #[cfg(any(test, fuzzing))]
 mod samples;
+#[cfg(test)]
+mod vectors;
 
 pub(crate) use data::{DataHead, ForwardHead, TargetHead, put_data_head};
 pub(crate) use frame::{FRAME_HEAD_BYTES, Frame, FrameError, FrameReader, put_frame_head};

@@ -6,6 +6,7 @@ mod cbor;
 mod config;
 mod error;
 mod event;
+mod handler_error;
 mod headers;
 mod id;
 mod node_event;
@@ -13,10 +14,13 @@ mod options;
 mod payload;
 mod proto;
 mod routing;
+mod scan;
 mod value;
 #[allow(dead_code, unused_imports)] // The engine connects it.
 mod wire;
 
+pub use handler_error::HandlerError;
 pub use headers::Headers;
 pub use options::Options;
+pub use payload::{Bytes, Decode, Encode, Payload};
 pub use value::{Map, Value};

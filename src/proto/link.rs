@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use super::Tick;
 use super::dial::DialId;
 use super::queue::SendQueue;
 use super::ticks::{TicksIn, TicksOut};
 use super::timers::TimerId;
-use super::Tick;
 use crate::config::{CONTROL_BURST, CONTROL_PER_SECOND, Config, HANDSHAKE_FRAME_BYTES};
 use crate::id::{CallId, LinkId, PeerKey};
 use crate::node_event::Direction;
@@ -126,7 +126,13 @@ pub(super) struct Link<T> {
 }
 
 impl<T> Link<T> {
-    pub(super) fn new(id: LinkId, direction: Direction, remote: SocketAddr, config: &Config, now: Instant) -> Self {
+    pub(super) fn new(
+        id: LinkId,
+        direction: Direction,
+        remote: SocketAddr,
+        config: &Config,
+        now: Instant,
+    ) -> Self {
         let limits = &config.limits;
         Self {
             id,
@@ -139,7 +145,10 @@ impl<T> Link<T> {
             queue: SendQueue::default(),
             writing: false,
             gauge: Arc::new(Gauge::new(limits.link_queue_bytes, 0, 0)),
-            theirs: Theirs { heartbeat: config.heartbeat_interval, message_bytes: limits.message_bytes },
+            theirs: Theirs {
+                heartbeat: config.heartbeat_interval,
+                message_bytes: limits.message_bytes,
+            },
             pending: BTreeSet::new(),
             waiting: VecDeque::new(),
             owed: BTreeMap::new(),

@@ -25,7 +25,8 @@ impl<T> Mesh<T> {
     pub(super) fn arm_liveness(&mut self, id: LinkId) {
         let Some(link) = self.links.get(&id) else { return };
         let config = &self.local.config;
-        let mut next = (link.wrote + link.theirs.heartbeat).min(link.heard + config.liveness_timeout);
+        let mut next =
+            (link.wrote + link.theirs.heartbeat).min(link.heard + config.liveness_timeout);
         if link.writing {
             next = next.min(link.progress + config.write_stall);
         }

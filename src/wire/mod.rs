@@ -17,7 +17,9 @@ mod samples;
 mod vectors;
 
 pub(crate) use data::{DataHead, ForwardHead, TargetHead, put_data_head};
-pub(crate) use frame::{FRAME_HEAD_BYTES, Frame, FrameError, FrameReader, put_frame_head};
+#[cfg(any(test, fuzzing))]
+pub(crate) use frame::put_frame_head;
+pub(crate) use frame::{FRAME_HEAD_BYTES, Frame, FrameError, FrameReader, frame_head};
 pub(crate) use greeting::{
     Choice, GREETING_BYTES, Heard, Offer, PLAINTEXT, Reply, VERSION, negotiate,
 };

@@ -289,6 +289,10 @@ impl Body {
     fn finish(&mut self) -> Vec<u8> {
         let Body { mut bytes, filled } = std::mem::take(self);
         bytes.truncate(filled);
+        if bytes.capacity() - filled > LARGE_BODY_BYTES {
+            // The message may stay in memory for long, the room for its growth need not.
+            bytes.shrink_to_fit();
+        }
         bytes
     }
 }

@@ -1,4 +1,7 @@
 //! Bytes ↔ frames ↔ messages: protocol 1. Pure; it must not know links, clocks or peers, and payloads stay opaque to it.
+//!
+#![doc = include_str!("protocol.md")]
+#![allow(clippy::doc_markdown)] // The document names messages as people do who read no Rust.
 
 mod data;
 mod frame;
@@ -10,6 +13,8 @@ mod message;
 mod parse;
 #[cfg(any(test, fuzzing))]
 mod samples;
+#[cfg(test)]
+mod vectors;
 
 pub(crate) use data::{DataHead, ForwardHead, TargetHead, put_data_head};
 #[cfg(any(test, fuzzing))]

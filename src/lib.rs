@@ -8,6 +8,8 @@ mod error;
 mod event;
 mod headers;
 mod id;
+#[allow(dead_code, unused_imports)]
+mod net;
 mod node_event;
 mod options;
 mod payload;

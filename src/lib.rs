@@ -17,6 +17,8 @@ mod payload;
 mod proto;
 mod routing;
 mod scan;
+#[allow(dead_code, unused_imports)] // The node connects it.
+mod service;
 mod value;
 #[allow(dead_code, unused_imports)] // The engine connects it.
 mod wire;
@@ -25,4 +27,7 @@ pub use handler_error::HandlerError;
 pub use headers::Headers;
 pub use options::Options;
 pub use payload::{Bytes, Decode, Encode, Payload};
+#[doc(hidden)]
+pub use service::Verdict;
+pub use service::{Pattern, Registration, Request, Respond, Tick, blocking};
 pub use value::{Map, Value};

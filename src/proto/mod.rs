@@ -4,6 +4,11 @@
 //! the same two enums, so a test is a list of inputs and a transcript is a list of outputs.
 
 mod mesh;
+#[cfg(any(test, fuzzing))]
+#[allow(dead_code)] // Until the engine has its hooks.
+pub(crate) mod planted;
+#[cfg(any(test, fuzzing))]
+mod sim;
 #[allow(dead_code)] // Until the engine uses it.
 mod timers;
 

@@ -4,9 +4,8 @@
 //! the same two enums, so a test is a list of inputs and a transcript is a list of outputs.
 
 mod mesh;
-#[cfg(any(test, fuzzing))]
-#[allow(dead_code)] // Until the engine has its hooks.
-pub(crate) mod planted;
+#[cfg(test)]
+mod planted;
 #[cfg(any(test, fuzzing))]
 mod sim;
 #[allow(dead_code)] // Until the engine uses it.
@@ -29,6 +28,8 @@ use crate::payload::Payload;
 use crate::routing::{PeerEntry, Plan};
 
 pub(crate) use mesh::Mesh;
+#[cfg(test)]
+pub(crate) use planted::Planted;
 
 /// What the engine knows about the node it is part of.
 #[derive(Clone, Debug)]

@@ -15,7 +15,6 @@ use crate::headers::Headers;
 use crate::id::{CallId, NodeId};
 use crate::node_event::Directions;
 use crate::payload::Payload;
-use crate::proto::planted::Planted;
 use crate::proto::{Command, ConnectMode, Message, Request, Tick, Whom};
 use crate::routing::{Plan, Step as PlanStep, cost};
 
@@ -42,9 +41,8 @@ pub(super) enum Step {
     Stop(usize),
 }
 
-/// One whole run: `Err` is what was wrong, with the end of the transcript.
-pub(super) fn run(seed: u64, planted: Option<Planted>, world: &mut World) {
-    world.planted = planted;
+/// One whole run; the world's oracle knows what was wrong.
+pub(super) fn run(seed: u64, world: &mut World) {
     let nodes = world.nodes.len();
     let start = world.now;
     for node in 0..nodes {

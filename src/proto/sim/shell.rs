@@ -132,6 +132,7 @@ impl World {
             config: node.config.clone(),
         };
         let mut mesh = Mesh::new(local, rng, self.now);
+        #[cfg(test)]
         if let Some(planted) = self.planted {
             mesh.plant(planted);
         }

@@ -8,7 +8,7 @@ use super::faults::Fault;
 use super::script;
 use super::transcript::Coverage;
 use crate::error::ErrorKind;
-use crate::proto::planted::Planted;
+use crate::proto::Planted;
 
 const SEEDS: u64 = 1_000;
 const STATES: &[&str] = &["dialling", "greeting", "hello", "probing", "ready", "closing"];
@@ -23,7 +23,8 @@ struct Run {
 
 fn run(seed: u64, planted: Option<Planted>) -> Run {
     let mut world = script::draw(seed);
-    let outcome = catch_unwind(AssertUnwindSafe(|| script::run(seed, planted, &mut world)));
+    world.planted = planted;
+    let outcome = catch_unwind(AssertUnwindSafe(|| script::run(seed, &mut world)));
     let failure = match outcome {
         Ok(()) => world.oracle.failure().map(str::to_owned),
         Err(_) => Some("a panic, see above".to_owned()),

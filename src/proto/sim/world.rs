@@ -12,7 +12,6 @@ use super::script::Step;
 use super::shell::{Mail, Node};
 use super::transcript::{Coverage, Transcript};
 use crate::id::LinkId;
-use crate::proto::planted::Planted;
 use crate::proto::{Cause, Input};
 
 /// More events than this without time passing are a busy loop.
@@ -33,7 +32,8 @@ pub(super) struct World {
     pub(super) log: Transcript,
     pub(super) seen: Coverage,
     pub(super) oracle: Oracle,
-    pub(super) planted: Option<Planted>,
+    #[cfg(test)]
+    pub(super) planted: Option<crate::proto::Planted>,
     /// The last of the numbers that order things, name wires and label commands.
     serial: u64,
     /// Events since the clock last moved.
@@ -79,6 +79,7 @@ impl World {
             log: Transcript::new(),
             seen: Coverage::default(),
             oracle: Oracle::default(),
+            #[cfg(test)]
             planted: None,
             serial: 0,
             at_this_instant: 0,

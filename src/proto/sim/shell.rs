@@ -633,7 +633,10 @@ impl World {
         let node = &mut self.nodes[n];
         let Some(mesh) = &node.mesh else { return };
         for (link, socket) in &mut node.sockets {
-            let state = mesh.link_state(*link);
+            let Some(state) = mesh.link_state(*link) else {
+                self.oracle.fail(format!("node {n} has forgotten {link:?} and left its socket open"));
+                return;
+            };
             if state != socket.state {
                 socket.state = state;
                 news.push((socket.wire, state));

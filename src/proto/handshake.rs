@@ -79,7 +79,7 @@ impl<T> Mesh<T> {
     fn chosen(&mut self, id: LinkId, reply: Reply, out: &mut Out<T>) {
         let Some(link) = self.links.get_mut(&id) else { return };
         let why = match reply {
-            Reply::Chosen(choice) if Choice::is_of(choice, &Offer::OURS) => {
+            Reply::Chosen(choice) if Choice::is_of(choice, Offer::OURS) => {
                 link.state = State::Hello(Shaking::default());
                 return;
             }

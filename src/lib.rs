@@ -1,6 +1,8 @@
 //! threadmesh.
 #![forbid(unsafe_code)]
 
+#[doc = include_str!("architecture.md")]
+mod architecture {}
 mod address;
 mod cbor;
 mod config;

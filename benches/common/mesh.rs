@@ -91,7 +91,11 @@ pub(crate) fn echo(node: &Node, data: &Bytes) {
 }
 
 /// Lets `send` send ticks for that long; returns how many the server's handler counted, and in what time.
-pub(crate) fn stream(node: &Node, each: Duration, mut send: impl FnMut(&Node) -> u64) -> (u64, Duration) {
+pub(crate) fn stream(
+    node: &Node,
+    each: Duration,
+    mut send: impl FnMut(&Node) -> u64,
+) -> (u64, Duration) {
     let began = Instant::now();
     let mut sent = 0;
     while began.elapsed() < each {

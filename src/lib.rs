@@ -9,6 +9,9 @@ mod config;
 mod error;
 mod event;
 mod handler_error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod headers;
 mod id;
 mod node_event;

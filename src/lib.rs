@@ -1,12 +1,17 @@
 //! threadmesh.
 #![forbid(unsafe_code)]
 
+#[doc = include_str!("architecture.md")]
+mod architecture {}
 mod address;
 mod cbor;
 mod config;
 mod error;
 mod event;
 mod handler_error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod headers;
 mod id;
 #[allow(dead_code, unused_imports)]

@@ -6,6 +6,7 @@ mod cbor;
 mod config;
 mod error;
 mod event;
+mod handler_error;
 mod headers;
 mod id;
 mod node_event;
@@ -13,8 +14,10 @@ mod options;
 mod payload;
 mod proto;
 mod routing;
+mod scan;
 mod value;
 
+pub use handler_error::HandlerError;
 pub use headers::Headers;
 pub use options::Options;
 pub use value::{Map, Value};

@@ -9,6 +9,8 @@ mod event;
 mod handler_error;
 mod headers;
 mod id;
+#[allow(dead_code, unused_imports)]
+mod net;
 mod node_event;
 mod options;
 mod payload;

@@ -13,3 +13,4 @@ mod options;
 mod payload;
 mod proto;
 mod routing;
+mod service;

@@ -254,13 +254,6 @@ impl StdError for Error {
     }
 }
 
-/// What cannot fail fits wherever something may: conversions into arguments.
-impl From<std::convert::Infallible> for Error {
-    fn from(never: std::convert::Infallible) -> Self {
-        match never {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,12 +11,11 @@ use super::runtime;
 use crate::address::Address;
 use crate::config::{Config, Limits, Reconnect};
 use crate::error::Error;
-use crate::handler_error::HandlerError;
 use crate::id::{InstanceId, NodeId};
 use crate::options::Options;
-use crate::payload::{Decode, Encode};
+use crate::payload::Decode;
 use crate::proto::Local;
-use crate::service::{Pattern, Request, Tick};
+use crate::service::{Pattern, Request, Respond, Tick};
 
 /// A node that is being put together, made by [`Node::builder`]. What is wrong with any part is said by [`start`](Self::start).
 ///
@@ -122,32 +121,30 @@ impl Builder {
     }
 
     /// A request handler that is there before the first message: see [`Handle::on_request`].
-    pub fn on_request<P, D, R, F>(mut self, pattern: P, handler: F) -> Self
+    pub fn on_request<P, T, A, F>(mut self, pattern: P, handler: F) -> Self
     where
         P: TryInto<Pattern>,
         Error: From<P::Error>,
-        D: Decode + 'static,
-        R: Encode + 'static,
-        F: Fn(Request<D>) -> Result<R, HandlerError> + Send + Sync + 'static,
+        T: Decode,
+        A: Respond,
+        F: Fn(Request<T>) -> A + Send + Sync + 'static,
     {
         if let Some(pattern) = self.accept::<_, Pattern>(pattern) {
-            let register = |node: &Handle| node.on_request(pattern, handler).map(drop);
-            self.handlers.push(Box::new(register));
+            self.handlers.push(request_handler(pattern, handler));
         }
         self
     }
 
     /// A tick handler that is there before the first message: see [`Handle::on_tick`].
-    pub fn on_tick<P, D, F>(mut self, pattern: P, handler: F) -> Self
+    pub fn on_tick<P, T, F>(mut self, pattern: P, handler: F) -> Self
     where
         P: TryInto<Pattern>,
         Error: From<P::Error>,
-        D: Decode + 'static,
-        F: Fn(Tick<D>) + Send + Sync + 'static,
+        T: Decode,
+        F: Fn(Tick<T>) + Send + Sync + 'static,
     {
         if let Some(pattern) = self.accept::<_, Pattern>(pattern) {
-            let register = |node: &Handle| node.on_tick(pattern, handler).map(drop);
-            self.handlers.push(Box::new(register));
+            self.handlers.push(tick_handler(pattern, handler));
         }
         self
     }
@@ -229,6 +226,23 @@ impl Builder {
             }
         }
     }
+}
+
+fn request_handler<T, A, F>(pattern: Pattern, handler: F) -> Register
+where
+    T: Decode,
+    A: Respond,
+    F: Fn(Request<T>) -> A + Send + Sync + 'static,
+{
+    Box::new(|node| node.on_request(pattern, handler).map(drop))
+}
+
+fn tick_handler<T, F>(pattern: Pattern, handler: F) -> Register
+where
+    T: Decode,
+    F: Fn(Tick<T>) + Send + Sync + 'static,
+{
+    Box::new(|node| node.on_tick(pattern, handler).map(drop))
 }
 
 macro_rules! durations {

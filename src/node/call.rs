@@ -254,16 +254,22 @@ impl<'a> Call<'a> {
 
     /// Whether a tick without room waits for it. Inside a handler it never does.
     fn waits(&self) -> bool {
-        self.wait.is_some() && service::current().is_none()
+        self.wait.is_some() && service::context::current().is_none()
     }
 
     /// Lets the engine park the tick until there is room.
-    fn wait_for_room(&self, lookup: &Lookup, message: Message, began: Instant) -> Result<(), Error> {
+    fn wait_for_room(
+        &self,
+        lookup: &Lookup,
+        message: Message,
+        began: Instant,
+    ) -> Result<(), Error> {
         let patience = self.wait.unwrap_or_default().min(LONGEST_TIMEOUT);
         let until = began.checked_add(patience).unwrap_or(began);
         let (wake, receiver) = Wake::new(None);
         let plan = Plan::one(lookup.step(), None);
-        self.core().post(Command::Tick(Tick { plan, message, wait: Some((until, wake)) }), until)?;
+        self.core()
+            .post(Command::Tick(Tick { plan, message, wait: Some((until, wake)) }), until)?;
         match self.core().done(&receiver, until) {
             Some(result) => result.map(|_done| ()),
             // The loop is late. It may take the tick at this very moment.
@@ -301,7 +307,7 @@ impl<'a> Call<'a> {
             return Err(Error::new(ErrorKind::InvalidArgument, "a timeout of zero"));
         }
         let own = began.checked_add(timeout.min(LONGEST_TIMEOUT)).unwrap_or(began);
-        let Some(context) = service::current() else {
+        let Some(context) = service::context::current() else {
             return Ok(Frame { deadline: own, depth: 0, nested: false });
         };
         let deadline = context.deadline.map_or(own, |handler| handler.min(own));

@@ -1,6 +1,7 @@
 //! What all handles of a node share: the way to the loop, the directory, and the rules that hold for every call.
 
 use std::cell::Cell;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
@@ -29,7 +30,6 @@ const IDS_NAMED: usize = 8;
 const LOOKS: usize = 32;
 
 /// The shared part of a node.
-#[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) id: NodeId,
     pub(crate) options: Options,
@@ -51,6 +51,12 @@ pub(crate) struct Bound {
     /// Held while a bind or unbind is under way, so that what is noted is what is true.
     pub(crate) turn: Mutex<()>,
     pub(crate) address: Mutex<Option<SocketAddr>>,
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Core({:?})", self.id)
+    }
 }
 
 thread_local! {

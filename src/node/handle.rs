@@ -17,14 +17,13 @@ use super::selector::Selector;
 use crate::address::Address;
 use crate::config::LONGEST_TIMEOUT;
 use crate::error::{Error, ErrorKind};
-use crate::handler_error::HandlerError;
 use crate::id::NodeId;
 use crate::node_event::PeerInfo;
 use crate::options::Options;
 use crate::payload::{Decode, Encode};
 use crate::proto::{Command, Done};
 use crate::routing::PeerEntry;
-use crate::service::{Pattern, Registration, Request, Tick};
+use crate::service::{Pattern, Registration, Request, Respond, Tick};
 
 /// A way to a node: does everything but own it. Cheap to clone, and usable from any thread at once.
 ///
@@ -334,16 +333,16 @@ impl Handle {
     /// })?;
     /// # Ok::<(), threadmesh::Error>(())
     /// ```
-    pub fn on_request<P, D, R, F>(&self, pattern: P, handler: F) -> Result<Registration, Error>
+    pub fn on_request<P, T, A, F>(&self, pattern: P, handler: F) -> Result<Registration, Error>
     where
         P: TryInto<Pattern>,
         Error: From<P::Error>,
-        D: Decode + 'static,
-        R: Encode + 'static,
-        F: Fn(Request<D>) -> Result<R, HandlerError> + Send + Sync + 'static,
+        T: Decode,
+        A: Respond,
+        F: Fn(Request<T>) -> A + Send + Sync + 'static,
     {
         self.core.open()?;
-        self.core.service.on_request(pattern.try_into()?, handler)
+        self.core.service.on_request(pattern, handler)
     }
 
     /// Takes ticks whose event matches `pattern`. Ticks of one sender over one link are handled in sending order.
@@ -353,15 +352,29 @@ impl Handle {
     ///
     /// # Threads
     /// As [`on_request`](Self::on_request).
-    pub fn on_tick<P, D, F>(&self, pattern: P, handler: F) -> Result<Registration, Error>
+    pub fn on_tick<P, T, F>(&self, pattern: P, handler: F) -> Result<Registration, Error>
     where
         P: TryInto<Pattern>,
         Error: From<P::Error>,
-        D: Decode + 'static,
-        F: Fn(Tick<D>) + Send + Sync + 'static,
+        T: Decode,
+        F: Fn(Tick<T>) + Send + Sync + 'static,
     {
         self.core.open()?;
-        self.core.service.on_tick(pattern.try_into()?, handler)
+        self.core.service.on_tick(pattern, handler)
+    }
+
+    /// Removes all handlers, of requests and of ticks, that were registered with exactly this pattern, and says how many
+    /// there were. [`Registration::remove`] removes one.
+    ///
+    /// # Errors
+    /// `INVALID_EVENT` when the pattern is none; `CLOSED`.
+    pub fn off<P>(&self, pattern: P) -> Result<usize, Error>
+    where
+        P: TryInto<Pattern>,
+        Error: From<P::Error>,
+    {
+        self.core.open()?;
+        Ok(self.core.service.remove(&pattern.try_into()?))
     }
 }
 

@@ -102,9 +102,8 @@ impl Life {
             State::Starting => None,
             State::Running(threads) => Some(threads),
             before => {
-                let begun = Begun::Before {
-                    here: matches!(before, State::Stopping(by) if by == here),
-                };
+                let begun =
+                    Begun::Before { here: matches!(before, State::Stopping(by) if by == here) };
                 *state = before;
                 return begun;
             }

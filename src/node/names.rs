@@ -12,8 +12,8 @@ const MANNERS: [&str; 32] = [
 const ANIMALS: [&str; 32] = [
     "badger", "beaver", "bison", "crane", "curlew", "dolphin", "falcon", "ferret", "finch", "fox",
     "gecko", "hare", "heron", "ibex", "jackdaw", "kestrel", "lark", "lynx", "marten", "newt",
-    "otter", "owl", "panda", "puffin", "quail", "raven", "robin", "seal", "stoat", "swift", "tapir",
-    "wren",
+    "otter", "owl", "panda", "puffin", "quail", "raven", "robin", "seal", "stoat", "swift",
+    "tapir", "wren",
 ];
 
 /// Two words and six digits: a billion ids, so that a mesh of a thousand nodes hardly ever draws one twice.

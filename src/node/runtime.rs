@@ -33,7 +33,7 @@ pub(crate) fn start(local: Local, rng: fastrand::Rng) -> Result<Arc<Core>, Error
     let (id, options, config) = (local.id.clone(), local.options.clone(), local.config.clone());
     let (prepared, mailbox) = net::prepare().map_err(|why| no_resources(&why))?;
     let outlet = Arc::new(Outbox { mailbox: mailbox.clone() });
-    let service = Service::new(&id, &config.limits, outlet);
+    let service = Service::start(&config.limits, id.as_str(), outlet);
     let links = config.limits.links;
     let core = Arc::new(Core::new(id, options, config, mailbox, service));
     let above = Upstairs { core: Arc::clone(&core) };
@@ -72,7 +72,8 @@ pub(crate) fn stop(core: &Arc<Core>, bound: Duration) -> StopReport {
 /// Waits until somebody else has stopped the node.
 pub(crate) fn wait(core: &Core) -> Result<StopReport, Error> {
     if is_own_thread(core) {
-        let message = "a thread of the node waits for the end of the node, which waits for the thread";
+        let message =
+            "a thread of the node waits for the end of the node, which waits for the thread";
         return Err(Error::new(ErrorKind::WouldDeadlock, message));
     }
     Ok(core.life.wait())

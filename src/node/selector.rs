@@ -16,7 +16,10 @@ pub struct Selector(Repr);
 #[derive(Clone)]
 enum Repr {
     Id(String),
-    Predicate { test: Arc<dyn Fn(&Options) -> bool + Send + Sync>, place: &'static Location<'static> },
+    Predicate {
+        test: Arc<dyn Fn(&Options) -> bool + Send + Sync>,
+        place: &'static Location<'static>,
+    },
 }
 
 /// Selects the peers whose options satisfy `test`.
@@ -59,7 +62,8 @@ impl Selector {
     pub(crate) fn no_match(&self) -> Error {
         match &self.0 {
             Repr::Id(id) => {
-                let error = Error::new(ErrorKind::NodeNotFound, format!("no peer {id:?} is connected"));
+                let error =
+                    Error::new(ErrorKind::NodeNotFound, format!("no peer {id:?} is connected"));
                 match NodeId::new(id) {
                     Ok(peer) => error.with_peer(peer),
                     Err(_) => error,

@@ -2,16 +2,17 @@
 //!
 //! It knows how to wait well (look again, then park), not what is waited for.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 
 use crate::config::YIELD_BEFORE_PARK;
 use crate::error::{Error, ErrorKind};
+use crate::net::Patience;
 use crate::proto::Done;
 use crate::service;
 
@@ -92,14 +93,14 @@ pub(crate) fn wait(receiver: &Receiver<Arrival>, deadline: Instant) -> Result<Ar
     }
     let _waiting = service::waiting();
     let began = Instant::now();
-    if let Some(found) = Patience::look_again(receiver, began) {
+    if let Some(found) = look_again(receiver, began) {
         return found;
     }
     let result = receiver.recv_deadline(deadline).map_err(|error| match error {
         RecvTimeoutError::Timeout => Nothing::Late,
         RecvTimeoutError::Disconnected => Nothing::Gone,
     });
-    Patience::learn(began.elapsed());
+    PATIENCE.with_borrow_mut(|patience| patience.parked(began.elapsed()));
     result
 }
 
@@ -108,52 +109,34 @@ pub(crate) fn loop_is_gone() -> Error {
     Error::new(ErrorKind::Closed, "the node has stopped")
 }
 
-/// Whether it pays on this thread to look again before parking. Parking costs a wake of 5 to 6 µs on each side, but looking
-/// for something that takes longer only heats the core.
-struct Patience;
-
 thread_local! {
-    /// How many waits in a row had to park after all.
-    static DISAPPOINTED: Cell<u8> = const { Cell::new(0) };
+    /// Whether it pays on this thread to look again before parking.
+    static PATIENCE: RefCell<Patience> = RefCell::default();
 }
 
-impl Patience {
-    /// After so many disappointments a thread parks at once.
-    const ENOUGH: u8 = 4;
-
-    /// A result within this would have been found by looking, had the thread looked: twice the looking time, because
-    /// the wake itself takes its part of what is measured.
-    const WOULD_HAVE_PAID: Duration =
-        Duration::from_nanos(YIELD_BEFORE_PARK.as_nanos() as u64 * 2);
-
-    fn look_again(receiver: &Receiver<Arrival>, from: Instant) -> Option<Result<Arrival, Nothing>> {
-        if DISAPPOINTED.get() >= Self::ENOUGH {
-            return None;
-        }
-        while from.elapsed() < YIELD_BEFORE_PARK {
-            thread::yield_now();
-            match look(receiver) {
-                Err(Nothing::Late) => {}
-                found => {
-                    DISAPPOINTED.set(0);
-                    return Some(found);
-                }
+/// Looks again for a moment, letting other threads run between two looks: on few cores it is they who bring the result.
+fn look_again(receiver: &Receiver<Arrival>, began: Instant) -> Option<Result<Arrival, Nothing>> {
+    if !PATIENCE.with_borrow(Patience::looks) {
+        return None;
+    }
+    while began.elapsed() < YIELD_BEFORE_PARK {
+        thread::yield_now();
+        match look(receiver) {
+            Err(Nothing::Late) => {}
+            found => {
+                PATIENCE.with_borrow_mut(Patience::paid);
+                return Some(found);
             }
         }
-        None
     }
-
-    fn learn(parked: Duration) {
-        let disappointed = match parked {
-            quick if quick <= Self::WOULD_HAVE_PAID => 0,
-            _ => DISAPPOINTED.get().saturating_add(1),
-        };
-        DISAPPOINTED.set(disappointed);
-    }
+    PATIENCE.with_borrow_mut(Patience::missed);
+    None
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -185,18 +168,5 @@ mod tests {
         let deadline = Instant::now() + Duration::from_millis(20);
         assert_eq!(wait(&receiver, deadline).unwrap_err(), Nothing::Late);
         assert!(Instant::now() >= deadline);
-    }
-
-    #[test]
-    fn a_thread_that_waits_in_vain_stops_looking_and_a_quick_result_changes_its_mind() {
-        let (_wake, receiver) = Wake::new(None);
-        DISAPPOINTED.set(0);
-        for _ in 0..Patience::ENOUGH {
-            let _ = wait(&receiver, Instant::now() + Duration::from_millis(1));
-        }
-        assert_eq!(DISAPPOINTED.get(), Patience::ENOUGH);
-        assert!(Patience::look_again(&receiver, Instant::now()).is_none());
-        Patience::learn(Duration::from_micros(8));
-        assert_eq!(DISAPPOINTED.get(), 0);
     }
 }

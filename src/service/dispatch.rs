@@ -94,7 +94,8 @@ impl Dispatch {
         let Work::Request { owed, deadline, depth, cancelled } = work else { return };
         let responder = Responder::new(owed, self.outlet.clone());
         if cancelled.load(Ordering::Relaxed) {
-            let why = Error::new(ErrorKind::Cancelled, "the caller gave up before a worker was free");
+            let why =
+                Error::new(ErrorKind::Cancelled, "the caller gave up before a worker was free");
             return responder.fault(why.with_execution(Execution::Never));
         }
         if deadline <= Instant::now() {

@@ -26,8 +26,8 @@ use crate::proto::{Answer, Delivery, Owed};
 pub use self::handler::{Respond, Verdict};
 pub use self::message::{Request, Tick};
 pub use self::pattern::Pattern;
-pub(crate) use self::pool::seat::waiting;
 pub use self::pool::seat::blocking;
+pub(crate) use self::pool::seat::waiting;
 pub(crate) use self::pool::{Counts, Detached};
 pub use self::registration::Registration;
 
@@ -137,6 +137,11 @@ impl Service {
             unhandled_ticks: self.dispatch.unhandled(),
             failed_ticks: self.dispatch.failed(),
         }
+    }
+
+    /// Whether this thread is one of the workers, which must not wait for the end of the node.
+    pub(crate) fn is_worker(&self) -> bool {
+        self.pool.is_worker()
     }
 
     /// Ends the work: queued requests are answered `CLOSED` and never run, queued ticks and running handlers may finish until

@@ -81,6 +81,11 @@ impl Pool {
         refused.into_iter().map(|refused| (refused.owed, self.answer(refused.why))).collect()
     }
 
+    /// Whether this thread is one of the workers.
+    pub(super) fn is_worker(self: &Arc<Self>) -> bool {
+        seat::number_in(self).is_some()
+    }
+
     pub(super) fn counts(&self) -> Counts {
         let core = self.lock();
         Counts { workers: core.live.len(), most: core.most, queued: core.queue.len() }
@@ -108,7 +113,10 @@ impl Pool {
         drop(core);
         self.watch_bell.notify_all();
         join(handles);
-        Detached { workers: left.into_iter().map(|worker| self.thread_name(worker)).collect(), ticks }
+        Detached {
+            workers: left.into_iter().map(|worker| self.thread_name(worker)).collect(),
+            ticks,
+        }
     }
 
     /// Ends all workers and waits for nobody.
@@ -211,15 +219,20 @@ impl Pool {
         let (kind, message) = match why {
             Refusal::QueueFull => (
                 ErrorKind::Busy,
-                format!("node {node} has as many requests queued as it takes; try again or ask another"),
+                format!(
+                    "node {node} has as many requests queued as it takes; try again or ask another"
+                ),
             ),
             Refusal::AllWaiting => (
                 ErrorKind::Busy,
-                format!("all workers of node {node} wait for nested calls; the request could only deadlock"),
+                format!(
+                    "all workers of node {node} wait for nested calls; the request could only deadlock"
+                ),
             ),
-            Refusal::Expired => {
-                (ErrorKind::Expired, format!("no worker of node {node} was free before the deadline"))
-            }
+            Refusal::Expired => (
+                ErrorKind::Expired,
+                format!("no worker of node {node} was free before the deadline"),
+            ),
             Refusal::Closed => (ErrorKind::Closed, format!("node {node} is stopping")),
         };
         Answer::Fault(Error::new(kind, message).with_execution(Execution::Never))

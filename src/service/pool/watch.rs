@@ -5,8 +5,8 @@
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::core::{Core, Watch};
 use super::Pool;
+use super::core::{Core, Watch};
 use crate::config::WORKER_STALL;
 
 /// Looks without a queued job before the watch parks: parking and waking it costs more than a few looks.
@@ -44,7 +44,8 @@ fn look<'a>(
     looks: &mut Looks,
 ) -> MutexGuard<'a, Core> {
     let (begun, taken, was_queued) = (Instant::now(), core.taken, !core.queue.is_empty());
-    let waited = pool.watch_bell.wait_timeout_while(core, WORKER_STALL, |core| !Pool::is_closed(core));
+    let waited =
+        pool.watch_bell.wait_timeout_while(core, WORKER_STALL, |core| !Pool::is_closed(core));
     let mut core = waited.unwrap_or_else(PoisonError::into_inner).0;
     if core.queue.is_empty() {
         *looks = Looks { quiet: looks.quiet + 1, stalled: 0 };

@@ -96,6 +96,22 @@ impl Headers {
         }
     }
 
+    /// Removes a header of the protocol.
+    pub(crate) fn take_number(&mut self, number: u64) -> Option<Value> {
+        let entries = self.0.as_mut()?;
+        let at = entries.numbers.binary_search_by_key(&number, |(present, _)| *present).ok()?;
+        let (_, value) = entries.numbers.remove(at);
+        if entries.numbers.is_empty() && entries.texts.is_empty() {
+            self.0 = None;
+        }
+        Some(value)
+    }
+
+    /// The numbers of the protocol's headers, ascending.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = u64> {
+        self.0.iter().flat_map(|entries| entries.numbers.iter().map(|(number, _)| *number))
+    }
+
     /// The first header that its receiver would have to understand and does not know.
     pub(crate) fn first_unknown_even(&self, known: &[u64]) -> Option<u64> {
         let numbers = &self.0.as_ref()?.numbers;

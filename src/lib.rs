@@ -21,6 +21,8 @@ mod scan;
 #[allow(dead_code, unused_imports)]
 mod service;
 mod value;
+#[allow(dead_code, unused_imports)] // The engine connects it.
+mod wire;
 
 pub use address::Address;
 pub use config::{Config, Limits, Reconnect};

@@ -1,56 +1,232 @@
-//! The engine's door: one value, its inputs, its outputs.
+//! The engine's door: one value, its inputs, its outputs. What happens to each is told in the sibling files.
 
-use std::marker::PhantomData;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use super::{Input, Local, Output};
-use crate::id::LinkId;
+use super::calls::Call;
+use super::dial::{DialId, Dials};
+use super::link::Link;
+use super::listen::Listener;
+use super::peers::Peers;
+use super::stop::Stopping;
+use super::timers::{TimerId, Timers};
+use super::{Command, Input, Local, Output};
+use crate::config::READ_PER_LINK_AND_TURN;
+use crate::id::{CallId, LinkId};
 use crate::routing::Directory;
+
+/// What small messages are read into; more than one read of it per turn is rare.
+const SCRATCH_BYTES: usize = READ_PER_LINK_AND_TURN / 4;
+
+/// What the engine appends its wishes to.
+pub(super) type Out<T> = Vec<Output<T>>;
+
+/// What a timer is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Timer {
+    /// A link's handshake, probe, liveness, write stall or lingering close, whichever its state makes next.
+    Link(LinkId),
+    /// A call's deadline.
+    Call(CallId),
+    /// The end of a tick's patience.
+    ParkedTick(LinkId, u64),
+    /// The end of a pause between two dials.
+    Dial(DialId),
+    /// The first deadline of those who wait for a dial, or the time to give it up.
+    Waiters(DialId),
+    /// The bound of a stop.
+    Stop,
+}
+
+/// What was dropped, by reason: nothing is dropped without one of these.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Dropped {
+    /// Connections beyond the limit of links, or evicted from the handshake.
+    pub(crate) connections: u64,
+    /// Connections of strangers.
+    pub(crate) aliens: u64,
+    /// Answers that nobody waits for any more.
+    pub(crate) late_answers: u64,
+    /// Answers of our handlers whose link is gone or whose caller gave up.
+    pub(crate) unwanted_answers: u64,
+    /// Messages of kinds that may be skipped.
+    pub(crate) unknown_kinds: u64,
+    /// Requests refused because the peer had too many open.
+    pub(crate) busy: u64,
+}
 
 /// One node's half of all its links.
 #[derive(Debug)]
 pub(crate) struct Mesh<T> {
-    directory: Directory,
-    token: PhantomData<T>,
+    pub(super) local: Local,
+    pub(super) options_version: u64,
+    pub(super) services_version: u64,
+    pub(super) rng: fastrand::Rng,
+    pub(super) now: Instant,
+    pub(super) timers: Timers<Timer>,
+    pub(super) links: BTreeMap<LinkId, Link<T>>,
+    next_link: u64,
+    /// Accepted links whose handshake is under way, the oldest first.
+    pub(super) shaking: BTreeSet<LinkId>,
+    pub(super) peers: Peers,
+    pub(super) calls: BTreeMap<CallId, Call<T>>,
+    pub(super) dials: Dials<T>,
+    pub(super) listener: Listener<T>,
+    pub(super) stopping: Option<Stopping<T>>,
+    pub(super) stopped: bool,
+    pub(super) directory: Directory,
+    /// Bytes of tick windows granted beyond each link's first.
+    pub(super) granted: u64,
+    pub(super) next_parked: u64,
+    pub(super) dropped: Dropped,
+    pub(super) scratch: Vec<u8>,
+    #[cfg(test)]
+    pub(super) planted: Option<super::Planted>,
 }
 
 impl<T> Mesh<T> {
     pub(crate) fn new(local: Local, rng: fastrand::Rng, now: Instant) -> Self {
-        let _ = (local, rng, now);
-        Self { directory: Directory::default(), token: PhantomData }
+        Self {
+            local,
+            options_version: 1,
+            services_version: 1,
+            rng,
+            now,
+            timers: Timers::new(now),
+            links: BTreeMap::new(),
+            next_link: 0,
+            shaking: BTreeSet::new(),
+            peers: Peers::default(),
+            calls: BTreeMap::new(),
+            dials: Dials::default(),
+            listener: Listener::Closed,
+            stopping: None,
+            stopped: false,
+            directory: Directory::default(),
+            granted: 0,
+            next_parked: 0,
+            dropped: Dropped::default(),
+            scratch: vec![0; SCRATCH_BYTES],
+            #[cfg(test)]
+            planted: None,
+        }
     }
 
     /// A fresh id for a link that the shell accepts.
     pub(crate) fn draw_link(&mut self) -> LinkId {
-        unimplemented!()
+        self.next_link += 1;
+        LinkId(self.next_link)
     }
 
     /// Where the next received bytes of this link go; never empty. Valid until the next call of any method.
     pub(crate) fn space(&mut self, link: LinkId) -> &mut [u8] {
-        let _ = link;
-        unimplemented!()
+        let open = self.links.get_mut(&link).filter(|link| !link.is_closing());
+        let body = open.and_then(|link| link.reader.body_space());
+        body.unwrap_or(&mut self.scratch)
     }
 
     /// Takes one input and appends what is to be done.
     pub(crate) fn handle(&mut self, now: Instant, input: Input<T>, out: &mut Vec<Output<T>>) {
-        let _ = (now, input, out);
-        unimplemented!()
+        if self.stopped {
+            return;
+        }
+        self.pass_time(now);
+        match input {
+            Input::Accepted { link, remote, .. } => self.accepted(link, remote, out),
+            Input::Connected { link, remote, .. } => self.connected(link, remote, out),
+            Input::Received { link, len } => self.received(link, len, out),
+            Input::Sent { link, len } => self.sent(link, len, out),
+            Input::Lost { link, cause } => self.lost(link, cause, out),
+            Input::Command(command) => self.command(command, out),
+            Input::Answer { owed, answer } => self.answer(owed, answer, out),
+            Input::Consumed { link, ticks, cost } => self.consumed(link, ticks, cost, out),
+            Input::Resolved { query, result } => self.resolved(query, result, out),
+            Input::Listening(result) => self.listening(result, out),
+            Input::Due => self.due(out),
+        }
+        self.proceed_stop(out);
+        debug_assert_eq!(self.broken_invariant(), None);
     }
 
     /// When to come back with [`Input::Due`] at the latest.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        None
+        self.timers.next()
     }
 
     /// Bytes to write to this link, in order; report what the kernel took with [`Input::Sent`], then ask again.
     /// Empty slices never occur. A link that is unknown has nothing to write.
     pub(crate) fn outgoing(&self, link: LinkId) -> impl Iterator<Item = &[u8]> {
-        let _ = link;
-        std::iter::empty()
+        self.links.get(&link).into_iter().flat_map(|link| link.queue.outgoing())
     }
 
     /// The peers as of now; cheap to clone.
     pub(crate) fn directory(&self) -> &Directory {
         &self.directory
+    }
+
+    /// What was dropped so far, by reason.
+    pub(crate) fn dropped(&self) -> Dropped {
+        self.dropped
+    }
+
+    fn command(&mut self, command: Command<T>, out: &mut Out<T>) {
+        if self.stopping.is_some() {
+            return self.refuse_command(command, out);
+        }
+        match command {
+            Command::Request(request) => self.request(request, out),
+            Command::Tick(tick) => self.tick(tick, out),
+            Command::Cancel { call } => self.cancel(call, out),
+            Command::Bind { address, token } => self.bind(address, token, out),
+            Command::Unbind { token } => self.unbind(token, out),
+            Command::Connect { address, mode, deadline, token } => {
+                self.connect(address, mode, deadline, token, out);
+            }
+            Command::ConnectAlways { address, token } => self.connect_always(address, token, out),
+            Command::Disconnect { whom, token } => self.disconnect(whom, token, out),
+            Command::SetOptions { options } => self.set_options(options, out),
+            Command::SetServices { services } => self.set_services(services, out),
+            Command::Stop { bound, token } => self.stop(bound, token, out),
+        }
+    }
+
+    fn due(&mut self, out: &mut Out<T>) {
+        while let Some(timer) = self.timers.expired(self.now) {
+            match timer {
+                Timer::Link(link) => self.link_due(link, out),
+                Timer::Call(call) => self.call_due(call, out),
+                Timer::ParkedTick(link, number) => self.parked_tick_due(link, number, out),
+                Timer::Dial(dial) => self.dial_due(dial, out),
+                Timer::Waiters(dial) => self.waiters_due(dial, out),
+                Timer::Stop => self.stop_due(out),
+            }
+        }
+    }
+
+    /// Moves the one timer of a link.
+    pub(super) fn arm_link(&mut self, id: LinkId, at: Instant) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        disarm(&mut self.timers, &mut link.timer);
+        link.timer = Some(self.timers.arm(at, Timer::Link(id)));
+    }
+
+    /// Gives the kernel what it may take, if it is not at work on this link already.
+    pub(super) fn flush(&mut self, id: LinkId, out: &mut Out<T>) {
+        self.refresh(id);
+        let now = self.now;
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.queue.stage(now);
+        if !link.writing && !link.queue.nothing_staged() {
+            link.writing = true;
+            link.progress = now;
+            out.push(Output::Write { link: id });
+        }
+    }
+}
+
+/// Disarms a timer that may be armed.
+pub(super) fn disarm(timers: &mut Timers<Timer>, timer: &mut Option<TimerId>) {
+    if let Some(timer) = timer.take() {
+        timers.disarm(timer);
     }
 }

@@ -4,6 +4,8 @@
 //! the same two enums, so a test is a list of inputs and a transcript is a list of outputs.
 
 mod mesh;
+#[allow(dead_code)] // Until the engine uses it.
+mod timers;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,0 +1,284 @@
+//! Our requests: placed by their plan, pending on a link, and ended exactly once.
+
+use std::time::Instant;
+
+use super::leave::lost_unsent;
+use super::link::Parked;
+use super::mesh::{Mesh, Out, Timer};
+use super::queue::{Item, ItemHead, Seq};
+use super::timers::TimerId;
+use super::{Answered, Done, Message, Output, Request};
+use crate::error::{Error, ErrorKind, Execution};
+use crate::id::{CallId, LinkId, NodeId};
+use crate::payload::Payload;
+use crate::routing::{Step, cost};
+use crate::wire::Control;
+
+/// A request of ours that is not ended.
+#[derive(Debug)]
+pub(super) struct Call<T> {
+    token: T,
+    deadline: Instant,
+    timer: TimerId,
+    pub(super) depth: u8,
+    phase: Phase,
+    /// The steps that are left, the last one first.
+    steps: Vec<Step>,
+    /// Kept while it waits or a further step may need it.
+    message: Option<Message>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// Between two steps.
+    Planning,
+    /// Waits for room on that link.
+    Parked(LinkId),
+    /// Queued on that link, perhaps written.
+    Queued(LinkId, Seq),
+}
+
+impl<T> Mesh<T> {
+    pub(super) fn request(&mut self, request: Request<T>, out: &mut Out<T>) {
+        let Request { call, plan, message, deadline, depth, token } = request;
+        let timer = self.timers.arm(deadline, Timer::Call(call));
+        let mut steps = plan.alternates;
+        steps.reverse();
+        let phase = Phase::Planning;
+        let new = Call { token, deadline, timer, depth, phase, steps, message: Some(message) };
+        self.calls.insert(call, new);
+        self.place(call, plan.first, plan.room, out);
+    }
+
+    /// Tries one step: queues the call on a link, parks it there, or goes on to the next step.
+    fn place(&mut self, id: CallId, step: Step, room: Option<LinkId>, out: &mut Out<T>) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(message) = &call.message else { return };
+        let cost = cost(message.payload.len());
+        let target = self.peers.route(step);
+        let Some(link) = target.and_then(|link| self.links.get_mut(&link)) else {
+            let peer = self.peers.name(step.peer).unwrap_or_else(|| self.local.id.clone());
+            return self.next_step(id, lost_unsent(&peer), out);
+        };
+        if message.payload.len() > link.theirs.message_bytes {
+            let why = format!(
+                "the data has {} bytes, the peer takes {}",
+                message.payload.len(),
+                link.theirs.message_bytes
+            );
+            if room == Some(link.id) {
+                link.gauge.give_queue(cost);
+                link.gauge.give_call_slot();
+            }
+            return self.end_call(id, Err(Error::new(ErrorKind::TooLarge, why)), out);
+        }
+        if room == Some(link.id) || (link.waiting.is_empty() && link.gauge.take_call(cost).is_ok()) {
+            let link = link.id;
+            return self.queue_call(id, link, out);
+        }
+        call.phase = Phase::Parked(link.id);
+        link.waiting.push_back(Parked::Call(id));
+        link.gauge.set_line(true);
+    }
+
+    /// The call has room on that link.
+    fn queue_call(&mut self, id: CallId, to: LinkId, out: &mut Out<T>) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(link) = self.links.get_mut(&to) else { return };
+        let message = if call.steps.is_empty() { call.message.take() } else { call.message.clone() };
+        let Some(Message { event, headers, payload }) = message else { return };
+        let cost = cost(payload.len());
+        let head = ItemHead::Request { call: id, deadline: call.deadline, depth: call.depth, event, headers };
+        let seq = link.queue.push(Item { head, payload, cost });
+        link.pending.insert(id);
+        call.phase = Phase::Queued(to, seq);
+        self.flush(to, out);
+    }
+
+    /// A step ended with *Never*: takes the next, or ends with that error.
+    pub(super) fn next_step(&mut self, id: CallId, error: Error, out: &mut Out<T>) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.phase = Phase::Planning;
+        match call.steps.pop() {
+            Some(step) => self.place(id, step, None, out),
+            None => self.end_call(id, Err(error), out),
+        }
+    }
+
+    /// Ends a call that has no place on any link any more.
+    fn end_call(&mut self, id: CallId, result: Result<Done, Error>, out: &mut Out<T>) {
+        let Some(call) = self.calls.remove(&id) else { return };
+        self.timers.disarm(call.timer);
+        out.push(Output::Complete { token: call.token, result });
+    }
+
+    /// Takes a call off its link and gives its slot back.
+    fn detach_call(&mut self, id: CallId, from: LinkId) {
+        if let Some(link) = self.links.get_mut(&from) {
+            if link.pending.remove(&id) {
+                link.gauge.give_call_slot();
+            }
+        }
+    }
+
+    /// An answer has come in over a link.
+    pub(super) fn answered(
+        &mut self,
+        from: LinkId,
+        id: CallId,
+        answer: Result<Payload, Error>,
+        out: &mut Out<T>,
+    ) {
+        let here = self.calls.get(&id).and_then(|call| match call.phase {
+            Phase::Queued(link, seq) if link == from => Some(seq),
+            Phase::Queued(..) | Phase::Parked(_) | Phase::Planning => None,
+        });
+        let written = |seq| self.links.get(&from).is_some_and(|link| link.queue.is_written(seq));
+        if !here.is_some_and(written) {
+            self.dropped.late_answers += 1;
+            #[cfg(test)]
+            if self.planted == Some(super::Planted::LateAnswerTaken) {
+                return self.take_wrong_answer(answer, out);
+            }
+            return;
+        }
+        self.detach_call(id, from);
+        let peer = self.links.get(&from).and_then(|link| link.peer);
+        let peer = peer.and_then(|key| self.peers.by_key.get(&key)).map(|peer| peer.entry.clone());
+        match (answer, peer) {
+            (Ok(payload), Some(peer)) => {
+                self.end_call(id, Ok(Done::Answered(Answered { payload, peer })), out);
+            }
+            (Err(error), _) if error.kind() == ErrorKind::Busy && !error.may_have_run() => {
+                self.next_step(id, error, out);
+            }
+            (Err(error), _) => self.end_call(id, Err(error), out),
+            (Ok(_), None) => unreachable!("answers are read on joined links only"),
+        }
+        self.admit_waiting(from, out);
+    }
+
+    pub(super) fn call_due(&mut self, id: CallId, out: &mut Out<T>) {
+        self.give_up(id, ErrorKind::RequestTimeout, out);
+    }
+
+    pub(super) fn cancel(&mut self, id: CallId, out: &mut Out<T>) {
+        self.give_up(id, ErrorKind::Cancelled, out);
+    }
+
+    /// Ends a call before its answer: withdraws it if it is not framed, else tells the peer.
+    pub(super) fn give_up(&mut self, id: CallId, kind: ErrorKind, out: &mut Out<T>) {
+        let Some(call) = self.calls.get(&id) else { return };
+        let (error, from) = match call.phase {
+            Phase::Planning => (given_up(kind, None, Execution::Never), None),
+            Phase::Parked(link) => {
+                self.unpark_call(id, link);
+                let kind = if kind == ErrorKind::RequestTimeout { ErrorKind::Backpressure } else { kind };
+                (given_up(kind, self.peer_of(link), Execution::Never), Some(link))
+            }
+            Phase::Queued(link, seq) => {
+                let execution = self.withdraw_call(id, link, seq);
+                self.detach_call(id, link);
+                (given_up(kind, self.peer_of(link), execution), Some(link))
+            }
+        };
+        self.end_call(id, Err(error), out);
+        if let Some(from) = from {
+            self.flush(from, out);
+            self.admit_waiting(from, out);
+        }
+    }
+
+    fn unpark_call(&mut self, id: CallId, from: LinkId) {
+        let Some(link) = self.links.get_mut(&from) else { return };
+        link.waiting.retain(|parked| !matches!(parked, Parked::Call(other) if *other == id));
+        link.gauge.set_line(!link.waiting.is_empty());
+    }
+
+    fn withdraw_call(&mut self, id: CallId, from: LinkId, seq: Seq) -> Execution {
+        let Some(link) = self.links.get_mut(&from) else { return Execution::Never };
+        if let Some(cost) = link.queue.withdraw(seq) {
+            link.gauge.give_queue(cost);
+            return Execution::Never;
+        }
+        // A peer that lets control messages pile up is closed by the next one that must not be lost.
+        let _ = link.queue.push_control(&Control::Cancel { call: id });
+        Execution::Unknown
+    }
+
+    /// The link of a call is gone.
+    pub(super) fn call_lost(&mut self, id: CallId, link: LinkId, peer: &NodeId, out: &mut Out<T>) {
+        let Some(call) = self.calls.get(&id) else { return };
+        let Phase::Queued(_, seq) = call.phase else { return };
+        let written = self.links.get(&link).is_some_and(|link| link.queue.is_written(seq));
+        if !written {
+            return self.next_step(id, lost_unsent(peer), out);
+        }
+        let why = format!("the link to {peer} was lost before it answered; the request may have run");
+        let error = Error::new(ErrorKind::ConnectionLost, why).with_peer(peer.clone());
+        self.end_call(id, Err(error), out);
+    }
+
+    /// Room may have come free on a link: whoever waits longest takes it.
+    pub(super) fn admit_waiting(&mut self, id: LinkId, out: &mut Out<T>) {
+        loop {
+            let Some(link) = self.links.get_mut(&id) else { return };
+            let taken = match link.waiting.front() {
+                None => return,
+                Some(Parked::Call(call)) => {
+                    let message = self.calls.get(call).and_then(|call| call.message.as_ref());
+                    let cost = message.map_or(0, |message| cost(message.payload.len()));
+                    link.gauge.take_call(cost).is_ok()
+                }
+                Some(Parked::Tick { tick, .. }) => {
+                    link.gauge.take_tick(cost(tick.message.payload.len())).is_ok()
+                }
+            };
+            if !taken {
+                return;
+            }
+            let parked = link.waiting.pop_front();
+            link.gauge.set_line(!link.waiting.is_empty());
+            match parked {
+                Some(Parked::Call(call)) => self.queue_call(call, id, out),
+                Some(Parked::Tick { tick, timer, .. }) => self.unpark_tick(id, tick, timer, out),
+                None => return,
+            }
+        }
+    }
+
+    pub(super) fn peer_of(&self, link: LinkId) -> Option<NodeId> {
+        self.peers.name(self.links.get(&link)?.peer?)
+    }
+
+    /// The planted bug: an answer that nobody waits for goes to whoever waits.
+    #[cfg(test)]
+    fn take_wrong_answer(&mut self, answer: Result<Payload, Error>, out: &mut Out<T>) {
+        let other = self.calls.keys().next().copied();
+        let peer = self.peers.by_key.values().next().map(|peer| peer.entry.clone());
+        if let (Some(other), Ok(payload), Some(peer)) = (other, answer, peer) {
+            self.end_call(other, Ok(Done::Answered(Answered { payload, peer })), out);
+        }
+    }
+}
+
+fn given_up(kind: ErrorKind, peer: Option<NodeId>, execution: Execution) -> Error {
+    let whom = peer.as_ref().map_or("the peer", NodeId::as_str);
+    let ran = match execution {
+        Execution::Never => "it was not sent",
+        Execution::Unknown | Execution::Happened => "it may have run",
+    };
+    let why = match kind {
+        ErrorKind::Cancelled => format!("the request to {whom} was cancelled; {ran}"),
+        ErrorKind::Backpressure => {
+            format!("{whom} had no room for the request until its deadline; {ran}")
+        }
+        ErrorKind::Closed => format!("this node stopped while {whom} had not answered; {ran}"),
+        _ => format!("{whom} did not answer before the deadline; {ran}"),
+    };
+    let error = Error::new(kind, why).with_execution(execution);
+    match peer {
+        Some(peer) => error.with_peer(peer),
+        None => error,
+    }
+}

@@ -1,0 +1,464 @@
+//! Addresses this node dials: who waits for them, pauses between attempts, links that are dialled again when lost.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::leave::Ending;
+use super::link::Link;
+use super::mesh::{Mesh, Out, Timer, disarm};
+use super::timers::TimerId;
+use super::{ConnectMode, Done, Output, QueryId, Whom};
+use crate::address::Address;
+use crate::config::{DIAL_FIRST, DIAL_LONGEST, Reconnect};
+use crate::error::{Error, ErrorKind};
+use crate::id::{LinkId, NodeId, PeerKey};
+use crate::node_event::{Direction, LeftReason, NodeEvent};
+use crate::wire::Farewell;
+
+/// One address this node dials; a fresh one for each new interest in it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct DialId(u64);
+
+#[derive(Debug)]
+pub(super) struct Dials<T> {
+    by_id: BTreeMap<DialId, Dial<T>>,
+    by_address: BTreeMap<Address, DialId>,
+    last: u64,
+}
+
+impl<T> Default for Dials<T> {
+    fn default() -> Self {
+        Self { by_id: BTreeMap::new(), by_address: BTreeMap::new(), last: 0 }
+    }
+}
+
+#[derive(Debug)]
+struct Dial<T> {
+    address: Address,
+    stage: Stage,
+    waiters: Vec<Waiter<T>>,
+    /// The first deadline of a waiter, or the time to give up.
+    waiters_timer: Option<TimerId>,
+    keep: Keep,
+    /// The last pause; zero before the first.
+    pause: Duration,
+    /// Since when a link that once stood is being dialled again.
+    lost: Option<Instant>,
+    last_error: Option<Error>,
+}
+
+/// How long this node stays interested.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Keep {
+    /// As long as somebody waits.
+    WhileWaited,
+    /// It has stood once, or nobody ever waited: until it is disconnected or given up.
+    Standing,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Resolving(QueryId),
+    /// `rest` are the addresses of the name that were not tried yet.
+    Trying { link: LinkId, rest: VecDeque<SocketAddr> },
+    Pausing(TimerId),
+    Joined { link: LinkId, peer: PeerKey },
+    /// Another address leads to the same peer, whose link serves both.
+    Alias { peer: PeerKey },
+}
+
+#[derive(Debug)]
+struct Waiter<T> {
+    mode: ConnectMode,
+    deadline: Instant,
+    token: T,
+}
+
+impl<T> Mesh<T> {
+    pub(super) fn connect(
+        &mut self,
+        address: Address,
+        mode: ConnectMode,
+        deadline: Instant,
+        token: T,
+        out: &mut Out<T>,
+    ) {
+        let waiter = Waiter { mode, deadline, token };
+        let known = self.dials.by_address.get(&address).copied();
+        if let Some(id) = known {
+            let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
+            let (Stage::Joined { peer, .. } | Stage::Alias { peer }) = dial.stage else {
+                dial.waiters.push(waiter);
+                return self.arm_waiters(id);
+            };
+            if let Some(info) = self.peers.by_key.get(&peer).and_then(|peer| peer.entry.info()) {
+                let result = Ok(Done::Connected(info));
+                return out.push(Output::Complete { token: waiter.token, result });
+            }
+        }
+        let id = self.new_dial(address, Keep::WhileWaited, vec![waiter]);
+        self.arm_waiters(id);
+        self.attempt(id, out);
+    }
+
+    pub(super) fn connect_always(&mut self, address: Address, token: T, out: &mut Out<T>) {
+        match self.dials.by_address.get(&address).copied() {
+            Some(id) => {
+                if let Some(dial) = self.dials.by_id.get_mut(&id) {
+                    dial.keep = Keep::Standing;
+                }
+            }
+            None => {
+                let id = self.new_dial(address, Keep::Standing, Vec::new());
+                self.attempt(id, out);
+            }
+        }
+        out.push(Output::Complete { token, result: Ok(Done::Nothing) });
+    }
+
+    fn new_dial(&mut self, address: Address, keep: Keep, waiters: Vec<Waiter<T>>) -> DialId {
+        self.dials.last += 1;
+        let id = DialId(self.dials.last);
+        let stage = Stage::Resolving(QueryId(id.0));
+        let dial = Dial {
+            address: address.clone(),
+            stage,
+            waiters,
+            waiters_timer: None,
+            keep,
+            pause: Duration::ZERO,
+            lost: None,
+            last_error: None,
+        };
+        if let Some(old) = self.dials.by_address.insert(address, id) {
+            self.dials.by_id.remove(&old);
+        }
+        self.dials.by_id.insert(id, dial);
+        id
+    }
+
+    /// Resolves the name anew, as for every attempt, and dials.
+    fn attempt(&mut self, id: DialId, out: &mut Out<T>) {
+        let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
+        if let Some(addr) = dial.address.numeric() {
+            return self.try_next(id, VecDeque::from([addr]), out);
+        }
+        let query = self.new_query();
+        let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
+        dial.stage = Stage::Resolving(query);
+        out.push(Output::Resolve { query, address: dial.address.clone() });
+    }
+
+    pub(super) fn new_query(&mut self) -> QueryId {
+        self.dials.last += 1;
+        QueryId(self.dials.last)
+    }
+
+    pub(super) fn dial_resolved(
+        &mut self,
+        query: QueryId,
+        result: Result<Vec<SocketAddr>, String>,
+        out: &mut Out<T>,
+    ) {
+        let asking = |dial: &Dial<T>| matches!(dial.stage, Stage::Resolving(other) if other == query);
+        let found = self.dials.by_id.iter().find(|(_, dial)| asking(dial));
+        let Some((id, dial)) = found.map(|(id, dial)| (*id, dial)) else { return };
+        match result {
+            Ok(addrs) if !addrs.is_empty() => self.try_next(id, addrs.into(), out),
+            Ok(_) => {
+                let why = format!("{} has no address", dial.address);
+                self.pause(id, Error::new(ErrorKind::ConnectFailed, why), out);
+            }
+            Err(why) => {
+                let why = format!("{} cannot be resolved: {why}", dial.address);
+                self.pause(id, Error::new(ErrorKind::ConnectFailed, why), out);
+            }
+        }
+    }
+
+    fn try_next(&mut self, id: DialId, mut rest: VecDeque<SocketAddr>, out: &mut Out<T>) {
+        let Some(addr) = rest.pop_front() else { return };
+        let link_id = self.draw_link();
+        let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
+        let mut link = Link::new(link_id, Direction::Up, addr, &self.local.config, self.now);
+        link.dial = Some(id);
+        dial.stage = Stage::Trying { link: link_id, rest };
+        self.links.insert(link_id, link);
+        out.push(Output::Dial { link: link_id, addr });
+    }
+
+    /// A link of a dial has failed before it joined.
+    pub(super) fn attempt_failed(&mut self, id: DialId, error: Error, ending: Ending, out: &mut Out<T>) {
+        let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
+        log::debug!(target: "threadmesh::proto", "dialling {}: {error}", dial.address);
+        if ending == Ending::Final {
+            return self.give_up_dial(id, error, out);
+        }
+        if error.kind() == ErrorKind::DuplicateId {
+            self.fail_waiters(id, &error, |_| true, out);
+        }
+        let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
+        let rest = match &mut dial.stage {
+            Stage::Trying { rest, .. } => std::mem::take(rest),
+            Stage::Resolving(_) | Stage::Pausing(_) | Stage::Joined { .. } | Stage::Alias { .. } => {
+                VecDeque::new()
+            }
+        };
+        if rest.is_empty() {
+            self.pause(id, error, out);
+        } else {
+            dial.last_error = Some(error);
+            self.try_next(id, rest, out);
+        }
+    }
+
+    /// Every address of the name was tried: those who try once are told, the others wait for the next round.
+    fn pause(&mut self, id: DialId, error: Error, out: &mut Out<T>) {
+        self.fail_waiters(id, &error, |waiter| waiter.mode == ConnectMode::Once, out);
+        let config = &self.local.config;
+        let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
+        dial.last_error = Some(error);
+        if dial.waiters.is_empty() && dial.keep == Keep::WhileWaited {
+            return self.remove_dial(id, out);
+        }
+        let (first, longest) = match dial.keep {
+            Keep::WhileWaited => (DIAL_FIRST, DIAL_LONGEST),
+            Keep::Standing => (config.reconnect_first, config.reconnect_longest),
+        };
+        dial.pause = (dial.pause * 2).clamp(first, longest);
+        let pause = match dial.keep {
+            Keep::WhileWaited => dial.pause,
+            // Half to whole, so that a herd does not come back in step.
+            Keep::Standing => dial.pause.mul_f64(0.5 + self.rng.f64() / 2.0),
+        };
+        let timer = self.timers.arm(self.now + pause, Timer::Dial(id));
+        dial.stage = Stage::Pausing(timer);
+    }
+
+    pub(super) fn dial_due(&mut self, id: DialId, out: &mut Out<T>) {
+        self.attempt(id, out);
+    }
+
+    /// Somebody's patience is over, or a lost link is given up.
+    pub(super) fn waiters_due(&mut self, id: DialId, out: &mut Out<T>) {
+        let now = self.now;
+        let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
+        dial.waiters_timer = None;
+        let error = timed_out(dial, &self.links);
+        self.fail_waiters(id, &error, |waiter| waiter.deadline <= now, out);
+        let give_up = self.give_up_at(id);
+        let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
+        if give_up.is_some_and(|at| at <= now) {
+            return self.give_up_dial(id, error, out);
+        }
+        if dial.waiters.is_empty() && dial.keep == Keep::WhileWaited {
+            return self.remove_dial(id, out);
+        }
+        self.arm_waiters(id);
+    }
+
+    fn give_up_at(&self, id: DialId) -> Option<Instant> {
+        let dial = self.dials.by_id.get(&id)?;
+        dial.lost?.checked_add(self.local.config.reconnect_give_up?)
+    }
+
+    fn arm_waiters(&mut self, id: DialId) {
+        let give_up = self.give_up_at(id);
+        let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
+        disarm(&mut self.timers, &mut dial.waiters_timer);
+        let first = dial.waiters.iter().map(|waiter| waiter.deadline).chain(give_up).min();
+        dial.waiters_timer = first.map(|at| self.timers.arm(at, Timer::Waiters(id)));
+    }
+
+    fn fail_waiters(
+        &mut self,
+        id: DialId,
+        error: &Error,
+        which: impl Fn(&Waiter<T>) -> bool,
+        out: &mut Out<T>,
+    ) {
+        let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
+        let (failed, waiting) = std::mem::take(&mut dial.waiters).into_iter().partition(which);
+        dial.waiters = waiting;
+        let failed: Vec<Waiter<T>> = failed;
+        out.extend(
+            failed
+                .into_iter()
+                .map(|waiter| Output::Complete { token: waiter.token, result: Err(error.clone()) }),
+        );
+    }
+
+    /// The handshake is complete: everybody who waits is told.
+    pub(super) fn dial_joined(&mut self, id: DialId, peer: PeerKey, out: &mut Out<T>) {
+        let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
+        let Stage::Trying { link, .. } = dial.stage else { return };
+        dial.stage = Stage::Joined { link, peer };
+        dial.keep = Keep::Standing;
+        dial.pause = Duration::ZERO;
+        let again = dial.lost.take().is_some();
+        let address = dial.address.to_string();
+        self.tell_waiters(id, peer, out);
+        let name = self.peers.name(peer).filter(|_| again);
+        out.extend(name.map(|id| Output::Event(NodeEvent::Reconnected { address, id })));
+    }
+
+    /// The address leads to a peer that another dial has joined already.
+    pub(super) fn dial_is_alias(&mut self, id: DialId, older: LinkId, out: &mut Out<T>) {
+        let Some(peer) = self.links.get(&older).and_then(|link| link.peer) else {
+            let error = Error::new(ErrorKind::ConnectionLost, "the link this address shares was lost");
+            return self.attempt_failed(id, error, Ending::Again, out);
+        };
+        if let Some(dial) = self.dials.by_id.get_mut(&id) {
+            dial.stage = Stage::Alias { peer };
+        }
+        self.tell_waiters(id, peer, out);
+    }
+
+    fn tell_waiters(&mut self, id: DialId, peer: PeerKey, out: &mut Out<T>) {
+        let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
+        let waiters = std::mem::take(&mut dial.waiters);
+        self.arm_waiters(id);
+        let Some(info) = self.peers.by_key.get(&peer).and_then(|peer| peer.entry.info()) else { return };
+        out.extend(waiters.into_iter().map(|waiter| Output::Complete {
+            token: waiter.token,
+            result: Ok(Done::Connected(info.clone())),
+        }));
+    }
+
+    /// A joined link of a dial is lost: dials it again if the policy says so.
+    pub(super) fn dial_lost(&mut self, id: DialId, reason: &LeftReason, out: &mut Out<T>) {
+        let again = self.stopping.is_none()
+            && match (self.local.config.reconnect, reason) {
+                (Reconnect::Never, _) | (_, LeftReason::Replaced | LeftReason::Disconnected) => false,
+                (Reconnect::OnFailure, LeftReason::PeerLeft) => false,
+                (Reconnect::Always | Reconnect::OnFailure, _) => true,
+            };
+        if !again {
+            return self.remove_dial(id, out);
+        }
+        let now = self.now;
+        let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
+        dial.lost = Some(now);
+        let address = dial.address.to_string();
+        let error = Error::new(ErrorKind::ConnectionLost, format!("the link to {address} was lost"));
+        self.pause(id, error, out);
+        self.arm_waiters(id);
+        out.push(Output::Event(NodeEvent::Reconnecting { address }));
+    }
+
+    /// The address is not dialled any more: everybody who waits is told, and so is the program if the link once stood.
+    fn give_up_dial(&mut self, id: DialId, error: Error, out: &mut Out<T>) {
+        self.fail_waiters(id, &error, |_| true, out);
+        let Some(dial) = self.dials.by_id.get(&id) else { return };
+        if dial.keep == Keep::Standing {
+            let address = dial.address.to_string();
+            out.push(Output::Event(NodeEvent::ReconnectFailed { address, error }));
+        }
+        self.remove_dial(id, out);
+    }
+
+    /// Forgets an address and whatever is under way to it, so that nothing joins later.
+    fn remove_dial(&mut self, id: DialId, out: &mut Out<T>) {
+        let Some(mut dial) = self.dials.by_id.remove(&id) else { return };
+        if self.dials.by_address.get(&dial.address) == Some(&id) {
+            self.dials.by_address.remove(&dial.address);
+        }
+        disarm(&mut self.timers, &mut dial.waiters_timer);
+        match dial.stage {
+            Stage::Pausing(timer) => {
+                self.timers.disarm(timer);
+            }
+            Stage::Trying { link, .. } => {
+                if let Some(link) = self.links.get_mut(&link) {
+                    link.dial = None;
+                }
+                self.say_goodbye(link, Farewell::Disconnect, LeftReason::Disconnected, out);
+            }
+            Stage::Resolving(_) | Stage::Joined { .. } | Stage::Alias { .. } => {}
+        }
+        for waiter in dial.waiters {
+            let why = format!("{} was disconnected while it was being dialled", dial.address);
+            let error = Error::new(ErrorKind::Cancelled, why);
+            let error = error.with_execution(crate::error::Execution::Never);
+            out.push(Output::Complete { token: waiter.token, result: Err(error) });
+        }
+    }
+
+    pub(super) fn disconnect(&mut self, whom: Whom, token: T, out: &mut Out<T>) {
+        match whom {
+            Whom::Address(address) => self.disconnect_address(&address, out),
+            Whom::Id(id) => self.disconnect_peer(&id, out),
+        }
+        out.push(Output::Complete { token, result: Ok(Done::Nothing) });
+    }
+
+    fn disconnect_address(&mut self, address: &Address, out: &mut Out<T>) {
+        let Some(id) = self.dials.by_address.get(address).copied() else { return };
+        let Some(dial) = self.dials.by_id.get(&id) else { return };
+        let link = match dial.stage {
+            Stage::Joined { link, .. } => Some(link),
+            Stage::Alias { peer } => {
+                let peer = self.peers.by_key.get(&peer);
+                peer.and_then(|peer| peer.entry.up.as_ref()).map(|face| face.link)
+            }
+            Stage::Resolving(_) | Stage::Trying { .. } | Stage::Pausing(_) => None,
+        };
+        if let Some(link) = link {
+            self.say_goodbye(link, Farewell::Disconnect, LeftReason::Disconnected, out);
+        }
+        self.remove_dial(id, out);
+    }
+
+    fn disconnect_peer(&mut self, id: &NodeId, out: &mut Out<T>) {
+        let Some(peer) = self.peers.by_id(id) else { return };
+        let (entry, key) = (&peer.entry, peer.entry.key);
+        let links: Vec<LinkId> = entry.up.iter().chain(&entry.down).map(|face| face.link).collect();
+        for link in links {
+            self.say_goodbye(link, Farewell::Disconnect, LeftReason::Disconnected, out);
+        }
+        let alias = |dial: &Dial<T>| matches!(dial.stage, Stage::Alias { peer } if peer == key);
+        let aliases: Vec<DialId> =
+            self.dials.by_id.iter().filter(|(_, dial)| alias(dial)).map(|(id, _)| *id).collect();
+        for alias in aliases {
+            self.remove_dial(alias, out);
+        }
+    }
+
+    /// The node stops: nobody waits for an address any more.
+    pub(super) fn stop_dialling(&mut self, error: &Error, out: &mut Out<T>) {
+        let ids: Vec<DialId> = self.dials.by_id.keys().copied().collect();
+        for id in ids {
+            self.fail_waiters(id, error, |_| true, out);
+            self.remove_dial(id, out);
+        }
+    }
+
+    /// Addresses that are being dialled or hold a link, for the world's check that nothing is left behind.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn dialled(&self) -> usize {
+        self.dials.by_id.len()
+    }
+}
+
+fn timed_out<T>(dial: &Dial<T>, links: &BTreeMap<LinkId, Link<T>>) -> Error {
+    let joining = match &dial.stage {
+        Stage::Trying { link, .. } => links.get(link).is_some_and(Link::is_joining),
+        Stage::Resolving(_) | Stage::Pausing(_) | Stage::Joined { .. } | Stage::Alias { .. } => false,
+    };
+    let address = &dial.address;
+    if joining {
+        let why = format!("{address} did not complete the handshake in time; is it a threadmesh node?");
+        return Error::new(ErrorKind::HandshakeTimeout, why);
+    }
+    let cause = match (&dial.stage, &dial.last_error) {
+        (_, Some(error)) if error.kind() == ErrorKind::HandshakeTimeout => return error.clone(),
+        (_, Some(error)) => error.message().to_owned(),
+        (Stage::Resolving(_), None) => "its name was not resolved in time".to_owned(),
+        (_, None) => "nothing answered".to_owned(),
+    };
+    Error::new(
+        ErrorKind::ConnectTimeout,
+        format!("no connection to {address} before the deadline: {cause}; is the node there running?"),
+    )
+}

@@ -1,0 +1,166 @@
+//! Ticks: taken with credit, confirmed by the receiver's handlers, and the state that is told whenever a link is written.
+
+use super::handshake::pages;
+use super::leave::lost_unsent;
+use super::link::Parked;
+use super::mesh::{Mesh, Out, Timer};
+use super::queue::{Item, ItemHead};
+use super::timers::TimerId;
+use super::{Done, Output, Tick};
+use crate::error::{Error, ErrorKind};
+use crate::id::LinkId;
+use crate::node_event::NodeEvent;
+use crate::options::Options;
+use crate::routing::cost;
+use crate::wire::Control;
+
+/// Windows beyond each link's first one, in sum: half of the memory a node may use.
+const GRANTED_MOST: u64 = 128 * 1024 * 1024;
+
+impl<T> Mesh<T> {
+    pub(super) fn tick(&mut self, tick: Tick<T>, out: &mut Out<T>) {
+        let step = tick.plan.first;
+        let cost = cost(tick.message.payload.len());
+        let target = self.peers.route(step);
+        let Some(link) = target.and_then(|link| self.links.get_mut(&link)) else {
+            return self.tick_unplaced(tick, out);
+        };
+        let id = link.id;
+        let fits = tick.message.payload.len() <= link.theirs.message_bytes;
+        let room = tick.plan.room == Some(id);
+        if fits && (room || (link.waiting.is_empty() && link.gauge.take_tick(cost).is_ok())) {
+            return self.queue_tick(id, tick, out);
+        }
+        let Some((until, _)) = tick.wait.as_ref().filter(|_| fits) else {
+            return self.tick_unplaced(tick, out);
+        };
+        self.next_parked += 1;
+        let number = self.next_parked;
+        let timer = self.timers.arm(*until, Timer::ParkedTick(id, number));
+        link.waiting.push_back(Parked::Tick { number, tick, timer });
+        link.gauge.set_line(true);
+    }
+
+    fn queue_tick(&mut self, id: LinkId, tick: Tick<T>, out: &mut Out<T>) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let cost = cost(tick.message.payload.len());
+        let head = ItemHead::Tick { event: tick.message.event, headers: tick.message.headers };
+        link.queue.push(Item { head, payload: tick.message.payload, cost });
+        link.ticks_out.accepted += 1;
+        if let Some((_, token)) = tick.wait {
+            out.push(Output::Complete { token, result: Ok(Done::Nothing) });
+        }
+        self.flush(id, out);
+    }
+
+    /// The peer left, or cannot take it, between the caller's look at the directory and now.
+    fn tick_unplaced(&mut self, tick: Tick<T>, out: &mut Out<T>) {
+        let id = self.peers.name(tick.plan.first.peer).unwrap_or_else(|| self.local.id.clone());
+        match tick.wait {
+            Some((_, token)) => out.push(Output::Complete { token, result: Err(lost_unsent(&id)) }),
+            None => out.push(Output::Event(NodeEvent::Undelivered { id, unwritten: 1, unconfirmed: 0 })),
+        }
+    }
+
+    pub(super) fn unpark_tick(&mut self, id: LinkId, tick: Tick<T>, timer: TimerId, out: &mut Out<T>) {
+        self.timers.disarm(timer);
+        self.queue_tick(id, tick, out);
+    }
+
+    pub(super) fn parked_tick_due(&mut self, id: LinkId, number: u64, out: &mut Out<T>) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let at = link.waiting.iter().position(
+            |parked| matches!(parked, Parked::Tick { number: other, .. } if *other == number),
+        );
+        let parked = at.and_then(|at| link.waiting.remove(at));
+        link.gauge.set_line(!link.waiting.is_empty());
+        if let Some(Parked::Tick { tick: Tick { wait: Some((_, token)), .. }, .. }) = parked {
+            let why = "the peer had no room for the tick for as long as it might wait; nothing was sent";
+            out.push(Output::Complete { token, result: Err(Error::new(ErrorKind::Backpressure, why)) });
+        }
+        self.admit_waiting(id, out);
+    }
+
+    /// Handlers of this node have finished ticks.
+    pub(super) fn consumed(&mut self, id: LinkId, ticks: u64, cost: u64, out: &mut Out<T>) {
+        let Some(link) = self.links.get_mut(&id).filter(|link| link.is_ready()) else { return };
+        link.ticks_in.finish(ticks, cost);
+        if link.ticks_in.is_due() {
+            link.tell_consumed = true;
+            self.flush(id, out);
+        }
+    }
+
+    /// The peer's handlers have finished ticks of ours.
+    pub(super) fn confirmed(&mut self, id: LinkId, ticks: u64, cost: u64, out: &mut Out<T>) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        match link.ticks_out.confirm(ticks, cost) {
+            Some(newly) => {
+                link.gauge.give_ticks(newly);
+                self.admit_waiting(id, out);
+            }
+            None => self.violated(id, "it confirms ticks that were never sent", out),
+        }
+    }
+
+    /// Puts what is to be told into the control queue, built from its current value: a storm of changes costs one
+    /// message per link and write.
+    pub(super) fn refresh(&mut self, id: LinkId) {
+        let now = self.now;
+        let Some(link) = self.links.get_mut(&id).filter(|link| link.is_ready()) else { return };
+        let told = link.tell_consumed || link.tell_options || link.tell_services;
+        if !told || !link.queue.has_control_room() {
+            return;
+        }
+        let mut controls = Vec::new();
+        if std::mem::take(&mut link.tell_consumed) {
+            let (ticks, cost) = (link.ticks_in.finished, link.ticks_in.finished_cost);
+            let most = self.local.config.limits.tick_window_most_bytes;
+            controls.push(Control::Consumed { ticks, cost });
+            let window = link.ticks_in.window;
+            if link.ticks_in.report(now) && window < most && self.granted + window <= GRANTED_MOST {
+                let wider = (window * 2).min(most);
+                self.granted += wider - window;
+                link.ticks_in.window = wider;
+                let calls = self.local.config.limits.calls_per_link;
+                controls.push(Control::Grant { tick_window: wider, calls });
+            }
+        }
+        if std::mem::take(&mut link.tell_options) {
+            let (version, options) = (self.options_version, self.local.options.clone());
+            controls.push(Control::Options { version, options });
+        }
+        if std::mem::take(&mut link.tell_services) {
+            let pages = pages(&self.local.services);
+            let (version, count) = (self.services_version, pages.len());
+            controls.extend(pages.into_iter().enumerate().map(|(index, names)| {
+                Control::ServicesChanged { version, last: index + 1 == count, names }
+            }));
+        }
+        for control in &controls {
+            link.queue.push_state(control);
+        }
+    }
+
+    pub(super) fn set_options(&mut self, options: Options, out: &mut Out<T>) {
+        self.local.options = options;
+        self.options_version += 1;
+        self.tell_all(out, |link| link.tell_options = true);
+    }
+
+    pub(super) fn set_services(&mut self, services: Vec<String>, out: &mut Out<T>) {
+        self.local.services = services;
+        self.services_version += 1;
+        self.tell_all(out, |link| link.tell_services = true);
+    }
+
+    fn tell_all(&mut self, out: &mut Out<T>, tell: impl Fn(&mut super::link::Link<T>)) {
+        let ready: Vec<LinkId> = self.links.values().filter(|link| link.is_ready()).map(|link| link.id).collect();
+        for id in ready {
+            if let Some(link) = self.links.get_mut(&id) {
+                tell(link);
+            }
+            self.flush(id, out);
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! From a fresh connection to a joined peer: greetings, hellos, services, admission.
+//!
+//! The dialler offers, the listener chooses and says hello, the dialler looks at it and says hello and ready, the listener
+//! looks, joins, and says ready; on that the dialler joins. So whoever is told that a link stands may use it at once.
+
+use std::collections::BTreeMap;
+
+use super::leave::Ending;
+use super::link::{Shaking, State};
+use super::mesh::{Mesh, Out};
+use super::peers::Claim;
+use crate::config::{PROBE, SERVICES, SERVICES_BYTES, SERVICES_PAGE_BYTES};
+use crate::error::{Error, ErrorKind};
+use crate::id::LinkId;
+use crate::node_event::{Direction, LeftReason};
+use crate::wire::{Choice, Control, Farewell, GREETING_BYTES, Heard, Hello, Offer, Reply, negotiate};
+
+impl<T> Mesh<T> {
+    /// The dialler speaks first.
+    pub(super) fn offer(&mut self, id: LinkId, out: &mut Out<T>) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.queue.push_raw(&Offer::OURS.to_bytes());
+            self.flush(id, out);
+        }
+    }
+
+    /// Takes greeting bytes from the front of `input`.
+    pub(super) fn greeting(&mut self, id: LinkId, input: &mut &[u8], out: &mut Out<T>) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let State::Greeting { heard } = &mut link.state else { return };
+        let take = input.len().min(GREETING_BYTES - heard.len());
+        heard.extend_from_slice(&input[..take]);
+        *input = &input[take..];
+        match link.direction {
+            Direction::Down => match Offer::parse(heard) {
+                Heard::More => {}
+                Heard::Alien(looks) => self.alien(id, &looks, out),
+                Heard::Done(offer) => self.choose(id, &offer, out),
+            },
+            Direction::Up => match Reply::parse(heard) {
+                Heard::More => {}
+                Heard::Alien(looks) => self.alien(id, &looks, out),
+                Heard::Done(reply) => self.chosen(id, reply, out),
+            },
+        }
+    }
+
+    /// A stranger is not worth a goodbye that it could not read.
+    fn alien(&mut self, id: LinkId, looks: &str, out: &mut Out<T>) {
+        self.dropped.aliens += 1;
+        let Some(link) = self.links.get(&id) else { return };
+        let why = format!("{} does not speak threadmesh: it looks like {looks}", link.remote);
+        log::debug!(target: "threadmesh::proto", "closing a connection: {why}");
+        self.joining_failed(id, Error::new(ErrorKind::Incompatible, why), Ending::Final, out);
+        self.forget(id, true, out);
+    }
+
+    /// The listener answers the offer.
+    fn choose(&mut self, id: LinkId, offer: &Offer, out: &mut Out<T>) {
+        let verdict = negotiate(&Offer::OURS, offer);
+        let Some(link) = self.links.get_mut(&id) else { return };
+        match verdict {
+            Ok(choice) => {
+                link.queue.push_raw(&Reply::Chosen(choice).to_bytes());
+                link.state = State::Hello(Shaking::default());
+                self.say_hello(id);
+                self.flush(id, out);
+            }
+            Err(_) => {
+                link.queue.push_raw(&Reply::Range(Offer::OURS).to_bytes());
+                self.linger(id, out);
+            }
+        }
+    }
+
+    /// The dialler hears what the listener chose.
+    fn chosen(&mut self, id: LinkId, reply: Reply, out: &mut Out<T>) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let why = match reply {
+            Reply::Chosen(choice) if Choice::is_of(choice, &Offer::OURS) => {
+                link.state = State::Hello(Shaking::default());
+                return;
+            }
+            Reply::Chosen(choice) => format!("it chose protocol {}, which was not offered", choice.version),
+            Reply::Range(theirs) => match negotiate(&Offer::OURS, &theirs) {
+                Err(why) => why,
+                Ok(_) => "it refuses a protocol that both sides speak".to_owned(),
+            },
+        };
+        let why = format!("{} is incompatible: {why}; run versions that share a protocol", link.remote);
+        self.joining_failed(id, Error::new(ErrorKind::Incompatible, why), Ending::Final, out);
+        self.forget(id, true, out);
+    }
+
+    /// Queues this node's hello and its services.
+    fn say_hello(&mut self, id: LinkId) {
+        let hello = self.hello();
+        let pages = pages(&self.local.services);
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let count = pages.len();
+        let services = pages
+            .into_iter()
+            .enumerate()
+            .map(|(index, names)| Control::Services { names, last: index + 1 == count });
+        for control in std::iter::once(Control::Hello(Box::new(hello))).chain(services) {
+            // A fresh link has an empty queue, and services are limited to what it holds beyond its limit once.
+            let _ = link.queue.push_control(&control);
+        }
+    }
+
+    fn hello(&self) -> Hello {
+        let config = &self.local.config;
+        Hello {
+            id: self.local.id.clone(),
+            instance: self.local.instance,
+            options_version: self.options_version,
+            options: self.local.options.clone(),
+            services_version: self.services_version,
+            host: self.local.host.clone(),
+            advertise: self.local.advertise.as_ref().map(ToString::to_string),
+            capabilities: BTreeMap::new(),
+            heartbeat_ms: millis(config.heartbeat_interval),
+            liveness_ms: millis(config.liveness_timeout),
+            calls: config.limits.calls_per_link,
+            tick_window: config.limits.tick_window_bytes,
+            message_bytes: config.limits.message_bytes as u64,
+        }
+    }
+
+    /// A control message of the handshake. Anything else is a violation.
+    pub(super) fn shake(&mut self, id: LinkId, control: Control, out: &mut Out<T>) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        match control {
+            Control::Refuse { kind, message } => return self.refused(id, kind, &message, out),
+            Control::Goodbye { .. } => return self.left_handshake(id, out),
+            _ => {}
+        }
+        let State::Hello(shaking) = &mut link.state else {
+            return self.violated(id, "a message while the id is being checked", out);
+        };
+        let direction = link.direction;
+        match control {
+            Control::Hello(hello) if shaking.hello.is_none() => shaking.hello = Some(*hello),
+            Control::Services { names, last } if shaking.hello.is_some() && !shaking.complete => {
+                shaking.services_bytes += names.iter().map(String::len).sum::<usize>();
+                shaking.services.extend(names);
+                if shaking.services.len() > SERVICES || shaking.services_bytes > SERVICES_BYTES {
+                    let why = format!("more than {SERVICES} services or {SERVICES_BYTES} bytes of them");
+                    return self.violated(id, &why, out);
+                }
+                shaking.complete = last;
+                if last && direction == Direction::Up {
+                    self.consider(id, out);
+                }
+            }
+            Control::Ready if shaking.complete => match direction {
+                Direction::Up if shaking.ready => self.join(id, out),
+                Direction::Up => self.violated(id, "ready before it was asked", out),
+                Direction::Down => {
+                    shaking.ready = true;
+                    self.consider(id, out);
+                }
+            },
+            _ => self.violated(id, "a message that does not belong here in the handshake", out),
+        }
+    }
+
+    /// Everything about the other side is known: may it join?
+    pub(super) fn consider(&mut self, id: LinkId, out: &mut Out<T>) {
+        let Some(link) = self.links.get(&id) else { return };
+        let (State::Hello(shaking) | State::Probing { shaking, .. }) = &link.state else { return };
+        let Some(hello) = &shaking.hello else { return };
+        let remote = link.remote;
+        match self.claim(hello, link.direction) {
+            Claim::Fresh => self.admit(id, out),
+            Claim::Myself => {
+                let why = format!("{remote} is this node itself; dial another one");
+                self.turn_away(id, Error::new(ErrorKind::InvalidAddress, why), Ending::Final, out);
+            }
+            Claim::MyId => {
+                let why = format!(
+                    "{remote} has this node's own id {}; give one of the two another id",
+                    self.local.id
+                );
+                self.turn_away(id, Error::new(ErrorKind::DuplicateId, why), Ending::Final, out);
+            }
+            Claim::Again { older } => self.meet_again(id, older, out),
+            Claim::Contested { older } => self.probe(id, older, out),
+        }
+    }
+
+    /// A second link of the same instance in the same direction.
+    fn meet_again(&mut self, id: LinkId, older: LinkId, out: &mut Out<T>) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        match link.direction {
+            Direction::Up => {
+                let dial = link.dial.take();
+                self.say_goodbye(id, Farewell::Replaced, LeftReason::Replaced, out);
+                if let Some(dial) = dial {
+                    self.dial_is_alias(dial, older, out);
+                }
+            }
+            Direction::Down => {
+                self.say_goodbye(older, Farewell::Replaced, LeftReason::Replaced, out);
+                self.admit(id, out);
+            }
+        }
+    }
+
+    /// Another instance has this id: its links must show life at once, or give way.
+    fn probe(&mut self, id: LinkId, older: Vec<LinkId>, out: &mut Out<T>) {
+        let until = self.now + PROBE;
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let State::Hello(shaking) = std::mem::replace(&mut link.state, State::Dialling) else { return };
+        link.state = State::Probing { shaking, until };
+        self.arm_link(id, until);
+        for older in older {
+            self.ask_for_life(older, out);
+        }
+    }
+
+    /// The probing time is over, or an older link has shown life or left.
+    pub(super) fn judge(&mut self, id: LinkId, out: &mut Out<T>) {
+        let Some(link) = self.links.get(&id) else { return };
+        let State::Probing { shaking, until } = &link.state else { return };
+        let Some(hello) = &shaking.hello else { return };
+        let begun = *until - PROBE;
+        let Claim::Contested { older } = self.claim(hello, link.direction) else {
+            return self.consider(id, out);
+        };
+        let alive = older.iter().filter_map(|older| self.links.get(older)).find(|older| older.heard > begun);
+        if let Some(alive) = alive {
+            let why = format!(
+                "the id {} at {} belongs to a live node at {}; give one of the two another id",
+                hello.id, link.remote, alive.remote
+            );
+            let error = Error::new(ErrorKind::DuplicateId, why).with_peer(hello.id.clone());
+            return self.turn_away(id, error, Ending::Again, out);
+        }
+        if self.now >= *until {
+            for older in older {
+                self.say_goodbye(older, Farewell::Replaced, LeftReason::Replaced, out);
+            }
+            self.admit(id, out);
+        }
+    }
+
+    /// This side has no objection. (The place where an authorisation rule will be asked.)
+    fn admit(&mut self, id: LinkId, out: &mut Out<T>) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        if let State::Probing { shaking, .. } = &mut link.state {
+            link.state = State::Hello(std::mem::take(shaking));
+        }
+        let State::Hello(shaking) = &mut link.state else { return };
+        match link.direction {
+            Direction::Up => {
+                shaking.ready = true;
+                let deadline = link.born + self.local.config.handshake_timeout;
+                self.say_hello(id);
+                self.say_ready(id);
+                self.arm_link(id, deadline);
+                self.flush(id, out);
+            }
+            Direction::Down => {
+                self.say_ready(id);
+                self.join(id, out);
+                self.flush(id, out);
+            }
+        }
+    }
+
+    fn say_ready(&mut self, id: LinkId) {
+        if let Some(link) = self.links.get_mut(&id) {
+            let _ = link.queue.push_control(&Control::Ready);
+        }
+    }
+
+    /// This side objects: the other is told why, and so is whoever dialled here.
+    fn turn_away(&mut self, id: LinkId, error: Error, ending: Ending, out: &mut Out<T>) {
+        let last = Control::Refuse { kind: error.kind(), message: error.message().to_owned() };
+        self.joining_failed(id, error, ending, out);
+        self.close_with(id, &last, out);
+    }
+
+    /// The other side objects.
+    fn refused(&mut self, id: LinkId, kind: ErrorKind, message: &str, out: &mut Out<T>) {
+        let Some(link) = self.links.get(&id) else { return };
+        let ending = match kind {
+            ErrorKind::DuplicateId | ErrorKind::Closed | ErrorKind::Busy => Ending::Again,
+            _ => Ending::Final,
+        };
+        let why = format!("{} refused this node: {message}", link.remote);
+        self.joining_failed(id, Error::new(kind, why), ending, out);
+        self.forget(id, true, out);
+    }
+
+    /// The other side says goodbye before it had joined.
+    fn left_handshake(&mut self, id: LinkId, out: &mut Out<T>) {
+        let Some(link) = self.links.get(&id) else { return };
+        let why = format!("{} said goodbye before the handshake was complete", link.remote);
+        self.joining_failed(id, Error::new(ErrorKind::ConnectFailed, why), Ending::Again, out);
+        self.forget(id, true, out);
+    }
+
+    /// The handshake took too long.
+    pub(super) fn handshake_due(&mut self, id: LinkId, out: &mut Out<T>) {
+        let Some(link) = self.links.get(&id) else { return };
+        let why = format!(
+            "{} did not complete the handshake within {:?}",
+            link.remote, self.local.config.handshake_timeout
+        );
+        self.joining_failed(id, Error::new(ErrorKind::HandshakeTimeout, why), Ending::Again, out);
+        self.forget(id, true, out);
+    }
+}
+
+/// Services in pages that fit a handshake frame; at least one page, which may be empty.
+pub(super) fn pages(services: &[String]) -> Vec<Vec<String>> {
+    let mut pages = vec![Vec::new()];
+    let mut bytes = 0;
+    for name in services {
+        bytes += name.len() + 3;
+        if bytes > SERVICES_PAGE_BYTES {
+            pages.push(Vec::new());
+            bytes = name.len() + 3;
+        }
+        if let Some(page) = pages.last_mut() {
+            page.push(name.clone());
+        }
+    }
+    pages
+}
+
+fn millis(duration: std::time::Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}

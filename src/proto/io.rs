@@ -1,0 +1,131 @@
+//! Bytes and sockets: what the shell reports about a link, before anybody asks what a message means.
+
+use std::net::SocketAddr;
+
+use super::leave::Ending;
+use super::link::{Link, State};
+use super::mesh::{Mesh, Out};
+use super::{Cause, Output};
+use crate::config::LINGER_BYTES;
+use crate::error::{Error, ErrorKind};
+use crate::id::LinkId;
+use crate::node_event::{Direction, LeftReason};
+use crate::wire::Frame;
+
+impl<T> Mesh<T> {
+    pub(super) fn accepted(&mut self, id: LinkId, remote: SocketAddr, out: &mut Out<T>) {
+        let limits = &self.local.config.limits;
+        if self.stopping.is_some() || self.links.len() >= limits.links {
+            self.dropped.connections += 1;
+            out.push(Output::Hang { link: id });
+            return;
+        }
+        if self.shaking.len() >= limits.handshakes {
+            if let Some(oldest) = self.shaking.first().copied() {
+                self.dropped.connections += 1;
+                self.forget(oldest, true, out);
+            }
+        }
+        let mut link = Link::new(id, Direction::Down, remote, &self.local.config, self.now);
+        link.state = State::Greeting { heard: Vec::new() };
+        self.links.insert(id, link);
+        self.shaking.insert(id);
+        self.arm_link(id, self.now + self.local.config.handshake_timeout);
+    }
+
+    pub(super) fn connected(&mut self, id: LinkId, remote: SocketAddr, out: &mut Out<T>) {
+        let now = self.now;
+        let Some(link) = self.links.get_mut(&id) else {
+            out.push(Output::Hang { link: id });
+            return;
+        };
+        link.remote = remote;
+        link.state = State::Greeting { heard: Vec::new() };
+        (link.born, link.heard, link.wrote) = (now, now, now);
+        self.arm_link(id, now + self.local.config.handshake_timeout);
+        self.offer(id, out);
+    }
+
+    pub(super) fn received(&mut self, id: LinkId, len: usize, out: &mut Out<T>) {
+        let now = self.now;
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.heard = now;
+        if let State::Closing { discarded, .. } = &mut link.state {
+            *discarded += len;
+            if *discarded > LINGER_BYTES {
+                self.forget(id, true, out);
+            }
+            return;
+        }
+        if link.reader.body_space().is_some() {
+            link.reader.body_received(len);
+            return self.frames(id, &[], out);
+        }
+        let scratch = std::mem::take(&mut self.scratch);
+        self.frames(id, &scratch[..len], out);
+        self.scratch = scratch;
+    }
+
+    fn frames(&mut self, id: LinkId, mut input: &[u8], out: &mut Out<T>) {
+        loop {
+            let Some(link) = self.links.get_mut(&id) else { return };
+            match &mut link.state {
+                State::Dialling | State::Closing { .. } => return,
+                State::Greeting { .. } => {
+                    if input.is_empty() {
+                        return;
+                    }
+                    self.greeting(id, &mut input, out);
+                    continue;
+                }
+                State::Hello(_) | State::Probing { .. } | State::Ready => {}
+            }
+            match link.reader.next(&mut input) {
+                Ok(Some(Frame::Borrowed(bytes))) => self.message(id, bytes, None, out),
+                Ok(Some(Frame::Owned(bytes))) => {
+                    let shared = std::sync::Arc::new(bytes);
+                    self.message(id, &shared, Some(&shared), out);
+                }
+                Ok(None) => return,
+                Err(error) => return self.violated(id, &error.to_string(), out),
+            }
+        }
+    }
+
+    pub(super) fn sent(&mut self, id: LinkId, len: usize, out: &mut Out<T>) {
+        let now = self.now;
+        let Some(link) = self.links.get_mut(&id) else { return };
+        (link.wrote, link.progress) = (now, now);
+        let written = link.queue.sent(len);
+        link.gauge.give_queue(written.cost);
+        link.ticks_out.written += written.ticks;
+        link.their_calls = link.their_calls.saturating_sub(written.answers);
+        link.writing = !link.queue.nothing_staged();
+        self.flush(id, out);
+        self.all_written(id, out);
+        self.admit_waiting(id, out);
+    }
+
+    pub(super) fn lost(&mut self, id: LinkId, cause: Cause, out: &mut Out<T>) {
+        let Some(link) = self.links.get(&id) else { return };
+        let (hang, what) = match cause {
+            Cause::Eof => (true, "the other side closed the connection".to_owned()),
+            Cause::Broken(why) => (false, format!("the connection broke: {why}")),
+            Cause::Refused(why) => (false, why),
+        };
+        let remote = link.remote;
+        match link.state {
+            State::Ready => self.leave(id, LeftReason::ConnectionLost, out),
+            State::Closing { .. } => {}
+            State::Dialling => {
+                let error = Error::new(ErrorKind::ConnectFailed, format!("{remote}: {what}"));
+                self.joining_failed(id, error, Ending::Again, out);
+            }
+            State::Greeting { .. } | State::Hello(_) | State::Probing { .. } => {
+                let why = format!("{remote}: {what} before the handshake was complete");
+                self.joining_failed(id, Error::new(ErrorKind::ConnectFailed, why), Ending::Again, out);
+            }
+        }
+        self.forget(id, hang, out);
+    }
+}

@@ -1,0 +1,156 @@
+//! The end of a link: goodbyes and refusals that are read, peers that leave, calls and ticks that are lost with it.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::Output;
+use super::link::{Parked, State};
+use super::mesh::{Mesh, Out, disarm};
+use crate::config::LINGER;
+use crate::error::{Error, ErrorKind, Execution};
+use crate::id::{LinkId, NodeId};
+use crate::node_event::{LeftReason, NodeEvent};
+use crate::wire::{Control, Farewell};
+
+/// Whether it makes sense to dial again after a failed handshake.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Ending {
+    Again,
+    Final,
+}
+
+impl<T> Mesh<T> {
+    /// A joined link is no longer routable: from here on nothing is sent to it, and what was pending on it is decided.
+    /// The link itself stays for the caller to close or forget.
+    pub(super) fn leave(&mut self, id: LinkId, reason: LeftReason, out: &mut Out<T>) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let Some(key) = link.peer.take() else { return };
+        let pending = std::mem::take(&mut link.pending);
+        let waiting = std::mem::take(&mut link.waiting);
+        let owed = std::mem::take(&mut link.owed);
+        let (unwritten, unconfirmed) = (link.ticks_out.unwritten(), link.ticks_out.unconfirmed());
+        let (direction, dial) = (link.direction, link.dial);
+        let extra = link.ticks_in.window.saturating_sub(self.local.config.limits.tick_window_bytes);
+        self.granted = self.granted.saturating_sub(extra);
+        for call in owed.values() {
+            call.cancelled.store(true, Relaxed);
+        }
+        let peer = self.unlink_peer(key, id, direction, reason.clone(), out);
+        if unwritten + unconfirmed > 0 {
+            out.push(Output::Event(NodeEvent::Undelivered { id: peer.clone(), unwritten, unconfirmed }));
+        }
+        if reason == LeftReason::SlowPeer {
+            out.push(Output::Event(NodeEvent::SlowPeer { id: peer.clone() }));
+        }
+        let mut forgotten = false;
+        #[cfg(test)]
+        {
+            forgotten = self.planted == Some(super::Planted::ForgottenOnClose);
+        }
+        for call in pending.into_iter().filter(|_| !forgotten) {
+            self.call_lost(call, id, &peer, out);
+        }
+        for parked in waiting {
+            self.parked_lost(parked, &peer, out);
+        }
+        if let Some(dial) = dial {
+            self.dial_lost(dial, &reason, out);
+        }
+    }
+
+    fn parked_lost(&mut self, parked: Parked<T>, peer: &NodeId, out: &mut Out<T>) {
+        match parked {
+            Parked::Call(call) => self.next_step(call, lost_unsent(peer), out),
+            Parked::Tick { tick, timer, .. } => {
+                self.timers.disarm(timer);
+                if let Some((_, token)) = tick.wait {
+                    out.push(Output::Complete { token, result: Err(lost_unsent(peer)) });
+                }
+            }
+        }
+    }
+
+    /// Says goodbye and closes: `reason` is what this node's own program is told, `farewell` what the peer reads.
+    pub(super) fn say_goodbye(&mut self, id: LinkId, farewell: Farewell, reason: LeftReason, out: &mut Out<T>) {
+        let Some(link) = self.links.get(&id) else { return };
+        if link.is_closing() {
+            return;
+        }
+        if !link.is_ready() && !link.is_joining() {
+            return self.forget(id, true, out);
+        }
+        let (ticks, cost) = (link.ticks_in.finished, link.ticks_in.finished_cost);
+        self.leave(id, reason, out);
+        self.close_with(id, &Control::Goodbye { reason: farewell, ticks, cost }, out);
+    }
+
+    /// Sends a last message and closes once it is read, or after a bounded time.
+    pub(super) fn close_with(&mut self, id: LinkId, last: &Control, out: &mut Out<T>) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.queue.drop_unframed();
+        // A control queue that is full has nothing more important to say than its bytes.
+        let _ = link.queue.push_control(last);
+        self.linger(id, out);
+    }
+
+    /// Writes what is staged, shuts the write side, and waits for the other side to do the same.
+    pub(super) fn linger(&mut self, id: LinkId, out: &mut Out<T>) {
+        let until = self.now + LINGER;
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.state = State::Closing { until, discarded: 0, shut: false };
+        link.dial = None;
+        self.shaking.remove(&id);
+        self.arm_link(id, until);
+        self.flush(id, out);
+        self.all_written(id, out);
+    }
+
+    /// A closing link that has written everything shuts its write side.
+    pub(super) fn all_written(&mut self, id: LinkId, out: &mut Out<T>) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        if !link.queue.is_empty() {
+            return;
+        }
+        if let State::Closing { shut: shut @ false, .. } = &mut link.state {
+            *shut = true;
+            out.push(Output::Shut { link: id });
+        }
+    }
+
+    /// The other side broke the protocol.
+    pub(super) fn violated(&mut self, id: LinkId, why: &str, out: &mut Out<T>) {
+        let Some(link) = self.links.get(&id) else { return };
+        log::debug!(target: "threadmesh::proto", "{} broke the protocol: {why}", link.remote);
+        if link.is_joining() {
+            let text = format!("{}: the other side broke the protocol: {why}", link.remote);
+            self.joining_failed(id, Error::new(ErrorKind::Incompatible, text), Ending::Final, out);
+        }
+        let farewell = Farewell::Protocol(why.to_owned());
+        self.say_goodbye(id, farewell, LeftReason::Protocol(why.to_owned()), out);
+    }
+
+    /// A handshake has failed. Whoever dialled is told; the link stays for the caller to close or forget.
+    pub(super) fn joining_failed(&mut self, id: LinkId, error: Error, ending: Ending, out: &mut Out<T>) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let dial = link.dial.take();
+        if let Some(dial) = dial {
+            self.attempt_failed(dial, error, ending, out);
+        }
+    }
+
+    /// Drops a link. `hang` tells the shell, which has forgotten the socket otherwise.
+    pub(super) fn forget(&mut self, id: LinkId, hang: bool, out: &mut Out<T>) {
+        let Some(mut link) = self.links.remove(&id) else { return };
+        debug_assert!(link.peer.is_none(), "a joined link leaves before it is forgotten");
+        disarm(&mut self.timers, &mut link.timer);
+        self.shaking.remove(&id);
+        if hang {
+            out.push(Output::Hang { link: id });
+        }
+    }
+}
+
+/// The link was gone before the message was wholly written.
+pub(super) fn lost_unsent(peer: &NodeId) -> Error {
+    let why = format!("the link to {peer} was lost before the message was sent; it did not run");
+    Error::new(ErrorKind::ConnectionLost, why).with_execution(Execution::Never).with_peer(peer.clone())
+}

@@ -1,0 +1,202 @@
+//! One TCP connection as the engine sees it: its state, what was heard, what is owed and what is to be written.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use super::dial::DialId;
+use super::queue::SendQueue;
+use super::ticks::{TicksIn, TicksOut};
+use super::timers::TimerId;
+use super::Tick;
+use crate::config::{CONTROL_BURST, CONTROL_PER_SECOND, Config, HANDSHAKE_FRAME_BYTES};
+use crate::id::{CallId, LinkId, PeerKey};
+use crate::node_event::Direction;
+use crate::routing::Gauge;
+use crate::wire::{FrameReader, Hello};
+
+/// Where a link is in its life. A link is routable only while it is `Ready`.
+#[derive(Debug)]
+pub(super) enum State {
+    /// The shell is connecting; there is no peer yet.
+    Dialling,
+    /// The other side's greeting is awaited.
+    Greeting { heard: Vec<u8> },
+    /// The other side's hello, services or ready are awaited.
+    Hello(Shaking),
+    /// Everything is heard, but another live peer may have that id: it is being probed until the instant.
+    Probing { shaking: Shaking, until: Instant },
+    /// Joined.
+    Ready,
+    /// A goodbye or a refusal is on its way out; what comes in is discarded.
+    Closing { until: Instant, discarded: usize, shut: bool },
+}
+
+impl State {
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Dialling => "dialling",
+            Self::Greeting { .. } => "greeting",
+            Self::Hello(_) => "hello",
+            Self::Probing { .. } => "probing",
+            Self::Ready => "ready",
+            Self::Closing { .. } => "closing",
+        }
+    }
+}
+
+/// What was heard of a handshake so far.
+#[derive(Default, Debug)]
+pub(super) struct Shaking {
+    pub(super) hello: Option<Hello>,
+    pub(super) services: Vec<String>,
+    pub(super) services_bytes: usize,
+    /// The last page of services has come.
+    pub(super) complete: bool,
+    /// The acceptor has heard the dialler's `ready`; the dialler has sent it.
+    pub(super) ready: bool,
+}
+
+/// What the other side announced in its hello; defaults until then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Theirs {
+    pub(super) heartbeat: Duration,
+    pub(super) message_bytes: usize,
+}
+
+/// A request of a peer that is being handled.
+#[derive(Debug)]
+pub(super) struct OwedCall {
+    pub(super) cancelled: Arc<AtomicBool>,
+}
+
+/// A message that waits for room on the link.
+#[derive(Debug)]
+pub(super) enum Parked<T> {
+    Call(CallId),
+    Tick { number: u64, tick: Tick<T>, timer: TimerId },
+}
+
+#[derive(Debug)]
+pub(super) struct Link<T> {
+    pub(super) id: LinkId,
+    pub(super) direction: Direction,
+    pub(super) remote: SocketAddr,
+    pub(super) state: State,
+    /// The dial this link came from, if we dialled.
+    pub(super) dial: Option<DialId>,
+    /// The peer, once joined.
+    pub(super) peer: Option<PeerKey>,
+    pub(super) reader: FrameReader,
+    pub(super) queue: SendQueue,
+    /// A `Write` was put out and the shell has not written everything yet.
+    pub(super) writing: bool,
+    pub(super) gauge: Arc<Gauge>,
+    pub(super) theirs: Theirs,
+    /// Our calls on this link, in the order of their ids.
+    pub(super) pending: BTreeSet<CallId>,
+    /// Our messages that wait for room, first come first served.
+    pub(super) waiting: VecDeque<Parked<T>>,
+    /// Their calls with us.
+    pub(super) owed: BTreeMap<CallId, OwedCall>,
+    /// Calls of theirs that count in the number we granted: neither answered to the last byte nor cancelled.
+    pub(super) their_calls: u64,
+    pub(super) ticks_out: TicksOut,
+    pub(super) ticks_in: TicksIn,
+    pub(super) born: Instant,
+    pub(super) heard: Instant,
+    /// When the kernel last took a byte.
+    pub(super) wrote: Instant,
+    /// When the kernel last took a byte, or the first byte since was staged.
+    pub(super) progress: Instant,
+    pub(super) timer: Option<TimerId>,
+    pub(super) budget: ControlBudget,
+    /// Our options or services have changed since this link was last written.
+    pub(super) tell_options: bool,
+    pub(super) tell_services: bool,
+    /// Services of an update that comes in pages.
+    pub(super) services_page: Vec<String>,
+    /// The stamp of a heartbeat that waits to be echoed; 0 if none does.
+    pub(super) echo: u64,
+    /// The other side is to be told what was consumed.
+    pub(super) tell_consumed: bool,
+}
+
+impl<T> Link<T> {
+    pub(super) fn new(id: LinkId, direction: Direction, remote: SocketAddr, config: &Config, now: Instant) -> Self {
+        let limits = &config.limits;
+        Self {
+            id,
+            direction,
+            remote,
+            state: State::Dialling,
+            dial: None,
+            peer: None,
+            reader: FrameReader::new(HANDSHAKE_FRAME_BYTES),
+            queue: SendQueue::default(),
+            writing: false,
+            gauge: Arc::new(Gauge::new(limits.link_queue_bytes, 0, 0)),
+            theirs: Theirs { heartbeat: config.heartbeat_interval, message_bytes: limits.message_bytes },
+            pending: BTreeSet::new(),
+            waiting: VecDeque::new(),
+            owed: BTreeMap::new(),
+            their_calls: 0,
+            ticks_out: TicksOut::default(),
+            ticks_in: TicksIn::new(limits.tick_window_bytes, now),
+            born: now,
+            heard: now,
+            wrote: now,
+            progress: now,
+            timer: None,
+            budget: ControlBudget { left: CONTROL_BURST, filled: now },
+            tell_options: false,
+            tell_services: false,
+            services_page: Vec::new(),
+            echo: 0,
+            tell_consumed: false,
+        }
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        matches!(self.state, State::Ready)
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        matches!(self.state, State::Closing { .. })
+    }
+
+    /// Whether the handshake is under way.
+    pub(super) fn is_joining(&self) -> bool {
+        match self.state {
+            State::Greeting { .. } | State::Hello(_) | State::Probing { .. } => true,
+            State::Dialling | State::Ready | State::Closing { .. } => false,
+        }
+    }
+}
+
+/// A token bucket for messages that cost the sender little: a flood of them costs it the link.
+#[derive(Debug)]
+pub(super) struct ControlBudget {
+    left: u32,
+    filled: Instant,
+}
+
+impl ControlBudget {
+    /// Takes one; false when the flood is too high.
+    pub(super) fn take(&mut self, now: Instant) -> bool {
+        if self.left == 0 {
+            let elapsed = now.saturating_duration_since(self.filled);
+            let earned = elapsed.as_millis() * u128::from(CONTROL_PER_SECOND) / 1_000;
+            self.left = u32::try_from(earned).unwrap_or(u32::MAX).min(CONTROL_BURST);
+            self.filled = now;
+        }
+        self.left = match self.left.checked_sub(1) {
+            Some(left) => left,
+            None => return false,
+        };
+        true
+    }
+}

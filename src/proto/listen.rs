@@ -1,0 +1,129 @@
+//! Being found: the one address this node listens on.
+
+use std::net::SocketAddr;
+
+use super::mesh::{Mesh, Out};
+use super::{Done, Output, QueryId};
+use crate::address::Address;
+use crate::error::{Error, ErrorKind};
+use crate::id::LinkId;
+use crate::node_event::{Direction, LeftReason};
+use crate::wire::Farewell;
+
+#[derive(Debug)]
+pub(super) enum Listener<T> {
+    Closed,
+    Resolving { query: QueryId, address: Address, waiters: Vec<T> },
+    Opening { address: Address, waiters: Vec<T> },
+    Open { address: Address, local: SocketAddr },
+}
+
+impl<T> Mesh<T> {
+    pub(super) fn bind(&mut self, address: Address, token: T, out: &mut Out<T>) {
+        let same = |bound: &Address| *bound == address;
+        match &mut self.listener {
+            Listener::Closed => {}
+            Listener::Resolving { address: bound, waiters, .. } | Listener::Opening { address: bound, waiters }
+                if same(bound) =>
+            {
+                return waiters.push(token);
+            }
+            Listener::Open { address: bound, local } if same(bound) || address.numeric() == Some(*local) => {
+                let result = Ok(Done::Listening(*local));
+                return out.push(Output::Complete { token, result });
+            }
+            Listener::Resolving { address: bound, .. }
+            | Listener::Opening { address: bound, .. }
+            | Listener::Open { address: bound, .. } => {
+                let why = format!("this node listens on {bound} already; unbind it first, or start another node");
+                let result = Err(Error::new(ErrorKind::AlreadyBound, why));
+                return out.push(Output::Complete { token, result });
+            }
+        }
+        if let Some(addr) = address.numeric() {
+            self.listener = Listener::Opening { address, waiters: vec![token] };
+            return out.push(Output::Listen { addrs: vec![addr] });
+        }
+        let query = self.new_query();
+        out.push(Output::Resolve { query, address: address.clone() });
+        self.listener = Listener::Resolving { query, address, waiters: vec![token] };
+    }
+
+    /// The answer to a question that a dial or the listener asked.
+    pub(super) fn resolved(
+        &mut self,
+        query: QueryId,
+        result: Result<Vec<SocketAddr>, String>,
+        out: &mut Out<T>,
+    ) {
+        let ours = matches!(&self.listener, Listener::Resolving { query: asked, .. } if *asked == query);
+        if !ours {
+            return self.dial_resolved(query, result, out);
+        }
+        let Listener::Resolving { address, waiters, .. } =
+            std::mem::replace(&mut self.listener, Listener::Closed)
+        else {
+            return;
+        };
+        self.listener = Listener::Opening { address, waiters };
+        match result {
+            Ok(addrs) => out.push(Output::Listen { addrs }),
+            Err(why) => self.listening(Err(why), out),
+        }
+    }
+
+    pub(super) fn listening(&mut self, result: Result<SocketAddr, String>, out: &mut Out<T>) {
+        let Listener::Opening { address, waiters } = std::mem::replace(&mut self.listener, Listener::Closed)
+        else {
+            // It was unbound, or the node stops, while the socket was being opened.
+            if result.is_ok() {
+                out.push(Output::Unlisten);
+            }
+            return;
+        };
+        match result {
+            Ok(local) => {
+                log::info!(target: "threadmesh::proto", "{} listens on {local}", self.local.id);
+                self.listener = Listener::Open { address, local };
+                out.extend(
+                    waiters
+                        .into_iter()
+                        .map(|token| Output::Complete { token, result: Ok(Done::Listening(local)) }),
+                );
+            }
+            Err(why) => {
+                let error = Error::new(ErrorKind::BindFailed, format!("cannot listen on {address}: {why}"));
+                out.extend(
+                    waiters
+                        .into_iter()
+                        .map(|token| Output::Complete { token, result: Err(error.clone()) }),
+                );
+            }
+        }
+    }
+
+    pub(super) fn unbind(&mut self, token: T, out: &mut Out<T>) {
+        self.close_listener(out);
+        let down: Vec<LinkId> =
+            self.links.values().filter(|link| link.direction == Direction::Down).map(|link| link.id).collect();
+        for id in down {
+            self.say_goodbye(id, Farewell::Disconnect, LeftReason::Disconnected, out);
+        }
+        out.push(Output::Complete { token, result: Ok(Done::Nothing) });
+    }
+
+    pub(super) fn close_listener(&mut self, out: &mut Out<T>) {
+        match std::mem::replace(&mut self.listener, Listener::Closed) {
+            Listener::Closed => {}
+            Listener::Open { .. } => out.push(Output::Unlisten),
+            Listener::Resolving { address, waiters, .. } | Listener::Opening { address, waiters } => {
+                let error = Error::new(ErrorKind::BindFailed, format!("{address} was unbound meanwhile"));
+                out.extend(
+                    waiters
+                        .into_iter()
+                        .map(|token| Output::Complete { token, result: Err(error.clone()) }),
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Who is alive: heartbeats when nothing else was written, silence, stalled writing, and our own suspension.
+
+use std::time::{Duration, Instant};
+
+use super::link::State;
+use super::mesh::{Mesh, Out};
+use crate::id::LinkId;
+use crate::node_event::LeftReason;
+use crate::wire::{Control, Farewell};
+
+impl<T> Mesh<T> {
+    /// Moves the engine's clock. After a gap in which this node itself was suspended, nobody else is to blame for
+    /// the silence: everybody gets the whole time again.
+    pub(super) fn pass_time(&mut self, now: Instant) {
+        let gap = now.saturating_duration_since(self.now);
+        self.now = now.max(self.now);
+        if gap > self.local.config.heartbeat_interval * 2 && !self.links.is_empty() {
+            for link in self.links.values_mut() {
+                (link.heard, link.progress) = (self.now, self.now);
+            }
+        }
+    }
+
+    /// A joined link is looked at again when the first of its times may come.
+    pub(super) fn arm_liveness(&mut self, id: LinkId) {
+        let Some(link) = self.links.get(&id) else { return };
+        let config = &self.local.config;
+        let mut next = (link.wrote + link.theirs.heartbeat).min(link.heard + config.liveness_timeout);
+        if link.writing {
+            next = next.min(link.progress + config.write_stall);
+        }
+        let soonest = self.now + Duration::from_millis(1);
+        self.arm_link(id, next.max(soonest));
+    }
+
+    /// The link's timer has expired.
+    pub(super) fn link_due(&mut self, id: LinkId, out: &mut Out<T>) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.timer = None;
+        match &link.state {
+            State::Dialling => {}
+            State::Greeting { .. } | State::Hello(_) => self.handshake_due(id, out),
+            State::Probing { .. } => self.judge(id, out),
+            State::Ready => self.look_at(id, out),
+            State::Closing { .. } => self.forget(id, true, out),
+        }
+    }
+
+    fn look_at(&mut self, id: LinkId, out: &mut Out<T>) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let (now, config) = (self.now, &self.local.config);
+        if now >= link.heard + config.liveness_timeout {
+            return self.say_goodbye(id, Farewell::Silent, LeftReason::Silent, out);
+        }
+        if link.writing && now >= link.progress + config.write_stall {
+            self.leave(id, LeftReason::SlowPeer, out);
+            return self.forget(id, true, out);
+        }
+        if now >= link.wrote + link.theirs.heartbeat {
+            link.queue.rest();
+            if !link.writing {
+                self.heartbeat(id, 0, out);
+            }
+            if let Some(link) = self.links.get_mut(&id) {
+                link.wrote = now;
+            }
+        }
+        self.arm_liveness(id);
+    }
+
+    /// Nothing else was written for a while.
+    fn heartbeat(&mut self, id: LinkId, stamp: u64, out: &mut Out<T>) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let (ticks, cost) = (link.ticks_in.finished, link.ticks_in.finished_cost);
+        link.ticks_in.report(self.now);
+        link.tell_consumed = false;
+        let echo = std::mem::take(&mut link.echo);
+        let control = Control::Heartbeat { ticks, cost, stamp, echo };
+        link.queue.push_state(&control);
+        self.flush(id, out);
+    }
+
+    /// The other side wants to see life.
+    pub(super) fn echo_heartbeat(&mut self, id: LinkId, stamp: u64, out: &mut Out<T>) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.echo = stamp;
+            self.heartbeat(id, 0, out);
+        }
+    }
+
+    /// This side wants to see life.
+    pub(super) fn ask_for_life(&mut self, id: LinkId, out: &mut Out<T>) {
+        let stamp = self.rng.u64(1..=u64::from(u32::MAX));
+        self.heartbeat(id, stamp, out);
+    }
+}

@@ -1,0 +1,229 @@
+//! What comes in on a link, message by message.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::mesh::{Mesh, Out};
+use super::{Message, Output};
+use crate::config::LONGEST_TIMEOUT;
+use crate::error::{Error, ErrorKind, Execution};
+use crate::id::{CallId, LinkId};
+use crate::node_event::{LeftReason, NodeEvent};
+use crate::options::Options;
+use crate::payload::Payload;
+use crate::routing::cost;
+use crate::wire::{self, Control, Data, Farewell, Fault, Incoming};
+
+impl<T> Mesh<T> {
+    /// One whole message. `shared` is the same bytes where they need not be copied.
+    pub(super) fn message(
+        &mut self,
+        id: LinkId,
+        bytes: &[u8],
+        shared: Option<&Arc<Vec<u8>>>,
+        out: &mut Out<T>,
+    ) {
+        let incoming = match wire::parse(bytes, &mut self.dropped.unknown_headers) {
+            Ok(incoming) => incoming,
+            Err(error) => return self.violated(id, &error.to_string(), out),
+        };
+        let Some(link) = self.links.get_mut(&id) else { return };
+        if !link.is_ready() {
+            return match incoming {
+                Incoming::Control(control) => self.shake(id, control, out),
+                Incoming::Data { .. } | Incoming::Unknown { .. } | Incoming::UnsupportedHeader { .. } => {
+                    self.violated(id, "a message before the handshake was complete", out);
+                }
+            };
+        }
+        match incoming {
+            Incoming::Data { head, payload } => {
+                let payload = match shared {
+                    Some(buffer) => Payload::from_shared(Arc::clone(buffer), payload),
+                    None => Payload::from_item_slice(&bytes[payload]),
+                };
+                self.data(id, head, payload, out);
+            }
+            Incoming::Control(control) => {
+                if link.budget.take(self.now) {
+                    self.control(id, control, out);
+                } else {
+                    self.violated(id, "a flood of control messages", out);
+                }
+            }
+            Incoming::Unknown { kind, .. } if kind % 2 == 1 => self.dropped.unknown_kinds += 1,
+            Incoming::Unknown { kind, call } => {
+                self.unsupported(id, call, format!("message kind {kind} is not part of protocol 1"), out);
+            }
+            Incoming::UnsupportedHeader { call, key } => {
+                self.unsupported(id, call, format!("header {key} is not part of protocol 1"), out);
+            }
+        }
+    }
+
+    fn unsupported(&mut self, id: LinkId, call: CallId, message: String, out: &mut Out<T>) {
+        self.dropped.unknown_kinds += 1;
+        self.push_fault(id, call, Error::new(ErrorKind::Unsupported, message), out);
+    }
+
+    fn data(&mut self, id: LinkId, head: Data<'_>, payload: Payload, out: &mut Out<T>) {
+        match head {
+            Data::Request { call, timeout_ms, depth, event, headers, origin } => {
+                let timeout = Duration::from_millis(timeout_ms).min(LONGEST_TIMEOUT);
+                let message = Message { event, headers, payload };
+                self.asked(id, call, timeout, depth, origin, message, out);
+            }
+            Data::Tick { event, headers, origin } => {
+                let cost = cost(payload.len()) as u64;
+                let message = Message { event, headers, payload };
+                self.ticked(id, cost, origin, message, out);
+            }
+            Data::Reply { call } => self.answered(id, call, Ok(payload), out),
+            Data::Failure { call, code, message, has_data } => {
+                let data = has_data.then(|| payload.to_item().into());
+                let error = Error::new(ErrorKind::Handler, message).with_handler_code(code.to_owned(), data);
+                let error = match self.peer_of(id) {
+                    Some(peer) => error.with_peer(peer),
+                    None => error,
+                };
+                self.answered(id, call, Err(error), out);
+            }
+            Data::ForwardRequest(forward) | Data::ForwardTick(forward) => {
+                let why = format!("{} is no router and forwards nothing", self.local.id);
+                self.push_fault(id, forward.call, Error::new(ErrorKind::Refused, why), out);
+            }
+        }
+    }
+
+    fn control(&mut self, id: LinkId, control: Control, out: &mut Out<T>) {
+        match control {
+            Control::Heartbeat { ticks, cost, stamp, echo } => {
+                self.confirmed(id, ticks, cost, out);
+                if echo != 0 {
+                    self.recheck = true;
+                }
+                if stamp != 0 {
+                    self.echo_heartbeat(id, stamp, out);
+                }
+            }
+            Control::Consumed { ticks, cost } => self.confirmed(id, ticks, cost, out),
+            Control::Grant { tick_window, calls } => {
+                if let Some(link) = self.links.get(&id) {
+                    link.gauge.set_tick_window(tick_window);
+                    link.gauge.set_calls_limit(calls);
+                }
+                self.admit_waiting(id, out);
+            }
+            Control::Cancel { call } => self.cancelled(id, call),
+            Control::Fault(fault) => self.fault(id, *fault, out),
+            Control::Options { version, options } => self.options_changed(id, version, options, out),
+            Control::ServicesChanged { version, last, names } => {
+                self.services_changed(id, version, last, names, out);
+            }
+            Control::Goodbye { reason, ticks, cost } => self.goodbye(id, &reason, (ticks, cost), out),
+            Control::Hello(_) | Control::Services { .. } | Control::Ready | Control::Refuse { .. } => {
+                self.violated(id, "a handshake message after the handshake", out);
+            }
+            // Routers and membership: nothing of it is asked by this version, and questions are answered.
+            Control::DirectoryQuestion { call, .. } | Control::JoinQuestion { call } => {
+                let why = format!("{} is no router and answers no such question", self.local.id);
+                self.push_fault(id, call, Error::new(ErrorKind::Refused, why), out);
+            }
+            Control::DirectoryPage { .. }
+            | Control::Members { .. }
+            | Control::MemberJoined(_)
+            | Control::MemberLeft { .. } => self.dropped.unknown_kinds += 1,
+        }
+    }
+
+    fn fault(&mut self, id: LinkId, fault: Fault, out: &mut Out<T>) {
+        let Fault { call, kind, execution, message, .. } = fault;
+        let error = Error::new(kind, message).with_execution(execution);
+        let error = match self.peer_of(id) {
+            Some(peer) => error.with_peer(peer),
+            None => error,
+        };
+        if call == CallId(0) {
+            out.push(Output::Event(NodeEvent::Error(error)));
+            return;
+        }
+        self.answered(id, call, Err(error), out);
+    }
+
+    fn options_changed(&mut self, id: LinkId, version: u64, options: Options, out: &mut Out<T>) {
+        let Some(key) = self.links.get(&id).and_then(|link| link.peer) else { return };
+        let Some(peer) = self.peers.by_key.get_mut(&key) else { return };
+        if version <= peer.options_version {
+            return;
+        }
+        peer.options_version = version;
+        let name = peer.entry.id.clone();
+        let options = options.with_id(&name);
+        let new = options.clone();
+        self.change_peer(key, out, |entry| entry.options = new);
+        out.push(Output::Event(NodeEvent::OptionsChanged { id: name, options }));
+    }
+
+    fn services_changed(
+        &mut self,
+        id: LinkId,
+        version: u64,
+        last: bool,
+        names: Vec<String>,
+        out: &mut Out<T>,
+    ) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.services_page.extend(names);
+        let bytes: usize = link.services_page.iter().map(String::len).sum();
+        if link.services_page.len() > crate::config::SERVICES || bytes > crate::config::SERVICES_BYTES {
+            return self.violated(id, "too many services", out);
+        }
+        if !last {
+            return;
+        }
+        let services = std::mem::take(&mut link.services_page);
+        let Some(peer) = link.peer.and_then(|key| self.peers.by_key.get_mut(&key)) else { return };
+        if version > peer.services_version {
+            peer.services_version = version;
+            peer.services = services;
+            let id = peer.entry.id.clone();
+            out.push(Output::Event(NodeEvent::ServicesChanged { id }));
+        }
+    }
+
+    /// The peer leaves: its last report of ticks counts, and the link is closed without another word.
+    fn goodbye(&mut self, id: LinkId, farewell: &Farewell, consumed: (u64, u64), out: &mut Out<T>) {
+        let (ticks, cost) = consumed;
+        if let Some(link) = self.links.get_mut(&id) {
+            let _ = link.ticks_out.confirm(ticks, cost);
+        }
+        let reason = match farewell {
+            Farewell::Stop | Farewell::Disconnect | Farewell::Other { .. } => LeftReason::PeerLeft,
+            Farewell::Replaced => LeftReason::Replaced,
+            Farewell::Silent => LeftReason::Silent,
+            Farewell::Protocol(why) => LeftReason::Protocol(format!("the peer says: {why}")),
+        };
+        self.leave(id, reason, out);
+        if let Some(link) = self.links.get_mut(&id) {
+            link.queue.drop_unframed();
+        }
+        self.linger(id, out);
+    }
+
+    /// An error of ours in answer to a message that may be a call.
+    pub(super) fn push_fault(&mut self, id: LinkId, call: CallId, error: Error, out: &mut Out<T>) {
+        let execution = error.execution();
+        let fault = Fault {
+            call,
+            kind: error.kind(),
+            execution,
+            message: error.message().to_owned(),
+            asked: Vec::new(),
+        };
+        debug_assert!(call != CallId(0) || execution == Execution::Never);
+        if let Some(link) = self.links.get_mut(&id) {
+            link.queue.push_ordered(Control::Fault(Box::new(fault)));
+            self.flush(id, out);
+        }
+    }
+}

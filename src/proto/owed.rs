@@ -1,0 +1,128 @@
+//! Requests and ticks of peers: given to the handlers, answered at most once.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use super::link::OwedCall;
+use super::mesh::{Mesh, Out};
+use super::queue::{Item, ItemHead};
+use super::{Answer, Delivery, Message, Output, Owed, Work};
+use crate::error::{Error, ErrorKind};
+use crate::id::{CallId, LinkId, NodeId};
+use crate::payload::Payload;
+use crate::routing::PeerEntry;
+
+impl<T> Mesh<T> {
+    /// A request has come in.
+    #[allow(clippy::too_many_arguments)] // They are the fields of one message, taken apart by its only caller.
+    pub(super) fn asked(
+        &mut self,
+        id: LinkId,
+        call: CallId,
+        timeout: Duration,
+        depth: u8,
+        origin: Option<NodeId>,
+        message: Message,
+        out: &mut Out<T>,
+    ) {
+        let limit = u64::from(self.local.config.limits.calls_per_link);
+        let Some(sender) = self.sender(id) else { return };
+        let Some(link) = self.links.get_mut(&id) else { return };
+        if call == CallId(0) || link.owed.contains_key(&call) {
+            return self.violated(id, "a request with a number that is in use", out);
+        }
+        let over = link.their_calls >= limit;
+        link.their_calls += 1;
+        if self.stopping.is_some() {
+            let why = format!("{} is stopping", self.local.id);
+            return self.push_fault(id, call, Error::new(ErrorKind::Closed, why), out);
+        }
+        if over {
+            self.dropped.busy += 1;
+            let why = format!("{} takes {limit} requests at a time from one peer", self.local.id);
+            return self.push_fault(id, call, Error::new(ErrorKind::Busy, why), out);
+        }
+        let cancelled = Arc::new(AtomicBool::new(false));
+        link.owed.insert(call, OwedCall { cancelled: Arc::clone(&cancelled) });
+        let work = Work::Request {
+            owed: Owed { link: id, call },
+            deadline: self.now + timeout,
+            depth,
+            cancelled,
+        };
+        out.push(Output::Deliver(Delivery { link: id, sender, origin, message, work }));
+    }
+
+    /// A tick has come in.
+    pub(super) fn ticked(
+        &mut self,
+        id: LinkId,
+        cost: u64,
+        origin: Option<NodeId>,
+        message: Message,
+        out: &mut Out<T>,
+    ) {
+        let Some(sender) = self.sender(id) else { return };
+        let Some(link) = self.links.get_mut(&id) else { return };
+        if !link.ticks_in.receive(cost) {
+            return self.violated(id, "a tick beyond the window it was granted", out);
+        }
+        // A node that stops hands out no more work; the sender's report says that these are unconfirmed.
+        if self.stopping.is_none() {
+            let work = Work::Tick { cost };
+            out.push(Output::Deliver(Delivery { link: id, sender, origin, message, work }));
+        }
+    }
+
+    fn sender(&self, id: LinkId) -> Option<Arc<PeerEntry>> {
+        let key = self.links.get(&id)?.peer?;
+        self.peers.by_key.get(&key).map(|peer| Arc::clone(&peer.entry))
+    }
+
+    /// The peer gave up.
+    pub(super) fn cancelled(&mut self, id: LinkId, call: CallId) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        if let Some(owed) = link.owed.get(&call) {
+            if !owed.cancelled.swap(true, Relaxed) {
+                link.their_calls = link.their_calls.saturating_sub(1);
+            }
+        }
+    }
+
+    /// A handler has finished a request.
+    pub(super) fn answer(&mut self, owed: Owed, answer: Answer, out: &mut Out<T>) {
+        let Owed { link: id, call } = owed;
+        let owed = self.links.get_mut(&id).and_then(|link| link.owed.remove(&call));
+        let wanted = owed.is_some_and(|owed| !owed.cancelled.load(Relaxed));
+        let Some(link) = self.links.get_mut(&id).filter(|_| wanted) else {
+            self.dropped.unwanted_answers += 1;
+            return;
+        };
+        match answer {
+            Answer::Reply(payload) if payload.len() > link.theirs.message_bytes => {
+                let why = format!(
+                    "the answer has {} bytes, the caller takes {}",
+                    payload.len(),
+                    link.theirs.message_bytes
+                );
+                let error = Error::new(ErrorKind::TooLarge, why);
+                let error = error.with_execution(crate::error::Execution::Happened);
+                self.push_fault(id, call, error, out);
+            }
+            Answer::Reply(payload) => {
+                link.queue.push(Item { head: ItemHead::Reply { call }, payload, cost: 0 });
+                self.flush(id, out);
+            }
+            Answer::Failure { code, message, data } => {
+                let has_data = data.is_some();
+                let head = ItemHead::Failure { call, code, message, has_data };
+                let payload = data.unwrap_or_else(Payload::null);
+                link.queue.push(Item { head, payload, cost: 0 });
+                self.flush(id, out);
+            }
+            Answer::Fault(error) => self.push_fault(id, call, error, out),
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Who has joined: one record per peer with one or two links, and the snapshot that callers see.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Output;
+use super::leave::Ending;
+use super::link::{Shaking, State};
+use super::mesh::{Mesh, Out};
+use super::ticks::TicksIn;
+use crate::error::{Error, ErrorKind};
+use crate::id::{InstanceId, LinkId, NodeId, PeerKey};
+use crate::node_event::{Direction, Directions, LeftReason, NodeEvent};
+use crate::routing::{Gauge, LinkFace, PeerEntry, Step};
+use crate::wire::Hello;
+
+/// What a message envelope may add to its payload: an event name, headers, and little else.
+const ENVELOPE_BYTES: usize = 8 * 1024;
+
+/// So many departed peers are remembered by name, for reports about messages that were on their way to them.
+const DEPARTED: usize = 1_024;
+
+#[derive(Debug)]
+pub(super) struct Peer {
+    instance: InstanceId,
+    pub(super) options_version: u64,
+    pub(super) services_version: u64,
+    pub(super) services: Vec<String>,
+    pub(super) entry: Arc<PeerEntry>,
+}
+
+#[derive(Default, Debug)]
+pub(super) struct Peers {
+    pub(super) by_key: BTreeMap<PeerKey, Peer>,
+    by_id: BTreeMap<NodeId, PeerKey>,
+    departed: VecDeque<(PeerKey, NodeId)>,
+    last: u64,
+}
+
+impl Peers {
+    /// The link that a message of this step takes now.
+    pub(super) fn route(&self, step: Step) -> Option<LinkId> {
+        Some(self.by_key.get(&step.peer)?.entry.face(step.directions)?.link)
+    }
+
+    /// The name of a peer that is here, or was until lately.
+    pub(super) fn name(&self, key: PeerKey) -> Option<NodeId> {
+        let present = self.by_key.get(&key).map(|peer| peer.entry.id.clone());
+        let departed = || self.departed.iter().rev().find(|(other, _)| *other == key);
+        present.or_else(|| departed().map(|(_, id)| id.clone()))
+    }
+
+    pub(super) fn by_id(&self, id: &NodeId) -> Option<&Peer> {
+        self.by_key.get(self.by_id.get(id)?)
+    }
+}
+
+/// What a newcomer's id means here.
+#[derive(Debug)]
+pub(super) enum Claim {
+    /// Nobody is in its way.
+    Fresh,
+    /// It is this very node.
+    Myself,
+    /// It has this node's id.
+    MyId,
+    /// The same instance has a link in this direction already.
+    Again { older: LinkId },
+    /// Another instance is here under that id.
+    Contested { older: Vec<LinkId> },
+}
+
+impl<T> Mesh<T> {
+    pub(super) fn claim(&self, hello: &Hello, direction: Direction) -> Claim {
+        if hello.instance == self.local.instance {
+            return Claim::Myself;
+        }
+        if hello.id == self.local.id {
+            return Claim::MyId;
+        }
+        let Some(peer) = self.peers.by_id(&hello.id) else { return Claim::Fresh };
+        let (up, down) = (&peer.entry.up, &peer.entry.down);
+        if peer.instance != hello.instance {
+            let older = up.iter().chain(down).map(|face| face.link).collect();
+            return Claim::Contested { older };
+        }
+        let same_direction = match direction {
+            Direction::Up => up,
+            Direction::Down => down,
+        };
+        same_direction.as_ref().map_or(Claim::Fresh, |face| Claim::Again { older: face.link })
+    }
+
+    /// The handshake is complete on both sides.
+    pub(super) fn join(&mut self, id: LinkId, out: &mut Out<T>) {
+        let Some(link) = self.links.get(&id) else { return };
+        let State::Hello(Shaking { hello: Some(hello), .. }) = &link.state else { return };
+        match self.claim(hello, link.direction) {
+            Claim::Fresh => self.joined(id, out),
+            // Somebody else has joined under that id while this side was waiting.
+            Claim::Again { .. } | Claim::Myself | Claim::MyId => self.consider(id, out),
+            Claim::Contested { .. } => {
+                let why = format!("another live node has joined as {} meanwhile", hello.id);
+                let error = Error::new(ErrorKind::DuplicateId, why).with_peer(hello.id.clone());
+                self.joining_failed(id, error, Ending::Again, out);
+                self.forget(id, true, out);
+            }
+        }
+    }
+
+    fn joined(&mut self, id: LinkId, out: &mut Out<T>) {
+        let (now, config) = (self.now, &self.local.config);
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let State::Hello(shaking) = std::mem::replace(&mut link.state, State::Ready) else { return };
+        let Some(hello) = shaking.hello else { return };
+        let third = Duration::from_millis(u64::from(hello.liveness_ms) / 3);
+        link.theirs.heartbeat = config.heartbeat_interval.min(third).max(Duration::from_millis(1));
+        link.theirs.message_bytes = usize::try_from(hello.message_bytes).unwrap_or(usize::MAX);
+        link.gauge = Arc::new(Gauge::new(config.limits.link_queue_bytes, hello.calls, hello.tick_window));
+        link.ticks_in = TicksIn::new(config.limits.tick_window_bytes, now);
+        link.reader.set_limit(config.limits.message_bytes + ENVELOPE_BYTES);
+        let face = LinkFace { link: id, remote: link.remote, gauge: Arc::clone(&link.gauge) };
+        let (direction, dial) = (link.direction, link.dial);
+        self.shaking.remove(&id);
+        let key = self.link_peer(hello, shaking.services, direction, face, out);
+        if let Some(link) = self.links.get_mut(&id) {
+            link.peer = Some(key);
+        }
+        self.arm_liveness(id);
+        if let Some(dial) = dial {
+            self.dial_joined(dial, key, out);
+        }
+    }
+
+    /// Adds a link to its peer's record, which is made if it is the first.
+    fn link_peer(
+        &mut self,
+        hello: Hello,
+        services: Vec<String>,
+        direction: Direction,
+        face: LinkFace,
+        out: &mut Out<T>,
+    ) -> PeerKey {
+        if let Some(key) = self.peers.by_id.get(&hello.id).copied() {
+            self.change_peer(key, out, |entry| match direction {
+                Direction::Up => entry.up = Some(face),
+                Direction::Down => entry.down = Some(face),
+            });
+            return key;
+        }
+        self.peers.last += 1;
+        let key = PeerKey(self.peers.last);
+        let (up, down) = match direction {
+            Direction::Up => (Some(face), None),
+            Direction::Down => (None, Some(face)),
+        };
+        let entry = PeerEntry { key, id: hello.id, options: hello.options, up, down, older: direction };
+        let entry = Arc::new(entry);
+        log::info!(target: "threadmesh::proto", "peer {} joined", entry.id);
+        self.peers.by_id.insert(entry.id.clone(), key);
+        let peer = Peer {
+            instance: hello.instance,
+            options_version: hello.options_version,
+            services_version: hello.services_version,
+            services,
+            entry: Arc::clone(&entry),
+        };
+        self.peers.by_key.insert(key, peer);
+        self.directory.insert(Arc::clone(&entry));
+        out.push(Output::Publish);
+        if let Some(info) = entry.info() {
+            out.push(Output::Event(NodeEvent::PeerJoined(info)));
+        }
+        key
+    }
+
+    /// Takes a link from its peer's record, which goes with the last.
+    pub(super) fn unlink_peer(
+        &mut self,
+        key: PeerKey,
+        id: LinkId,
+        direction: Direction,
+        reason: LeftReason,
+        out: &mut Out<T>,
+    ) -> NodeId {
+        self.recheck = true;
+        self.change_peer(key, out, |entry| {
+            let side = match direction {
+                Direction::Up => &mut entry.up,
+                Direction::Down => &mut entry.down,
+            };
+            if side.as_ref().is_some_and(|face| face.link == id) {
+                *side = None;
+            }
+            entry.older = if entry.up.is_some() { Direction::Up } else { Direction::Down };
+        });
+        let name = self.peers.name(key).unwrap_or_else(|| self.local.id.clone());
+        let gone = |peer: &Peer| peer.entry.directions() == Directions::NONE;
+        if self.peers.by_key.get(&key).is_some_and(gone) {
+            log::info!(target: "threadmesh::proto", "peer {name} left: {reason:?}");
+            self.peers.by_key.remove(&key);
+            self.peers.by_id.remove(&name);
+            self.peers.departed.push_back((key, name.clone()));
+            if self.peers.departed.len() > DEPARTED {
+                self.peers.departed.pop_front();
+            }
+            self.directory.remove(key);
+            let directions = match direction {
+                Direction::Up => Directions::UP,
+                Direction::Down => Directions::DOWN,
+            };
+            out.push(Output::Event(NodeEvent::PeerLeft { id: name.clone(), directions, reason }));
+        }
+        name
+    }
+
+    /// Makes a new entry out of a peer's old one and publishes it.
+    pub(super) fn change_peer(
+        &mut self,
+        key: PeerKey,
+        out: &mut Out<T>,
+        change: impl FnOnce(&mut PeerEntry),
+    ) {
+        let Some(peer) = self.peers.by_key.get_mut(&key) else { return };
+        change(Arc::make_mut(&mut peer.entry));
+        self.directory.insert(Arc::clone(&peer.entry));
+        out.push(Output::Publish);
+    }
+}

@@ -1,0 +1,347 @@
+//! What a link still has to write: control messages, data messages, and the bytes staged for the kernel.
+//!
+//! Messages are framed late, when the kernel has room, so that an unsent one can be withdrawn and a heartbeat waits for
+//! at most one segment. It must not know what the messages mean.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::time::Instant;
+
+use crate::config::{CONTROL_QUEUE_BYTES, LARGE_BODY_BYTES, SEGMENT_BYTES, STAGED_BYTES};
+use crate::error::{Error, ErrorKind};
+use crate::event::EventName;
+use crate::headers::Headers;
+use crate::id::CallId;
+use crate::payload::Payload;
+use crate::wire::{self, Control, DataHead};
+
+/// A chunk grows to this before another one is begun, so that what the kernel has taken can be freed.
+const CHUNK_BYTES: usize = 128 * 1024;
+
+/// Position in the order in which data messages were queued on one link.
+pub(super) type Seq = u64;
+
+/// A data message that is not framed yet.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) head: ItemHead,
+    pub(super) payload: Payload,
+    /// What it counts in the link's queue; zero if it took no room there.
+    pub(super) cost: usize,
+}
+
+#[derive(Debug)]
+pub(super) enum ItemHead {
+    Request { call: CallId, deadline: Instant, depth: u8, event: EventName, headers: Headers },
+    Tick { event: EventName, headers: Headers },
+    Reply { call: CallId },
+    Failure { call: CallId, code: String, message: String },
+    /// Its caller gave up before it was framed; the place in the order stays.
+    Withdrawn,
+}
+
+/// What the kernel has taken since the last report.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(super) struct Written {
+    /// Room to give back to the queue.
+    pub(super) cost: usize,
+    pub(super) ticks: u64,
+    pub(super) answers: u64,
+}
+
+#[derive(Debug)]
+struct End {
+    position: u64,
+    written: Written,
+}
+
+#[derive(Debug)]
+enum Chunk {
+    Bytes(Vec<u8>),
+    Body { payload: Payload, range: Range<usize> },
+}
+
+impl Chunk {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Body { payload, range } => &payload.body()[range.clone()],
+        }
+    }
+}
+
+/// A message whose first segments are staged.
+#[derive(Debug)]
+struct Running {
+    payload: Payload,
+    /// How much of the payload's body is staged.
+    at: usize,
+    written: Written,
+}
+
+#[derive(Default, Debug)]
+pub(super) struct SendQueue {
+    /// Whole control frames.
+    control: Vec<u8>,
+    data: VecDeque<Item>,
+    running: Option<Running>,
+    staged: VecDeque<Chunk>,
+    staged_bytes: usize,
+    /// How much of the first chunk the kernel has.
+    skip: usize,
+    /// Stream position behind the last staged byte.
+    framed: u64,
+    /// Stream position behind the last byte the kernel took.
+    sent: u64,
+    /// The ends of staged data messages, in order. The first is number `sent_seq`.
+    ends: VecDeque<End>,
+    /// Data messages wholly taken by the kernel.
+    sent_seq: Seq,
+    /// Number of the first message in `data`.
+    first_seq: Seq,
+    /// A used chunk, kept while the link is busy.
+    spare: Vec<u8>,
+    /// A planted bug; never set outside tests.
+    pub(super) control_behind_data: bool,
+}
+
+impl SendQueue {
+    /// Queues bytes that are no frame: the greeting.
+    pub(super) fn push_raw(&mut self, bytes: &[u8]) {
+        self.tail().extend_from_slice(bytes);
+        self.staged_bytes += bytes.len();
+        self.framed += bytes.len() as u64;
+    }
+
+    /// Queues a control message; it goes out before any data message that is not framed yet.
+    ///
+    /// # Errors
+    /// `BACKPRESSURE` when the other side makes us owe more control messages than it reads.
+    pub(super) fn push_control(&mut self, control: &Control) -> Result<(), Error> {
+        if self.control.len() >= CONTROL_QUEUE_BYTES {
+            let why = format!("{CONTROL_QUEUE_BYTES} bytes of control messages wait for a peer that does not read");
+            return Err(Error::new(ErrorKind::Backpressure, why));
+        }
+        let mark = self.control.len();
+        self.control.extend_from_slice(&[0; 4]);
+        wire::put_control(&mut self.control, control);
+        let len = self.control.len() - mark - 4;
+        self.control[mark..mark + 4].copy_from_slice(&wire::frame_head(len, false, false));
+        Ok(())
+    }
+
+    /// Queues a data message behind the others.
+    pub(super) fn push(&mut self, item: Item) -> Seq {
+        self.data.push_back(item);
+        self.first_seq + self.data.len() as u64 - 1
+    }
+
+    /// Whether the kernel has the last byte of that message.
+    pub(super) fn is_written(&self, seq: Seq) -> bool {
+        seq < self.sent_seq
+    }
+
+    /// Takes a message back that is not framed yet. `None` if it is too late; else what room it had taken.
+    pub(super) fn withdraw(&mut self, seq: Seq) -> Option<usize> {
+        let index = usize::try_from(seq.checked_sub(self.first_seq)?).ok()?;
+        let item = self.data.get_mut(index)?;
+        let cost = std::mem::take(&mut item.cost);
+        *item = Item { head: ItemHead::Withdrawn, payload: Payload::null(), cost: 0 };
+        Some(cost)
+    }
+
+    /// Frames messages while there is little for the kernel to take.
+    pub(super) fn stage(&mut self, now: Instant) {
+        while self.staged_bytes < STAGED_BYTES {
+            if !self.control.is_empty() && !self.control_waits() {
+                self.stage_control();
+            } else if let Some(running) = self.running.take() {
+                self.stage_segment(running);
+            } else if let Some(item) = self.data.pop_front() {
+                self.first_seq += 1;
+                self.stage_item(item, now);
+            } else {
+                break;
+            }
+        }
+    }
+
+    /// The bytes to write, in order.
+    pub(super) fn outgoing(&self) -> impl Iterator<Item = &[u8]> {
+        let skip = self.skip;
+        self.staged
+            .iter()
+            .enumerate()
+            .map(move |(index, chunk)| &chunk.bytes()[if index == 0 { skip } else { 0 }..])
+            .filter(|bytes| !bytes.is_empty())
+    }
+
+    /// The kernel took `len` bytes.
+    pub(super) fn sent(&mut self, len: usize) -> Written {
+        self.sent += len as u64;
+        self.staged_bytes -= len;
+        self.skip += len;
+        while let Some(first) = self.staged.front() {
+            let first_len = first.bytes().len();
+            if self.skip < first_len {
+                break;
+            }
+            self.skip -= first_len;
+            if let Some(Chunk::Bytes(mut bytes)) = self.staged.pop_front() {
+                bytes.clear();
+                self.spare = bytes;
+            }
+        }
+        let mut written = Written::default();
+        while let Some(end) = self.ends.front().filter(|end| end.position <= self.sent) {
+            written.cost += end.written.cost;
+            written.ticks += end.written.ticks;
+            written.answers += end.written.answers;
+            self.ends.pop_front();
+            self.sent_seq += 1;
+        }
+        written
+    }
+
+    /// Whether the kernel has everything that is staged.
+    pub(super) fn nothing_staged(&self) -> bool {
+        self.staged_bytes == 0
+    }
+
+    /// Whether nothing at all is left to write.
+    pub(super) fn is_empty(&self) -> bool {
+        self.staged_bytes == 0 && self.control.is_empty() && self.data.is_empty() && self.running.is_none()
+    }
+
+    /// Gives memory back that only a busy link needs.
+    pub(super) fn rest(&mut self) {
+        if self.is_empty() {
+            self.spare = Vec::new();
+            self.control = Vec::new();
+            self.data = VecDeque::new();
+            self.staged = VecDeque::new();
+            self.ends = VecDeque::new();
+        }
+    }
+
+    /// Drops data messages that are not begun: the link says goodbye. A message in segments cannot be finished either,
+    /// since nothing tells its parts from the goodbye but their order.
+    pub(super) fn drop_unframed(&mut self) {
+        self.data.clear();
+        self.running = None;
+    }
+
+    /// Control messages never wait for data, unless a test plants the bug that they do.
+    fn control_waits(&self) -> bool {
+        self.control_behind_data && (!self.data.is_empty() || self.running.is_some())
+    }
+
+    fn stage_control(&mut self) {
+        let control = std::mem::take(&mut self.control);
+        self.tail().extend_from_slice(&control);
+        self.grow(control.len());
+        self.control = control;
+        self.control.clear();
+    }
+
+    fn stage_item(&mut self, item: Item, now: Instant) {
+        let (ticks, answers) = match item.head {
+            ItemHead::Request { .. } | ItemHead::Withdrawn => (0, 0),
+            ItemHead::Tick { .. } => (1, 0),
+            ItemHead::Reply { .. } | ItemHead::Failure { .. } => (0, 1),
+        };
+        let written = Written { cost: item.cost, ticks, answers };
+        let Some(head) = data_head(&item.head, now) else {
+            return self.end(written);
+        };
+        let payload = item.payload;
+        let tail = self.tail();
+        let mark = tail.len();
+        tail.extend_from_slice(&[0; 4]);
+        wire::put_data_head(tail, &head, payload.len());
+        tail.extend_from_slice(&payload.head());
+        let begun = tail.len() - mark - 4;
+        let total = begun + payload.body().len();
+        let segment = total.min(SEGMENT_BYTES);
+        tail[mark..mark + 4].copy_from_slice(&wire::frame_head(segment, segment < total, false));
+        self.grow(4 + begun);
+        let part = segment - begun;
+        self.stage_body(&payload, 0..part);
+        self.finish_or_run(Running { payload, at: part, written });
+    }
+
+    fn stage_segment(&mut self, running: Running) {
+        let left = running.payload.body().len() - running.at;
+        let segment = left.min(SEGMENT_BYTES);
+        let head = wire::frame_head(segment, segment < left, true);
+        self.tail().extend_from_slice(&head);
+        self.grow(head.len());
+        let end = running.at + segment;
+        self.stage_body(&running.payload, running.at..end);
+        self.finish_or_run(Running { at: end, ..running });
+    }
+
+    fn finish_or_run(&mut self, running: Running) {
+        if running.at == running.payload.body().len() {
+            self.end(running.written);
+        } else {
+            self.running = Some(running);
+        }
+    }
+
+    fn end(&mut self, written: Written) {
+        self.ends.push_back(End { position: self.framed, written });
+    }
+
+    fn stage_body(&mut self, payload: &Payload, range: Range<usize>) {
+        let len = range.len();
+        if len > LARGE_BODY_BYTES {
+            self.staged.push_back(Chunk::Body { payload: payload.clone(), range });
+        } else {
+            self.tail().extend_from_slice(&payload.body()[range]);
+        }
+        self.grow(len);
+    }
+
+    fn grow(&mut self, len: usize) {
+        self.staged_bytes += len;
+        self.framed += len as u64;
+    }
+
+    fn tail(&mut self) -> &mut Vec<u8> {
+        let full = match self.staged.back() {
+            Some(Chunk::Bytes(bytes)) => bytes.len() >= CHUNK_BYTES,
+            Some(Chunk::Body { .. }) | None => true,
+        };
+        if full {
+            self.staged.push_back(Chunk::Bytes(std::mem::take(&mut self.spare)));
+        }
+        match self.staged.back_mut() {
+            Some(Chunk::Bytes(bytes)) => bytes,
+            _ => unreachable!("a chunk of bytes was pushed above"),
+        }
+    }
+}
+
+/// The head as it is written now; `None` for a withdrawn message.
+fn data_head(head: &ItemHead, now: Instant) -> Option<DataHead<'_>> {
+    Some(match head {
+        ItemHead::Request { call, deadline, depth, event, headers } => DataHead::Request {
+            call: *call,
+            timeout_ms: millis_up(deadline.saturating_duration_since(now)),
+            depth: *depth,
+            event: event.as_str(),
+            headers,
+            origin: None,
+        },
+        ItemHead::Tick { event, headers } => DataHead::Tick { event: event.as_str(), headers, origin: None },
+        ItemHead::Reply { call } => DataHead::Reply { call: *call },
+        ItemHead::Failure { call, code, message } => DataHead::Failure { call: *call, code, message },
+        ItemHead::Withdrawn => return None,
+    })
+}
+
+/// Rounded up, so that the receiver never gives up before the caller.
+fn millis_up(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}

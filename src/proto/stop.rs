@@ -1,0 +1,159 @@
+//! The end of the node: drain within a bound, say goodbye, let go.
+
+use std::time::{Duration, Instant};
+
+use super::mesh::{Mesh, Out, Timer};
+use super::{Command, Done, Output, Request, StopCut, Tick};
+use crate::error::{Error, ErrorKind, Execution};
+use crate::id::{CallId, LinkId};
+use crate::node_event::{LeftReason, NodeEvent};
+use crate::wire::Farewell;
+
+/// Goodbyes get at least this, however long draining took.
+const PARTING: Duration = Duration::from_millis(50);
+
+/// A stop under way.
+#[derive(Debug)]
+pub(super) struct Stopping<T> {
+    waiters: Vec<T>,
+    bound: Instant,
+    phase: Phase,
+    cut: StopCut,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    /// Handlers finish, what was accepted is written and confirmed.
+    Draining,
+    /// Goodbyes are on their way.
+    Parting,
+}
+
+impl<T> Mesh<T> {
+    pub(super) fn stop(&mut self, bound: Duration, token: Option<T>, out: &mut Out<T>) {
+        let bound = self.now + bound;
+        let waiters = token.into_iter().collect();
+        self.stopping = Some(Stopping { waiters, bound, phase: Phase::Draining, cut: StopCut::default() });
+        self.timers.arm(bound.checked_sub(PARTING).map_or(bound, |at| at.max(self.now)), Timer::Stop);
+        self.close_listener(out);
+        self.stop_dialling(&closed(), out);
+        // A plain thread is told at once; what handlers ask may still let them finish.
+        let plain: Vec<CallId> =
+            self.calls.iter().filter(|(_, call)| call.depth == 0).map(|(id, _)| *id).collect();
+        self.cut_calls(&plain, out);
+        let joining: Vec<LinkId> =
+            self.links.values().filter(|link| !link.is_ready()).map(|link| link.id).collect();
+        for id in joining {
+            self.say_goodbye(id, Farewell::Stop, LeftReason::Stopped, out);
+        }
+    }
+
+    fn cut_calls(&mut self, calls: &[CallId], out: &mut Out<T>) {
+        for call in calls {
+            self.give_up(*call, ErrorKind::Closed, out);
+        }
+        if let Some(stopping) = &mut self.stopping {
+            stopping.cut.calls += calls.len() as u64;
+        }
+    }
+
+    /// Once the node is stopping, every command but another stop is refused.
+    pub(super) fn refuse_command(&mut self, command: Command<T>, out: &mut Out<T>) {
+        let token = match command {
+            Command::Stop { token, .. } => {
+                if let Some(stopping) = &mut self.stopping {
+                    stopping.waiters.extend(token);
+                }
+                return;
+            }
+            Command::Cancel { call } => return self.cancel(call, out),
+            Command::Tick(Tick { wait: None, plan, .. }) => {
+                let id = self.peers.name(plan.first.peer).unwrap_or_else(|| self.local.id.clone());
+                let event = NodeEvent::Undelivered { id, unwritten: 1, unconfirmed: 0 };
+                return out.push(Output::Event(event));
+            }
+            Command::SetOptions { .. } | Command::SetServices { .. } => return,
+            Command::Tick(Tick { wait: Some((_, token)), .. })
+            | Command::Request(Request { token, .. })
+            | Command::Bind { token, .. }
+            | Command::Unbind { token }
+            | Command::Connect { token, .. }
+            | Command::ConnectAlways { token, .. }
+            | Command::Disconnect { token, .. } => token,
+        };
+        out.push(Output::Complete { token, result: Err(closed()) });
+    }
+
+    /// Looks whether the stop can go on; asked after every input.
+    pub(super) fn proceed_stop(&mut self, out: &mut Out<T>) {
+        let Some(stopping) = &self.stopping else { return };
+        match stopping.phase {
+            Phase::Draining if self.is_drained() => self.part(out),
+            Phase::Parting if self.links.is_empty() => self.finish_stop(out),
+            Phase::Draining | Phase::Parting => {}
+        }
+    }
+
+    fn is_drained(&self) -> bool {
+        self.calls.is_empty()
+            && self.links.values().filter(|link| link.is_ready()).all(|link| {
+                link.owed.is_empty() && link.queue.is_empty() && link.ticks_out.unconfirmed() == 0
+            })
+    }
+
+    /// Half of the bound, or the whole of it, is over.
+    pub(super) fn stop_due(&mut self, out: &mut Out<T>) {
+        let Some(stopping) = &self.stopping else { return };
+        match stopping.phase {
+            Phase::Draining => self.part(out),
+            Phase::Parting => {
+                let links: Vec<LinkId> = self.links.keys().copied().collect();
+                for id in links {
+                    self.leave(id, LeftReason::Stopped, out);
+                    self.forget(id, true, out);
+                }
+                self.finish_stop(out);
+            }
+        }
+    }
+
+    /// Counts what is cut off, and says goodbye to everybody.
+    fn part(&mut self, out: &mut Out<T>) {
+        let calls: Vec<CallId> = self.calls.keys().copied().collect();
+        self.cut_calls(&calls, out);
+        let ready: Vec<LinkId> = self.links.values().filter(|link| link.is_ready()).map(|link| link.id).collect();
+        let now = self.now;
+        let Some(stopping) = &mut self.stopping else { return };
+        for link in ready.iter().filter_map(|id| self.links.get(id)) {
+            stopping.cut.owed += link.owed.len() as u64;
+            stopping.cut.unwritten += link.ticks_out.unwritten();
+            stopping.cut.unconfirmed += link.ticks_out.unconfirmed();
+        }
+        stopping.phase = Phase::Parting;
+        let end = stopping.bound.max(now + PARTING);
+        for id in ready {
+            self.say_goodbye(id, Farewell::Stop, LeftReason::Stopped, out);
+        }
+        self.timers.arm(end, Timer::Stop);
+        self.proceed_stop(out);
+    }
+
+    fn finish_stop(&mut self, out: &mut Out<T>) {
+        let Some(stopping) = self.stopping.take() else { return };
+        self.stopped = true;
+        out.push(Output::Event(NodeEvent::Stopped));
+        let cut = stopping.cut;
+        out.extend(
+            stopping
+                .waiters
+                .into_iter()
+                .map(|token| Output::Complete { token, result: Ok(Done::Stopped(cut)) }),
+        );
+        out.push(Output::Stopped);
+    }
+}
+
+fn closed() -> Error {
+    let why = "this node has stopped; start another one to go on";
+    Error::new(ErrorKind::Closed, why).with_execution(Execution::Never)
+}

@@ -1,0 +1,20 @@
+//! Bytes ↔ frames ↔ messages: protocol 1. Pure; it must not know links, clocks or peers, and payloads stay opaque to it.
+
+mod data;
+mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+mod greeting;
+pub(crate) mod kinds;
+mod message;
+mod parse;
+#[cfg(any(test, fuzzing))]
+mod samples;
+
+pub(crate) use data::{DataHead, ForwardHead, TargetHead, put_data_head};
+pub(crate) use frame::{FRAME_HEAD_BYTES, Frame, FrameError, FrameReader, put_frame_head};
+pub(crate) use greeting::{
+    Choice, GREETING_BYTES, Heard, Offer, PLAINTEXT, Reply, VERSION, negotiate,
+};
+pub(crate) use message::{Control, DirectoryQuestion, Farewell, Fault, Hello, Member, put_control};
+pub(crate) use parse::{Data, Forward, Incoming, Target, WireError, parse};

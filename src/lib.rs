@@ -20,4 +20,5 @@ mod value;
 pub use handler_error::HandlerError;
 pub use headers::Headers;
 pub use options::Options;
+pub use payload::{Bytes, Decode, Encode, Payload};
 pub use value::{Map, Value};

@@ -26,7 +26,11 @@ use crate::payload::{Encode, Payload};
 /// assert_eq!(charge(-1).unwrap_err().code(), "HANDLER_ERROR");
 /// ```
 #[derive(Clone, PartialEq, Debug)]
-pub struct HandlerError {
+pub struct HandlerError(Box<Inner>);
+
+/// Behind a pointer, because every answer of a handler has room for one of these.
+#[derive(Clone, PartialEq, Debug)]
+struct Inner {
     code: String,
     message: String,
     data: Option<Payload>,
@@ -35,7 +39,7 @@ pub struct HandlerError {
 impl HandlerError {
     /// An error with a code for programs and a message for people.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.into(), data: None }
+        Self(Box::new(Inner { code: code.into(), message: message.into(), data: None }))
     }
 
     /// The same error, with data for the caller.
@@ -43,34 +47,34 @@ impl HandlerError {
     /// # Errors
     /// `ENCODE` when the data cannot be encoded; `?` makes that the handler's error.
     pub fn with_data(mut self, data: &(impl Encode + ?Sized)) -> Result<Self, Error> {
-        self.data = Some(data.encode()?);
+        self.0.data = Some(data.encode()?);
         Ok(self)
     }
 
     /// The code.
     pub fn code(&self) -> &str {
-        &self.code
+        &self.0.code
     }
 
     /// The message.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// The data, encoded.
     pub fn data(&self) -> Option<&Payload> {
-        self.data.as_ref()
+        self.0.data.as_ref()
     }
 
     /// Code, message and data, as they travel.
     pub(crate) fn into_parts(self) -> (String, String, Option<Payload>) {
-        (self.code, self.message, self.data)
+        (self.0.code, self.0.message, self.0.data)
     }
 }
 
 impl fmt::Display for HandlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code, self.message)
+        write!(f, "{}: {}", self.0.code, self.0.message)
     }
 }
 
@@ -78,8 +82,9 @@ impl std::error::Error for HandlerError {}
 
 impl From<Error> for HandlerError {
     fn from(error: Error) -> Self {
-        let data = error.data_item().map(|item| Payload::from_item_slice(item));
-        Self { data, ..Self::new(error.code(), error.message()) }
+        let mut passed = Self::new(error.code(), error.message());
+        passed.0.data = error.data_item().map(|item| Payload::from_item_slice(item));
+        passed
     }
 }
 

@@ -1,9 +1,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::*;
+use crate::config::PAYLOAD_DEPTH;
+use crate::error::ErrorKind;
+use crate::scan::{byte_string, scan};
 
 fn comes_back<T: Serialize + DeserializeOwned + PartialEq + Debug>(data: T) {
     let payload = data.encode().unwrap();
@@ -172,11 +176,12 @@ fn the_deepest_legal_data_is_decoded_on_a_small_stack() {
     ciborium::Value::decode(&Payload::from_item(variant)).unwrap();
 }
 
+type Sample = (User, Shape, Vec<Option<f64>>, u128);
+
 #[test]
 fn damaged_data_never_panics() {
     let user = User { id: 300, name: "n".into(), more: BTreeMap::from([("a".into(), -1)]) };
     let sample = (user, Shape::Line(1, 2), vec![Some(0.1)], u128::MAX).encode().unwrap().to_item();
-    type Sample = (User, Shape, Vec<Option<f64>>, u128);
     for len in 0..sample.len() {
         refused::<Sample>(&sample[..len]);
     }

@@ -351,6 +351,3 @@ impl fmt::Debug for Call<'_> {
         out.finish_non_exhaustive()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -152,15 +152,20 @@
 //! messages. Never a payload.
 #![forbid(unsafe_code)]
 
+#[doc = include_str!("architecture.md")]
+mod architecture {}
+
 mod address;
 mod cbor;
 mod config;
 mod error;
 mod event;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod handler_error;
 mod headers;
 mod id;
-#[allow(dead_code, unused_imports)]
 mod net;
 mod node;
 mod node_event;
@@ -169,10 +174,8 @@ mod payload;
 mod proto;
 mod routing;
 mod scan;
-#[allow(dead_code, unused_imports)]
 mod service;
 mod value;
-#[allow(dead_code, unused_imports)] // The engine connects it.
 mod wire;
 
 pub use address::Address;
@@ -189,5 +192,7 @@ pub use node::{
 pub use node_event::{Direction, Directions, LeftReason, NodeEvent, PeerInfo};
 pub use options::Options;
 pub use payload::{Bytes, Decode, Encode, Payload};
+#[doc(hidden)]
+pub use service::Verdict;
 pub use service::{Pattern, Registration, Request, Respond, Tick, blocking};
 pub use value::{Map, Value};

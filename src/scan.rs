@@ -8,10 +8,18 @@ use crate::config::{PAYLOAD_DEPTH, PAYLOAD_ITEMS};
 
 const BREAK: u8 = 0xff;
 
+const TOO_MANY: Malformed = Malformed("more than 262144 items");
+
+/// The whole length of a short scalar by its first byte; 0 where that byte alone does not tell.
+static SHORT: [u8; 256] = short_lengths();
+
 /// Fails unless `bytes` is one item within the limits. Arrays, maps and tags count as depth; every head counts as an item.
 pub(crate) fn scan(bytes: &[u8]) -> Result<(), Malformed> {
-    let mut scanner =
-        Scanner { rest: bytes, items: 0, open: [Open::Items(0); PAYLOAD_DEPTH], depth: 0 };
+    let mut rest = bytes;
+    if skip_short(&mut rest, 1) == 1 && rest.is_empty() {
+        return Ok(());
+    }
+    let mut scanner = Scanner::new(bytes);
     scanner.item()?;
     while scanner.depth > 0 {
         scanner.advance()?;
@@ -21,8 +29,7 @@ pub(crate) fn scan(bytes: &[u8]) -> Result<(), Malformed> {
 
 /// The content of the byte string that `item` is, if it is one of definite length.
 pub(crate) fn byte_string(item: &[u8]) -> Option<&[u8]> {
-    let mut scanner =
-        Scanner { rest: item, items: 0, open: [Open::Items(0); PAYLOAD_DEPTH], depth: 0 };
+    let mut scanner = Scanner::new(item);
     match scanner.head() {
         Ok((2, _, Some(len))) if len == scanner.rest.len() as u64 => Some(scanner.rest),
         _ => None,
@@ -33,7 +40,7 @@ pub(crate) fn byte_string(item: &[u8]) -> Option<&[u8]> {
 #[derive(Clone, Copy)]
 enum Open {
     /// So many items are still to come.
-    Items(u64),
+    Items(u32),
     /// An array that ends with a break.
     Array,
     /// A map that ends with a break, which may not stand where a value is due.
@@ -48,16 +55,26 @@ struct Scanner<'a> {
     depth: usize,
 }
 
-impl Scanner<'_> {
+impl<'a> Scanner<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes, items: 0, open: [Open::Items(0); PAYLOAD_DEPTH], depth: 0 }
+    }
+
     /// Goes one item or one end further at the innermost level.
     fn advance(&mut self) -> Result<(), Malformed> {
         let ended = self.rest.first() == Some(&BREAK);
         match &mut self.open[self.depth - 1] {
-            Open::Items(0) => {
-                self.depth -= 1;
-                return Ok(());
+            Open::Items(left) => {
+                let room = (PAYLOAD_ITEMS - self.items) as u32;
+                let skipped = skip_short(&mut self.rest, room.min(*left));
+                self.items += skipped as usize;
+                *left -= skipped;
+                if *left == 0 {
+                    self.depth -= 1;
+                    return Ok(());
+                }
+                *left -= 1;
             }
-            Open::Items(left) => *left -= 1,
             Open::Map { value_due: true } if ended => {
                 return Err(Malformed("a map ends where a value is due"));
             }
@@ -80,15 +97,9 @@ impl Scanner<'_> {
             (2 | 3, Some(len)) => self.skip(len),
             (2 | 3, None) => self.chunks(major),
             (4, None) => self.push(Open::Array),
-            (4, Some(len)) => {
-                self.claim(len, 1)?;
-                self.push(Open::Items(len))
-            }
+            (4, Some(len)) => self.push_items(len, 1),
             (5, None) => self.push(Open::Map { value_due: false }),
-            (5, Some(len)) => {
-                self.claim(len, 2)?;
-                self.push(Open::Items(2 * len))
-            }
+            (5, Some(len)) => self.push_items(len, 2),
             (6, Some(_)) => self.push(Open::Items(1)),
             (7, Some(value)) => simple(first, value),
             (7, None) => Err(Malformed("a break ends nothing")),
@@ -110,7 +121,7 @@ impl Scanner<'_> {
     /// The major type, the first byte, and the number that follows from it unless the length is indefinite.
     fn head(&mut self) -> Result<(u8, u8, Option<u64>), Malformed> {
         if self.items == PAYLOAD_ITEMS {
-            return Err(Malformed("more than 262144 items"));
+            return Err(TOO_MANY);
         }
         self.items += 1;
         let [first] = self.fixed()?;
@@ -146,12 +157,54 @@ impl Scanner<'_> {
         Ok(())
     }
 
+    fn push_items(&mut self, len: u64, each: u64) -> Result<(), Malformed> {
+        self.claim(len, each)?;
+        match u32::try_from(len * each) {
+            Ok(items) if items as usize <= PAYLOAD_ITEMS => self.push(Open::Items(items)),
+            _ => Err(TOO_MANY),
+        }
+    }
+
     fn push(&mut self, open: Open) -> Result<(), Malformed> {
         let place = self.open.get_mut(self.depth).ok_or(Malformed("more than 64 levels"))?;
         *place = open;
         self.depth += 1;
         Ok(())
     }
+}
+
+/// Skips up to `most` short scalars in a row and says how many: most of what is in most payloads, several times faster this way.
+fn skip_short(rest: &mut &[u8], most: u32) -> u32 {
+    let (mut left, mut bytes) = (most, *rest);
+    while left > 0 {
+        let len = bytes.first().map_or(0, |first| usize::from(SHORT[usize::from(*first)]));
+        if len == 0 || len > bytes.len() {
+            break;
+        }
+        bytes = &bytes[len..];
+        left -= 1;
+    }
+    *rest = bytes;
+    most - left
+}
+
+const fn short_lengths() -> [u8; 256] {
+    let mut lengths = [0; 256];
+    let mut first = 0;
+    while first < 256 {
+        let low = (first & 0x1f) as u8;
+        lengths[first] = match (first >> 5, low) {
+            (0 | 1 | 7, 0..=23) => 1,
+            (0 | 1, 24) => 2,
+            (0 | 1 | 7, 25) => 3,
+            (0 | 1 | 7, 26) => 5,
+            (0 | 1 | 7, 27) => 9,
+            (2 | 3, 0..=23) => 1 + low,
+            _ => 0,
+        };
+        first += 1;
+    }
+    lengths
 }
 
 fn simple(first: u8, value: u64) -> Result<(), Malformed> {
@@ -244,6 +297,70 @@ mod tests {
         assert_eq!(scan(&of_items(PAYLOAD_ITEMS + 1)), Err(Malformed("more than 262144 items")));
         let chunks = [vec![0x5f], vec![0x40; PAYLOAD_ITEMS], vec![0xff]].concat();
         assert_eq!(scan(&chunks), Err(Malformed("more than 262144 items")));
+    }
+
+    /// Ten times slower and obvious: what one item is, by recursion.
+    fn plainly(bytes: &mut &[u8], depth: usize) -> Option<()> {
+        let (first, rest) = bytes.split_first()?;
+        let first = *first;
+        *bytes = rest;
+        let extra = match first & 31 {
+            0..=23 => 0,
+            low @ 24..=27 => 1 << (low - 24),
+            31 => return plainly_open(first >> 5, bytes, depth),
+            _ => return None,
+        };
+        let (number, rest) = bytes.split_at_checked(extra)?;
+        *bytes = rest;
+        let small = if extra == 0 { u64::from(first & 31) } else { 0 };
+        let number = number.iter().fold(small, |sum, byte| sum << 8 | u64::from(*byte));
+        match first >> 5 {
+            2 | 3 => *bytes = bytes.split_at_checked(usize::try_from(number).ok()?)?.1,
+            major @ 4..=6 => {
+                let inner = depth.checked_sub(1)?;
+                let each = [1, 2].get(usize::from(major) - 4).copied();
+                let items = each.map_or(Some(1), |each: u64| number.checked_mul(each))?;
+                (0..items).try_for_each(|_| plainly(bytes, inner))?;
+            }
+            7 if first == 0xf8 && number < 32 => return None,
+            _ => {}
+        }
+        Some(())
+    }
+
+    fn plainly_open(major: u8, bytes: &mut &[u8], depth: usize) -> Option<()> {
+        let mut count = 0;
+        while *bytes.first()? != BREAK {
+            match major {
+                2 | 3 if bytes[0] >> 5 != major || bytes[0] & 31 == 31 => return None,
+                2 | 3 => plainly(bytes, 0)?,
+                4 | 5 => plainly(bytes, depth.checked_sub(1)?)?,
+                _ => return None,
+            }
+            count += 1;
+        }
+        *bytes = &bytes[1..];
+        let legal = matches!(major, 2 | 3) || matches!(major, 4 | 5) && depth > 0;
+        (legal && (major != 5 || count % 2 == 0)).then_some(())
+    }
+
+    #[test]
+    fn a_plain_recursive_reader_agrees_on_random_bytes() {
+        let mut rng = fastrand::Rng::with_seed(11);
+        let heads =
+            [0x80, 0x81, 0x83, 0x9f, 0xa1, 0xbf, 0xff, 0xff, 0x42, 0x5f, 0x7f, 0xc1, 0xf8, 0x18];
+        let mut accepted = 0;
+        for _ in 0..100_000 {
+            let byte = |rng: &mut fastrand::Rng| {
+                if rng.bool() { heads[rng.usize(..heads.len())] } else { rng.u8(..) }
+            };
+            let bytes: Vec<u8> = (0..rng.usize(1..12)).map(|_| byte(&mut rng)).collect();
+            let mut rest = &bytes[..];
+            let plain = plainly(&mut rest, PAYLOAD_DEPTH).is_some() && rest.is_empty();
+            assert_eq!(scan(&bytes).is_ok(), plain, "{bytes:02x?}");
+            accepted += usize::from(plain);
+        }
+        assert!(accepted > 1_000, "{accepted} were well-formed");
     }
 
     #[test]

@@ -85,6 +85,7 @@ impl<T: Send + 'static> Prepared<T> {
 }
 
 /// Everything the loop thread owns.
+#[allow(clippy::struct_excessive_bools)] // Each is a fact of its own, and any of them may hold beside any other.
 pub(crate) struct Loop<T, A, E = Mesh<T>> {
     engine: E,
     above: A,

@@ -58,7 +58,10 @@ impl<M> Mailbox<M> {
     /// Posts one message. Blocks while the mailbox is full, at most until `deadline`.
     pub(crate) fn post_deadline(&self, message: M, deadline: Instant) -> Result<(), Unposted<M>> {
         let full = match self.sender.try_send(message) {
-            Ok(()) => return Ok(self.bell.ring()),
+            Ok(()) => {
+                self.bell.ring();
+                return Ok(());
+            }
             Err(TrySendError::Disconnected(message)) => return Err(Unposted::Closed(message)),
             Err(TrySendError::Full(message)) => message,
         };
@@ -67,7 +70,8 @@ impl<M> Mailbox<M> {
             SendTimeoutError::Timeout(message) => Unposted::Full(message),
             SendTimeoutError::Disconnected(message) => Unposted::Closed(message),
         })?;
-        Ok(self.bell.ring())
+        self.bell.ring();
+        Ok(())
     }
 
     /// Posts several messages in their order and rings once. Blocks while the mailbox is full. Those after the one that comes back

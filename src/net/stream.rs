@@ -19,6 +19,7 @@ const SHORT_READ_EMPTIES: bool =
 
 /// A socket that is registered with the loop's poll for both directions.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // Each is a fact of its own, and any of them may hold beside any other.
 pub(crate) struct Stream {
     socket: TcpStream,
     phase: Phase,
@@ -183,9 +184,8 @@ impl Stream {
                 self.readable = false;
             }
             Progress::Moved(_) => {}
-            Progress::Blocked => self.readable = false,
+            Progress::Blocked | Progress::Broken(_) => self.readable = false,
             Progress::Finished => self.phase = Phase::Ended,
-            Progress::Broken(_) => self.readable = false,
         }
         progress
     }

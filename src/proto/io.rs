@@ -123,7 +123,12 @@ impl<T> Mesh<T> {
             }
             State::Greeting { .. } | State::Hello(_) | State::Probing { .. } => {
                 let why = format!("{remote}: {what} before the handshake was complete");
-                self.joining_failed(id, Error::new(ErrorKind::ConnectFailed, why), Ending::Again, out);
+                self.joining_failed(
+                    id,
+                    Error::new(ErrorKind::ConnectFailed, why),
+                    Ending::Again,
+                    out,
+                );
             }
         }
         self.forget(id, hang, out);

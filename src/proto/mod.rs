@@ -3,8 +3,29 @@
 //! [`Mesh`] is one node's half of every link it has. The shell (`net/`) and the simulated world (`sim/`) drive it through
 //! the same two enums, so a test is a list of inputs and a transcript is a list of outputs.
 
+mod calls;
+mod check;
+mod dial;
+mod flow;
+mod handshake;
+mod io;
+mod leave;
+mod link;
+mod listen;
+mod liveness;
 mod mesh;
-#[allow(dead_code)] // Until the engine uses it.
+mod messages;
+mod owed;
+mod peers;
+#[cfg(test)]
+mod planted;
+mod queue;
+#[cfg(any(test, fuzzing))]
+mod sim;
+mod stop;
+#[cfg(test)]
+mod tests;
+mod ticks;
 mod timers;
 
 use std::net::SocketAddr;
@@ -23,7 +44,9 @@ use crate::options::Options;
 use crate::payload::Payload;
 use crate::routing::{PeerEntry, Plan};
 
-pub(crate) use mesh::Mesh;
+pub(crate) use mesh::{Dropped, Mesh};
+#[cfg(test)]
+pub(crate) use planted::Planted;
 
 /// What the engine knows about the node it is part of.
 #[derive(Clone, Debug)]

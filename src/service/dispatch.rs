@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use super::context::{self, Context};
 use super::handler::{Decided, RequestHandler, TickHandler, Verdict};
 use super::message::{Call, Envelope};
-use super::pattern::Pattern;
 use super::registration::Which;
 use super::registry::{List, Registry};
 use super::responder::Responder;
@@ -33,8 +32,8 @@ pub(super) struct Dispatch {
     pub(super) requests: Registry<RequestHandler>,
     pub(super) ticks: Registry<TickHandler>,
     outlet: Arc<dyn Outlet>,
-    /// Held while the names of services are read and announced, so that the newest list is announced last.
-    announcing: Mutex<()>,
+    /// The services that were announced last. Locked while they are read and announced, so that the newest list comes last.
+    announced: Mutex<Vec<String>>,
     unhandled: AtomicU64,
     failed: AtomicU64,
 }
@@ -47,7 +46,7 @@ impl Dispatch {
             requests: Registry::new(),
             ticks: Registry::new(),
             outlet,
-            announcing: Mutex::new(()),
+            announced: Mutex::default(),
             unhandled: AtomicU64::new(0),
             failed: AtomicU64::new(0),
         }
@@ -82,10 +81,14 @@ impl Dispatch {
         }
     }
 
-    /// Tells the node which services there are now.
+    /// Tells the node which services there are now, if they have changed.
     pub(super) fn announce(&self) {
-        let _order = self.announcing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.outlet.services(self.requests.snapshot().names());
+        let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        let names = self.requests.snapshot().names();
+        if *announced != names {
+            announced.clone_from(&names);
+            self.outlet.services(names);
+        }
     }
 
     /// Runs one request and answers it.
@@ -176,20 +179,35 @@ impl Dispatch {
         let mut matching = handlers.matching(event.as_str()).peekable();
         if matching.peek().is_none() {
             self.unhandled.fetch_add(1, Ordering::Relaxed);
-            log::debug!(target: LOG, "node {}: no handler for the tick {event}", self.node);
+            log::trace!(target: LOG, "node {}: no handler for the tick {event}", self.node);
         }
         let _entered = context::enter(Context { deadline: None, depth: 0 });
-        for entry in matching {
-            let envelope = envelope.clone();
-            match catch_unwind(AssertUnwindSafe(|| (entry.handler)(envelope, &payload))) {
-                Ok(Ok(())) => continue,
-                Ok(Err(error)) => {
-                    log::warn!(target: LOG, "node {}: the tick {event} is dropped: {error}", self.node);
+        let mut envelope = Some(envelope);
+        while let Some(entry) = matching.next() {
+            // The last handler, which is mostly the only one, gets the envelope itself.
+            let given = if matching.peek().is_some() { envelope.clone() } else { envelope.take() };
+            let Some(given) = given else { return };
+            match catch_unwind(AssertUnwindSafe(|| (entry.handler)(given, &payload))) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => self.failed_tick(event.as_str(), Some(&error)),
+                Err(panic) => {
+                    log_panic(event.as_str(), panic);
+                    self.failed_tick(event.as_str(), None);
                 }
-                Err(panic) => log_panic(event.as_str(), panic),
             }
-            self.failed.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    fn failed_tick(&self, event: &str, undecodable: Option<&Error>) {
+        let before = self.failed.fetch_add(1, Ordering::Relaxed);
+        let Some(error) = undecodable else { return };
+        // A peer that sends nothing else must not fill the log: the gaps between two warnings double.
+        let level = if before.is_power_of_two() || before == 0 {
+            log::Level::Warn
+        } else {
+            log::Level::Debug
+        };
+        log::log!(target: LOG, level, "node {}: a tick {event} is dropped: {error}", self.node);
     }
 }
 
@@ -218,9 +236,4 @@ fn log_panic(event: &str, panic: Box<dyn Any + Send>) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
         std::mem::forget(again);
     }
-}
-
-/// Whether a pattern of requests is announced to peers.
-pub(super) fn is_announced(pattern: &Pattern) -> bool {
-    pattern.exact().is_some()
 }

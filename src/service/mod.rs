@@ -3,6 +3,8 @@
 
 pub(crate) mod context;
 mod dispatch;
+#[cfg(test)]
+mod fake;
 mod handler;
 mod message;
 mod pattern;
@@ -10,6 +12,8 @@ mod pool;
 mod registration;
 mod registry;
 mod responder;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -100,7 +104,7 @@ impl Service {
     {
         let pattern: Pattern = pattern.try_into()?;
         let number = self.dispatch.requests.add(pattern.clone(), handler::of_requests(f))?;
-        self.announce_if(&pattern);
+        self.dispatch.announce();
         Ok(self.registration(Which::Requests, number, pattern))
     }
 
@@ -120,9 +124,7 @@ impl Service {
     /// Removes all handlers, of requests and of ticks, that were registered with exactly this pattern; how many there were.
     pub(crate) fn remove(&self, pattern: &Pattern) -> usize {
         let requests = self.dispatch.requests.remove_pattern(pattern);
-        if requests > 0 {
-            self.announce_if(pattern);
-        }
+        self.dispatch.announce();
         requests + self.dispatch.ticks.remove_pattern(pattern)
     }
 
@@ -152,12 +154,6 @@ impl Service {
         self.dispatch.requests.close();
         self.dispatch.ticks.close();
         detached
-    }
-
-    fn announce_if(&self, pattern: &Pattern) {
-        if dispatch::is_announced(pattern) {
-            self.dispatch.announce();
-        }
     }
 
     fn registration(&self, which: Which, number: u64, pattern: Pattern) -> Registration {

@@ -142,7 +142,7 @@ fn a_dial_connects_both_ends_and_a_dial_to_nobody_is_refused() {
     let world = World::start(Act::default());
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
-    world.post(world.connect_to(addr));
+    world.post(World::connect_to(addr));
     let (mut other, from) = listener.accept().unwrap();
     let ends = next(&world.seen, |seen| match seen {
         Seen::Connected(local, remote) => Some((local, remote)),
@@ -151,7 +151,7 @@ fn a_dial_connects_both_ends_and_a_dial_to_nobody_is_refused() {
     assert_eq!(ends, (from, addr));
     round_trip(&mut other, b"through a dialled link");
     drop(listener);
-    world.post(world.connect_to(addr));
+    world.post(World::connect_to(addr));
     assert!(matches!(lost(&world.seen), Cause::Refused(_)));
 }
 

@@ -8,10 +8,11 @@ use std::time::Instant;
 use super::lanes::{LaneKey, Lanes};
 use super::queue::{Asked, Queue, Waiting};
 use crate::config::{Limits, WORKERS_RUNNING};
-use crate::proto::{Delivery, Owed};
+use crate::proto::{Delivery, Owed, Work};
 
 /// What one worker does next.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // It is moved once, to the worker's stack.
 pub(super) enum Job {
     Request(Delivery),
     /// The ticks are in the worker's batch.
@@ -133,24 +134,32 @@ impl Core {
 
     /// Queues a message from a peer, or refuses it. Ticks are never refused while the pool is open.
     pub(super) fn admit(&mut self, delivery: Delivery) -> Option<Refused> {
-        let asked = match Asked::new(delivery) {
-            Ok(asked) => asked,
-            Err(tick) => {
-                // A tick that comes after the end is not consumed: its sender learns that it is unconfirmed.
-                if self.phase == Phase::Open {
-                    let new_lane = self.lanes.push(tick);
-                    new_lane.into_iter().for_each(|lane| self.queue.push_lane(lane));
-                }
+        let (owed, deadline, depth) = match &delivery.work {
+            Work::Request { owed, deadline, depth, .. } => (*owed, *deadline, *depth),
+            Work::Tick { .. } => {
+                self.admit_tick(delivery);
                 return None;
             }
         };
         if self.phase != Phase::Open {
-            return Some(Refused { owed: asked.owed, why: Refusal::Closed });
+            return Some(Refused { owed, why: Refusal::Closed });
         }
         let unfilled = self.min.saturating_sub(self.live.len());
         let takers = self.coming + self.looking + self.parked.len() + unfilled;
-        let refused = self.queue.push(asked, takers).err()?;
-        Some(Refused { owed: refused.owed, why: Refusal::QueueFull })
+        if !self.queue.has_room(delivery.message.payload.len(), takers) {
+            return Some(Refused { owed, why: Refusal::QueueFull });
+        }
+        self.queue.push(Asked { owed, deadline, depth, delivery });
+        None
+    }
+
+    fn admit_tick(&mut self, tick: Delivery) {
+        // A tick that comes after the end is not consumed: its sender learns that it is unconfirmed.
+        if self.phase == Phase::Open {
+            if let Some(lane) = self.lanes.push(tick) {
+                self.queue.push_lane(lane);
+            }
+        }
     }
 
     /// Decides who takes what is queued. Called after every change; a worker that comes calls it again after its job was

@@ -109,7 +109,9 @@ impl Pool {
             core.live.keys().filter(|worker| !core.stoppers.contains(worker)).copied().collect();
         left.sort_unstable();
         let handles = std::mem::take(&mut core.ended);
-        me.iter().for_each(|me| drop(core.stoppers.remove(me)));
+        if let Some(me) = me {
+            core.stoppers.remove(&me);
+        }
         drop(core);
         self.watch_bell.notify_all();
         join(handles);

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use super::lanes::LaneKey;
-use crate::proto::{Delivery, Owed, Work};
+use crate::proto::{Delivery, Owed};
 use crate::routing::cost;
 
 /// One thing for one worker to do.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // Most are requests; a box for each would cost more than the room.
 pub(super) enum Waiting {
     Request(Asked),
     Lane(LaneKey),
@@ -26,16 +27,6 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// `None` for a tick, which comes back.
-    pub(super) fn new(delivery: Delivery) -> Result<Self, Delivery> {
-        match delivery.work {
-            Work::Request { owed, deadline, depth, .. } => {
-                Ok(Self { owed, deadline, depth, delivery })
-            }
-            Work::Tick { .. } => Err(delivery),
-        }
-    }
-
     fn cost(&self) -> usize {
         cost(self.delivery.message.payload.len())
     }
@@ -76,20 +67,21 @@ impl Queue {
         self.items.is_empty()
     }
 
-    /// Appends a request unless a limit says no. So many requests beyond the limit as there are `takers` on their way are not
-    /// waiting, only passing; and without a request that waits, one of any size may.
-    pub(super) fn push(&mut self, asked: Asked, takers: usize) -> Result<(), Asked> {
-        let passing = self.requests < takers;
-        let fits = self.requests < self.jobs_most.saturating_add(takers)
-            && (passing || self.bytes == 0 || self.bytes + asked.cost() <= self.bytes_most);
-        if !fits {
-            return Err(asked);
-        }
+    /// Whether a limit lets another request of these bytes in. So many requests beyond the limit as there are `takers` on their
+    /// way are not waiting, only passing; and without a request that waits, one of any size may.
+    pub(super) fn has_room(&self, bytes: usize, takers: usize) -> bool {
+        let fits = self.requests < takers
+            || self.bytes == 0
+            || self.bytes.saturating_add(cost(bytes)) <= self.bytes_most;
+        fits && self.requests < self.jobs_most.saturating_add(takers)
+    }
+
+    /// Appends a request that [has room](Self::has_room).
+    pub(super) fn push(&mut self, asked: Asked) {
         self.requests += 1;
         self.bytes += asked.cost();
         self.items.push_back(Waiting::Request(asked));
         self.publish();
-        Ok(())
     }
 
     pub(super) fn push_lane(&mut self, lane: LaneKey) {

@@ -99,7 +99,7 @@ impl World {
         })
     }
 
-    pub(super) fn connect_to(&self, addr: SocketAddr) -> Command<u32> {
+    pub(super) fn connect_to(addr: SocketAddr) -> Command<u32> {
         let deadline = Instant::now() + LONG;
         Command::Connect { address: addr.into(), mode: ConnectMode::Once, deadline, token: 2 }
     }
@@ -317,13 +317,12 @@ impl Engine<u32> for Echo {
 
     fn outgoing(&self, link: LinkId) -> impl Iterator<Item = &[u8]> {
         let back = self.links.get(&link);
-        let pieces = back.into_iter().flat_map(|back| {
+        back.into_iter().flat_map(|back| {
             back.pieces
                 .iter()
                 .enumerate()
                 .map(|(index, piece)| &piece[if index == 0 { back.written } else { 0 }..])
-        });
-        pieces
+        })
     }
 
     fn directory(&self) -> &Directory {

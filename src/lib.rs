@@ -8,10 +8,10 @@ mod cbor;
 mod config;
 mod error;
 mod event;
-mod handler_error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
+mod handler_error;
 mod headers;
 mod id;
 #[allow(dead_code, unused_imports)]

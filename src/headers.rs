@@ -145,15 +145,12 @@ impl Headers {
         let (mut number_bytes, mut text_bytes) = (0, 0);
         for _ in 0..len {
             let start = reader.position();
-            let bytes = match reader.kind()? {
-                Kind::Unsigned => {
-                    entries.read_number(reader)?;
-                    &mut number_bytes
-                }
-                _ => {
-                    entries.read_text(reader)?;
-                    &mut text_bytes
-                }
+            let bytes = if reader.kind()? == Kind::Unsigned {
+                entries.read_number(reader)?;
+                &mut number_bytes
+            } else {
+                entries.read_text(reader)?;
+                &mut text_bytes
             };
             *bytes += reader.position() - start;
         }

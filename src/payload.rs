@@ -3,14 +3,15 @@
 //! Small items live in place, large ones are shared and never copied. Encoding and decoding happen on the threads of
 //! callers and workers, never on the loop.
 
+mod codec;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 
 /// A byte string of 64 bytes and its head fit, so that the commonest small message needs no heap.
 const INLINE: usize = 78;
@@ -213,8 +214,10 @@ impl Eq for Bytes {}
 pub trait Encode {
     /// Encodes the data as one CBOR item, on the calling thread.
     ///
+    /// Its receiver takes at most 64 levels and 262,144 items.
+    ///
     /// # Errors
-    /// `ENCODE`, naming what serde objected to.
+    /// `ENCODE`, naming what serde objected to; `TOO_LARGE` from 4 GiB on.
     fn encode(&self) -> Result<Payload, Error>;
 }
 

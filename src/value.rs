@@ -4,6 +4,7 @@
 //! the loop may do it; the depth of what is read is bounded by whoever reads it.
 
 mod convert;
+mod data;
 mod literal;
 mod map;
 mod serializer;
@@ -78,7 +79,9 @@ impl Value {
             Self::Bytes(value) => cbor::put_bytes(out, value),
             Self::Array(values) => {
                 cbor::put_array(out, values.len());
-                values.iter().for_each(|value| value.put(out));
+                for value in values {
+                    value.put(out);
+                }
             }
             Self::Map(map) => map.put(out),
         }

@@ -72,7 +72,8 @@ impl<T> Mesh<T> {
             }
             return self.end_call(id, Err(Error::new(ErrorKind::TooLarge, why)), out);
         }
-        if room == Some(link.id) || (link.waiting.is_empty() && link.gauge.take_call(cost).is_ok()) {
+        if room == Some(link.id) || (link.waiting.is_empty() && link.gauge.take_call(cost).is_ok())
+        {
             let link = link.id;
             return self.queue_call(id, link, out);
         }
@@ -85,10 +86,17 @@ impl<T> Mesh<T> {
     fn queue_call(&mut self, id: CallId, to: LinkId, out: &mut Out<T>) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let Some(link) = self.links.get_mut(&to) else { return };
-        let message = if call.steps.is_empty() { call.message.take() } else { call.message.clone() };
+        let message =
+            if call.steps.is_empty() { call.message.take() } else { call.message.clone() };
         let Some(Message { event, headers, payload }) = message else { return };
         let cost = cost(payload.len());
-        let head = ItemHead::Request { call: id, deadline: call.deadline, depth: call.depth, event, headers };
+        let head = ItemHead::Request {
+            call: id,
+            deadline: call.deadline,
+            depth: call.depth,
+            event,
+            headers,
+        };
         let seq = link.queue.push(Item { head, payload, cost });
         link.pending.insert(id);
         call.phase = Phase::Queued(to, seq);
@@ -173,7 +181,8 @@ impl<T> Mesh<T> {
             Phase::Planning => (given_up(kind, None, Execution::Never), None),
             Phase::Parked(link) => {
                 self.unpark_call(id, link);
-                let kind = if kind == ErrorKind::RequestTimeout { ErrorKind::Backpressure } else { kind };
+                let kind =
+                    if kind == ErrorKind::RequestTimeout { ErrorKind::Backpressure } else { kind };
                 (given_up(kind, self.peer_of(link), Execution::Never), Some(link))
             }
             Phase::Queued(link, seq) => {
@@ -214,7 +223,8 @@ impl<T> Mesh<T> {
         if !written {
             return self.next_step(id, lost_unsent(peer), out);
         }
-        let why = format!("the link to {peer} was lost before it answered; the request may have run");
+        let why =
+            format!("the link to {peer} was lost before it answered; the request may have run");
         let error = Error::new(ErrorKind::ConnectionLost, why).with_peer(peer.clone());
         self.end_call(id, Err(error), out);
     }

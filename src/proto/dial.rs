@@ -61,11 +61,19 @@ enum Keep {
 enum Stage {
     Resolving(QueryId),
     /// `rest` are the addresses of the name that were not tried yet.
-    Trying { link: LinkId, rest: VecDeque<SocketAddr> },
+    Trying {
+        link: LinkId,
+        rest: VecDeque<SocketAddr>,
+    },
     Pausing(TimerId),
-    Joined { link: LinkId, peer: PeerKey },
+    Joined {
+        link: LinkId,
+        peer: PeerKey,
+    },
     /// Another address leads to the same peer, whose link serves both.
-    Alias { peer: PeerKey },
+    Alias {
+        peer: PeerKey,
+    },
 }
 
 #[derive(Debug)]
@@ -161,7 +169,8 @@ impl<T> Mesh<T> {
         result: Result<Vec<SocketAddr>, String>,
         out: &mut Out<T>,
     ) {
-        let asking = |dial: &Dial<T>| matches!(dial.stage, Stage::Resolving(other) if other == query);
+        let asking =
+            |dial: &Dial<T>| matches!(dial.stage, Stage::Resolving(other) if other == query);
         let found = self.dials.by_id.iter().find(|(_, dial)| asking(dial));
         let Some((id, dial)) = found.map(|(id, dial)| (*id, dial)) else { return };
         match result {
@@ -189,7 +198,13 @@ impl<T> Mesh<T> {
     }
 
     /// A link of a dial has failed before it joined.
-    pub(super) fn attempt_failed(&mut self, id: DialId, error: Error, ending: Ending, out: &mut Out<T>) {
+    pub(super) fn attempt_failed(
+        &mut self,
+        id: DialId,
+        error: Error,
+        ending: Ending,
+        out: &mut Out<T>,
+    ) {
         let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
         log::debug!(target: "threadmesh::proto", "dialling {}: {error}", dial.address);
         if ending == Ending::Final {
@@ -201,9 +216,10 @@ impl<T> Mesh<T> {
         let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
         let rest = match &mut dial.stage {
             Stage::Trying { rest, .. } => std::mem::take(rest),
-            Stage::Resolving(_) | Stage::Pausing(_) | Stage::Joined { .. } | Stage::Alias { .. } => {
-                VecDeque::new()
-            }
+            Stage::Resolving(_)
+            | Stage::Pausing(_)
+            | Stage::Joined { .. }
+            | Stage::Alias { .. } => VecDeque::new(),
         };
         if rest.is_empty() {
             self.pause(id, error, out);
@@ -306,7 +322,8 @@ impl<T> Mesh<T> {
     /// The address leads to a peer that another dial has joined already.
     pub(super) fn dial_is_alias(&mut self, id: DialId, older: LinkId, out: &mut Out<T>) {
         let Some(peer) = self.links.get(&older).and_then(|link| link.peer) else {
-            let error = Error::new(ErrorKind::ConnectionLost, "the link this address shares was lost");
+            let error =
+                Error::new(ErrorKind::ConnectionLost, "the link this address shares was lost");
             return self.attempt_failed(id, error, Ending::Again, out);
         };
         if let Some(dial) = self.dials.by_id.get_mut(&id) {
@@ -319,7 +336,9 @@ impl<T> Mesh<T> {
         let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
         let waiters = std::mem::take(&mut dial.waiters);
         self.arm_waiters(id);
-        let Some(info) = self.peers.by_key.get(&peer).and_then(|peer| peer.entry.info()) else { return };
+        let Some(info) = self.peers.by_key.get(&peer).and_then(|peer| peer.entry.info()) else {
+            return;
+        };
         out.extend(waiters.into_iter().map(|waiter| Output::Complete {
             token: waiter.token,
             result: Ok(Done::Connected(info.clone())),
@@ -330,7 +349,9 @@ impl<T> Mesh<T> {
     pub(super) fn dial_lost(&mut self, id: DialId, reason: &LeftReason, out: &mut Out<T>) {
         let again = self.stopping.is_none()
             && match (self.local.config.reconnect, reason) {
-                (Reconnect::Never, _) | (_, LeftReason::Replaced | LeftReason::Disconnected) => false,
+                (Reconnect::Never, _) | (_, LeftReason::Replaced | LeftReason::Disconnected) => {
+                    false
+                }
                 (Reconnect::OnFailure, LeftReason::PeerLeft) => false,
                 (Reconnect::Always | Reconnect::OnFailure, _) => true,
             };
@@ -341,7 +362,8 @@ impl<T> Mesh<T> {
         let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
         dial.lost = Some(now);
         let address = dial.address.to_string();
-        let error = Error::new(ErrorKind::ConnectionLost, format!("the link to {address} was lost"));
+        let error =
+            Error::new(ErrorKind::ConnectionLost, format!("the link to {address} was lost"));
         self.pause(id, error, out);
         self.arm_waiters(id);
         out.push(Output::Event(NodeEvent::Reconnecting { address }));
@@ -444,11 +466,14 @@ impl<T> Mesh<T> {
 fn timed_out<T>(dial: &Dial<T>, links: &BTreeMap<LinkId, Link<T>>) -> Error {
     let joining = match &dial.stage {
         Stage::Trying { link, .. } => links.get(link).is_some_and(Link::is_joining),
-        Stage::Resolving(_) | Stage::Pausing(_) | Stage::Joined { .. } | Stage::Alias { .. } => false,
+        Stage::Resolving(_) | Stage::Pausing(_) | Stage::Joined { .. } | Stage::Alias { .. } => {
+            false
+        }
     };
     let address = &dial.address;
     if joining {
-        let why = format!("{address} did not complete the handshake in time; is it a threadmesh node?");
+        let why =
+            format!("{address} did not complete the handshake in time; is it a threadmesh node?");
         return Error::new(ErrorKind::HandshakeTimeout, why);
     }
     let cause = match (&dial.stage, &dial.last_error) {
@@ -459,6 +484,8 @@ fn timed_out<T>(dial: &Dial<T>, links: &BTreeMap<LinkId, Link<T>>) -> Error {
     };
     Error::new(
         ErrorKind::ConnectTimeout,
-        format!("no connection to {address} before the deadline: {cause}; is the node there running?"),
+        format!(
+            "no connection to {address} before the deadline: {cause}; is the node there running?"
+        ),
     )
 }

@@ -58,11 +58,19 @@ impl<T> Mesh<T> {
         let id = self.peers.name(tick.plan.first.peer).unwrap_or_else(|| self.local.id.clone());
         match tick.wait {
             Some((_, token)) => out.push(Output::Complete { token, result: Err(lost_unsent(&id)) }),
-            None => out.push(Output::Event(NodeEvent::Undelivered { id, unwritten: 1, unconfirmed: 0 })),
+            None => {
+                out.push(Output::Event(NodeEvent::Undelivered { id, unwritten: 1, unconfirmed: 0 }))
+            }
         }
     }
 
-    pub(super) fn unpark_tick(&mut self, id: LinkId, tick: Tick<T>, timer: TimerId, out: &mut Out<T>) {
+    pub(super) fn unpark_tick(
+        &mut self,
+        id: LinkId,
+        tick: Tick<T>,
+        timer: TimerId,
+        out: &mut Out<T>,
+    ) {
         self.timers.disarm(timer);
         self.queue_tick(id, tick, out);
     }
@@ -75,8 +83,12 @@ impl<T> Mesh<T> {
         let parked = at.and_then(|at| link.waiting.remove(at));
         link.gauge.set_line(!link.waiting.is_empty());
         if let Some(Parked::Tick { tick: Tick { wait: Some((_, token)), .. }, .. }) = parked {
-            let why = "the peer had no room for the tick for as long as it might wait; nothing was sent";
-            out.push(Output::Complete { token, result: Err(Error::new(ErrorKind::Backpressure, why)) });
+            let why =
+                "the peer had no room for the tick for as long as it might wait; nothing was sent";
+            out.push(Output::Complete {
+                token,
+                result: Err(Error::new(ErrorKind::Backpressure, why)),
+            });
         }
         self.admit_waiting(id, out);
     }
@@ -155,7 +167,8 @@ impl<T> Mesh<T> {
     }
 
     fn tell_all(&mut self, out: &mut Out<T>, tell: impl Fn(&mut super::link::Link<T>)) {
-        let ready: Vec<LinkId> = self.links.values().filter(|link| link.is_ready()).map(|link| link.id).collect();
+        let ready: Vec<LinkId> =
+            self.links.values().filter(|link| link.is_ready()).map(|link| link.id).collect();
         for id in ready {
             if let Some(link) = self.links.get_mut(&id) {
                 tell(link);

@@ -6,14 +6,16 @@
 use std::collections::BTreeMap;
 
 use super::leave::Ending;
-use super::link::{Shaking, State};
+use super::link::{Link, Shaking, State};
 use super::mesh::{Mesh, Out};
 use super::peers::Claim;
 use crate::config::{PROBE, SERVICES, SERVICES_BYTES, SERVICES_PAGE_BYTES};
 use crate::error::{Error, ErrorKind};
 use crate::id::LinkId;
 use crate::node_event::{Direction, LeftReason};
-use crate::wire::{Choice, Control, Farewell, GREETING_BYTES, Heard, Hello, Offer, Reply, negotiate};
+use crate::wire::{
+    Choice, Control, Farewell, GREETING_BYTES, Heard, Hello, Offer, Reply, negotiate,
+};
 
 impl<T> Mesh<T> {
     /// The dialler speaks first.
@@ -77,17 +79,20 @@ impl<T> Mesh<T> {
     fn chosen(&mut self, id: LinkId, reply: Reply, out: &mut Out<T>) {
         let Some(link) = self.links.get_mut(&id) else { return };
         let why = match reply {
-            Reply::Chosen(choice) if Choice::is_of(choice, &Offer::OURS) => {
+            Reply::Chosen(choice) if Choice::is_of(choice, Offer::OURS) => {
                 link.state = State::Hello(Shaking::default());
                 return;
             }
-            Reply::Chosen(choice) => format!("it chose protocol {}, which was not offered", choice.version),
+            Reply::Chosen(choice) => {
+                format!("it chose protocol {}, which was not offered", choice.version)
+            }
             Reply::Range(theirs) => match negotiate(&Offer::OURS, &theirs) {
                 Err(why) => why,
                 Ok(_) => "it refuses a protocol that both sides speak".to_owned(),
             },
         };
-        let why = format!("{} is incompatible: {why}; run versions that share a protocol", link.remote);
+        let why =
+            format!("{} is incompatible: {why}; run versions that share a protocol", link.remote);
         self.joining_failed(id, Error::new(ErrorKind::Incompatible, why), Ending::Final, out);
         self.forget(id, true, out);
     }
@@ -103,8 +108,7 @@ impl<T> Mesh<T> {
             .enumerate()
             .map(|(index, names)| Control::Services { names, last: index + 1 == count });
         for control in std::iter::once(Control::Hello(Box::new(hello))).chain(services) {
-            // A fresh link has an empty queue, and services are limited to what it holds beyond its limit once.
-            let _ = link.queue.push_control(&control);
+            link.queue.push_state(&control);
         }
     }
 
@@ -145,7 +149,8 @@ impl<T> Mesh<T> {
                 shaking.services_bytes += names.iter().map(String::len).sum::<usize>();
                 shaking.services.extend(names);
                 if shaking.services.len() > SERVICES || shaking.services_bytes > SERVICES_BYTES {
-                    let why = format!("more than {SERVICES} services or {SERVICES_BYTES} bytes of them");
+                    let why =
+                        format!("more than {SERVICES} services or {SERVICES_BYTES} bytes of them");
                     return self.violated(id, &why, out);
                 }
                 shaking.complete = last;
@@ -211,11 +216,23 @@ impl<T> Mesh<T> {
     fn probe(&mut self, id: LinkId, older: Vec<LinkId>, out: &mut Out<T>) {
         let until = self.now + PROBE;
         let Some(link) = self.links.get_mut(&id) else { return };
-        let State::Hello(shaking) = std::mem::replace(&mut link.state, State::Dialling) else { return };
+        let State::Hello(shaking) = std::mem::replace(&mut link.state, State::Dialling) else {
+            return;
+        };
         link.state = State::Probing { shaking, until };
+        self.probing.insert(id);
         self.arm_link(id, until);
         for older in older {
             self.ask_for_life(older, out);
+        }
+    }
+
+    /// Looks at every contested id again: an older link has shown life, or has left.
+    pub(super) fn judge_all(&mut self, out: &mut Out<T>) {
+        let still = |link: &Link<T>| matches!(link.state, State::Probing { .. });
+        self.probing.retain(|id| self.links.get(id).is_some_and(still));
+        for id in self.probing.clone() {
+            self.judge(id, out);
         }
     }
 
@@ -228,7 +245,10 @@ impl<T> Mesh<T> {
         let Claim::Contested { older } = self.claim(hello, link.direction) else {
             return self.consider(id, out);
         };
-        let alive = older.iter().filter_map(|older| self.links.get(older)).find(|older| older.heard > begun);
+        let alive = older
+            .iter()
+            .filter_map(|older| self.links.get(older))
+            .find(|older| older.echoed || older.heard > begun);
         if let Some(alive) = alive {
             let why = format!(
                 "the id {} at {} belongs to a live node at {}; give one of the two another id",
@@ -271,7 +291,7 @@ impl<T> Mesh<T> {
 
     fn say_ready(&mut self, id: LinkId) {
         if let Some(link) = self.links.get_mut(&id) {
-            let _ = link.queue.push_control(&Control::Ready);
+            link.queue.push_state(&Control::Ready);
         }
     }
 

@@ -36,7 +36,11 @@ impl<T> Mesh<T> {
         }
         let peer = self.unlink_peer(key, id, direction, reason.clone(), out);
         if unwritten + unconfirmed > 0 {
-            out.push(Output::Event(NodeEvent::Undelivered { id: peer.clone(), unwritten, unconfirmed }));
+            out.push(Output::Event(NodeEvent::Undelivered {
+                id: peer.clone(),
+                unwritten,
+                unconfirmed,
+            }));
         }
         if reason == LeftReason::SlowPeer {
             out.push(Output::Event(NodeEvent::SlowPeer { id: peer.clone() }));
@@ -70,7 +74,13 @@ impl<T> Mesh<T> {
     }
 
     /// Says goodbye and closes: `reason` is what this node's own program is told, `farewell` what the peer reads.
-    pub(super) fn say_goodbye(&mut self, id: LinkId, farewell: Farewell, reason: LeftReason, out: &mut Out<T>) {
+    pub(super) fn say_goodbye(
+        &mut self,
+        id: LinkId,
+        farewell: Farewell,
+        reason: LeftReason,
+        out: &mut Out<T>,
+    ) {
         let Some(link) = self.links.get(&id) else { return };
         if link.is_closing() {
             return;
@@ -87,8 +97,7 @@ impl<T> Mesh<T> {
     pub(super) fn close_with(&mut self, id: LinkId, last: &Control, out: &mut Out<T>) {
         let Some(link) = self.links.get_mut(&id) else { return };
         link.queue.drop_unframed();
-        // A control queue that is full has nothing more important to say than its bytes.
-        let _ = link.queue.push_control(last);
+        link.queue.push_state(last);
         self.linger(id, out);
     }
 
@@ -129,7 +138,13 @@ impl<T> Mesh<T> {
     }
 
     /// A handshake has failed. Whoever dialled is told; the link stays for the caller to close or forget.
-    pub(super) fn joining_failed(&mut self, id: LinkId, error: Error, ending: Ending, out: &mut Out<T>) {
+    pub(super) fn joining_failed(
+        &mut self,
+        id: LinkId,
+        error: Error,
+        ending: Ending,
+        out: &mut Out<T>,
+    ) {
         let Some(link) = self.links.get_mut(&id) else { return };
         let dial = link.dial.take();
         if let Some(dial) = dial {
@@ -152,5 +167,7 @@ impl<T> Mesh<T> {
 /// The link was gone before the message was wholly written.
 pub(super) fn lost_unsent(peer: &NodeId) -> Error {
     let why = format!("the link to {peer} was lost before the message was sent; it did not run");
-    Error::new(ErrorKind::ConnectionLost, why).with_execution(Execution::Never).with_peer(peer.clone())
+    Error::new(ErrorKind::ConnectionLost, why)
+        .with_execution(Execution::Never)
+        .with_peer(peer.clone())
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use super::Tick;
 use super::dial::DialId;
 use super::queue::SendQueue;
 use super::ticks::{TicksIn, TicksOut};
 use super::timers::TimerId;
-use super::Tick;
 use crate::config::{CONTROL_BURST, CONTROL_PER_SECOND, Config, HANDSHAKE_FRAME_BYTES};
 use crate::id::{CallId, LinkId, PeerKey};
 use crate::node_event::Direction;
@@ -121,12 +121,20 @@ pub(super) struct Link<T> {
     pub(super) services_page: Vec<String>,
     /// The stamp of a heartbeat that waits to be echoed; 0 if none does.
     pub(super) echo: u64,
+    /// The other side has answered a heartbeat since it was last asked for life.
+    pub(super) echoed: bool,
     /// The other side is to be told what was consumed.
     pub(super) tell_consumed: bool,
 }
 
 impl<T> Link<T> {
-    pub(super) fn new(id: LinkId, direction: Direction, remote: SocketAddr, config: &Config, now: Instant) -> Self {
+    pub(super) fn new(
+        id: LinkId,
+        direction: Direction,
+        remote: SocketAddr,
+        config: &Config,
+        now: Instant,
+    ) -> Self {
         let limits = &config.limits;
         Self {
             id,
@@ -139,7 +147,10 @@ impl<T> Link<T> {
             queue: SendQueue::default(),
             writing: false,
             gauge: Arc::new(Gauge::new(limits.link_queue_bytes, 0, 0)),
-            theirs: Theirs { heartbeat: config.heartbeat_interval, message_bytes: limits.message_bytes },
+            theirs: Theirs {
+                heartbeat: config.heartbeat_interval,
+                message_bytes: limits.message_bytes,
+            },
             pending: BTreeSet::new(),
             waiting: VecDeque::new(),
             owed: BTreeMap::new(),
@@ -156,6 +167,7 @@ impl<T> Link<T> {
             tell_services: false,
             services_page: Vec::new(),
             echo: 0,
+            echoed: false,
             tell_consumed: false,
         }
     }

@@ -23,19 +23,24 @@ impl<T> Mesh<T> {
         let same = |bound: &Address| *bound == address;
         match &mut self.listener {
             Listener::Closed => {}
-            Listener::Resolving { address: bound, waiters, .. } | Listener::Opening { address: bound, waiters }
+            Listener::Resolving { address: bound, waiters, .. }
+            | Listener::Opening { address: bound, waiters }
                 if same(bound) =>
             {
                 return waiters.push(token);
             }
-            Listener::Open { address: bound, local } if same(bound) || address.numeric() == Some(*local) => {
+            Listener::Open { address: bound, local }
+                if same(bound) || address.numeric() == Some(*local) =>
+            {
                 let result = Ok(Done::Listening(*local));
                 return out.push(Output::Complete { token, result });
             }
             Listener::Resolving { address: bound, .. }
             | Listener::Opening { address: bound, .. }
             | Listener::Open { address: bound, .. } => {
-                let why = format!("this node listens on {bound} already; unbind it first, or start another node");
+                let why = format!(
+                    "this node listens on {bound} already; unbind it first, or start another node"
+                );
                 let result = Err(Error::new(ErrorKind::AlreadyBound, why));
                 return out.push(Output::Complete { token, result });
             }
@@ -56,7 +61,8 @@ impl<T> Mesh<T> {
         result: Result<Vec<SocketAddr>, String>,
         out: &mut Out<T>,
     ) {
-        let ours = matches!(&self.listener, Listener::Resolving { query: asked, .. } if *asked == query);
+        let ours =
+            matches!(&self.listener, Listener::Resolving { query: asked, .. } if *asked == query);
         if !ours {
             return self.dial_resolved(query, result, out);
         }
@@ -73,7 +79,8 @@ impl<T> Mesh<T> {
     }
 
     pub(super) fn listening(&mut self, result: Result<SocketAddr, String>, out: &mut Out<T>) {
-        let Listener::Opening { address, waiters } = std::mem::replace(&mut self.listener, Listener::Closed)
+        let Listener::Opening { address, waiters } =
+            std::mem::replace(&mut self.listener, Listener::Closed)
         else {
             // It was unbound, or the node stops, while the socket was being opened.
             if result.is_ok() {
@@ -86,13 +93,15 @@ impl<T> Mesh<T> {
                 log::info!(target: "threadmesh::proto", "{} listens on {local}", self.local.id);
                 self.listener = Listener::Open { address, local };
                 out.extend(
-                    waiters
-                        .into_iter()
-                        .map(|token| Output::Complete { token, result: Ok(Done::Listening(local)) }),
+                    waiters.into_iter().map(|token| Output::Complete {
+                        token,
+                        result: Ok(Done::Listening(local)),
+                    }),
                 );
             }
             Err(why) => {
-                let error = Error::new(ErrorKind::BindFailed, format!("cannot listen on {address}: {why}"));
+                let error =
+                    Error::new(ErrorKind::BindFailed, format!("cannot listen on {address}: {why}"));
                 out.extend(
                     waiters
                         .into_iter()
@@ -104,8 +113,12 @@ impl<T> Mesh<T> {
 
     pub(super) fn unbind(&mut self, token: T, out: &mut Out<T>) {
         self.close_listener(out);
-        let down: Vec<LinkId> =
-            self.links.values().filter(|link| link.direction == Direction::Down).map(|link| link.id).collect();
+        let down: Vec<LinkId> = self
+            .links
+            .values()
+            .filter(|link| link.direction == Direction::Down)
+            .map(|link| link.id)
+            .collect();
         for id in down {
             self.say_goodbye(id, Farewell::Disconnect, LeftReason::Disconnected, out);
         }
@@ -116,8 +129,10 @@ impl<T> Mesh<T> {
         match std::mem::replace(&mut self.listener, Listener::Closed) {
             Listener::Closed => {}
             Listener::Open { .. } => out.push(Output::Unlisten),
-            Listener::Resolving { address, waiters, .. } | Listener::Opening { address, waiters } => {
-                let error = Error::new(ErrorKind::BindFailed, format!("{address} was unbound meanwhile"));
+            Listener::Resolving { address, waiters, .. }
+            | Listener::Opening { address, waiters } => {
+                let error =
+                    Error::new(ErrorKind::BindFailed, format!("{address} was unbound meanwhile"));
                 out.extend(
                     waiters
                         .into_iter()

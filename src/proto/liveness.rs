@@ -25,7 +25,8 @@ impl<T> Mesh<T> {
     pub(super) fn arm_liveness(&mut self, id: LinkId) {
         let Some(link) = self.links.get(&id) else { return };
         let config = &self.local.config;
-        let mut next = (link.wrote + link.theirs.heartbeat).min(link.heard + config.liveness_timeout);
+        let mut next =
+            (link.wrote + link.theirs.heartbeat).min(link.heard + config.liveness_timeout);
         if link.writing {
             next = next.min(link.progress + config.write_stall);
         }
@@ -91,6 +92,9 @@ impl<T> Mesh<T> {
     /// This side wants to see life.
     pub(super) fn ask_for_life(&mut self, id: LinkId, out: &mut Out<T>) {
         let stamp = self.rng.u64(1..=u64::from(u32::MAX));
+        if let Some(link) = self.links.get_mut(&id) {
+            link.echoed = false;
+        }
         self.heartbeat(id, stamp, out);
     }
 }

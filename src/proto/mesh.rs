@@ -51,6 +51,8 @@ pub(crate) struct Dropped {
     pub(crate) unwanted_answers: u64,
     /// Messages of kinds that may be skipped.
     pub(crate) unknown_kinds: u64,
+    /// Headers that may be skipped.
+    pub(crate) unknown_headers: u64,
     /// Requests refused because the peer had too many open.
     pub(crate) busy: u64,
 }
@@ -68,6 +70,10 @@ pub(crate) struct Mesh<T> {
     next_link: u64,
     /// Accepted links whose handshake is under way, the oldest first.
     pub(super) shaking: BTreeSet<LinkId>,
+    /// Links whose id is contested.
+    pub(super) probing: BTreeSet<LinkId>,
+    /// The contested ids are to be looked at again at the end of this input.
+    pub(super) recheck: bool,
     pub(super) peers: Peers,
     pub(super) calls: BTreeMap<CallId, Call<T>>,
     pub(super) dials: Dials<T>,
@@ -96,6 +102,8 @@ impl<T> Mesh<T> {
             links: BTreeMap::new(),
             next_link: 0,
             shaking: BTreeSet::new(),
+            probing: BTreeSet::new(),
+            recheck: false,
             peers: Peers::default(),
             calls: BTreeMap::new(),
             dials: Dials::default(),
@@ -143,6 +151,9 @@ impl<T> Mesh<T> {
             Input::Resolved { query, result } => self.resolved(query, result, out),
             Input::Listening(result) => self.listening(result, out),
             Input::Due => self.due(out),
+        }
+        while std::mem::take(&mut self.recheck) {
+            self.judge_all(out);
         }
         self.proceed_stop(out);
         debug_assert_eq!(self.broken_invariant(), None);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::mesh::{Mesh, Out};
+use super::queue::{Item, ItemHead};
 use super::{Message, Output};
 use crate::config::LONGEST_TIMEOUT;
 use crate::error::{Error, ErrorKind, Execution};
@@ -31,7 +32,9 @@ impl<T> Mesh<T> {
         if !link.is_ready() {
             return match incoming {
                 Incoming::Control(control) => self.shake(id, control, out),
-                Incoming::Data { .. } | Incoming::Unknown { .. } | Incoming::UnsupportedHeader { .. } => {
+                Incoming::Data { .. }
+                | Incoming::Unknown { .. }
+                | Incoming::UnsupportedHeader { .. } => {
                     self.violated(id, "a message before the handshake was complete", out);
                 }
             };
@@ -53,9 +56,20 @@ impl<T> Mesh<T> {
             }
             Incoming::Unknown { kind, .. } if kind % 2 == 1 => self.dropped.unknown_kinds += 1,
             Incoming::Unknown { kind, call } => {
-                self.unsupported(id, call, format!("message kind {kind} is not part of protocol 1"), out);
+                self.unsupported(
+                    id,
+                    call,
+                    format!("message kind {kind} is not part of protocol 1"),
+                    out,
+                );
             }
-            Incoming::UnsupportedHeader { call, key } => {
+            Incoming::UnsupportedHeader { kind, call, key, payload } => {
+                if kind == wire::kinds::TICK {
+                    // It used up credit of its sender, which comes back like that of a tick that was handled.
+                    let cost = cost(payload) as u64;
+                    link.ticks_in.receive(cost);
+                    self.consumed(id, 1, cost, out);
+                }
                 self.unsupported(id, call, format!("header {key} is not part of protocol 1"), out);
             }
         }
@@ -63,7 +77,9 @@ impl<T> Mesh<T> {
 
     fn unsupported(&mut self, id: LinkId, call: CallId, message: String, out: &mut Out<T>) {
         self.dropped.unknown_kinds += 1;
-        self.push_fault(id, call, Error::new(ErrorKind::Unsupported, message), out);
+        if self.take_place(id, out).is_some() {
+            self.push_fault(id, call, Error::new(ErrorKind::Unsupported, message), out);
+        }
     }
 
     fn data(&mut self, id: LinkId, head: Data<'_>, payload: Payload, out: &mut Out<T>) {
@@ -81,7 +97,8 @@ impl<T> Mesh<T> {
             Data::Reply { call } => self.answered(id, call, Ok(payload), out),
             Data::Failure { call, code, message, has_data } => {
                 let data = has_data.then(|| payload.to_item().into());
-                let error = Error::new(ErrorKind::Handler, message).with_handler_code(code.to_owned(), data);
+                let error = Error::new(ErrorKind::Handler, message)
+                    .with_handler_code(code.to_owned(), data);
                 let error = match self.peer_of(id) {
                     Some(peer) => error.with_peer(peer),
                     None => error,
@@ -90,7 +107,9 @@ impl<T> Mesh<T> {
             }
             Data::ForwardRequest(forward) | Data::ForwardTick(forward) => {
                 let why = format!("{} is no router and forwards nothing", self.local.id);
-                self.push_fault(id, forward.call, Error::new(ErrorKind::Refused, why), out);
+                if self.take_place(id, out).is_some() {
+                    self.push_fault(id, forward.call, Error::new(ErrorKind::Refused, why), out);
+                }
             }
         }
     }
@@ -99,7 +118,8 @@ impl<T> Mesh<T> {
         match control {
             Control::Heartbeat { ticks, cost, stamp, echo } => {
                 self.confirmed(id, ticks, cost, out);
-                if echo != 0 {
+                if let Some(link) = self.links.get_mut(&id).filter(|_| echo != 0) {
+                    link.echoed = true;
                     self.recheck = true;
                 }
                 if stamp != 0 {
@@ -116,18 +136,27 @@ impl<T> Mesh<T> {
             }
             Control::Cancel { call } => self.cancelled(id, call),
             Control::Fault(fault) => self.fault(id, *fault, out),
-            Control::Options { version, options } => self.options_changed(id, version, options, out),
+            Control::Options { version, options } => {
+                self.options_changed(id, version, options, out)
+            }
             Control::ServicesChanged { version, last, names } => {
                 self.services_changed(id, version, last, names, out);
             }
-            Control::Goodbye { reason, ticks, cost } => self.goodbye(id, &reason, (ticks, cost), out),
-            Control::Hello(_) | Control::Services { .. } | Control::Ready | Control::Refuse { .. } => {
+            Control::Goodbye { reason, ticks, cost } => {
+                self.goodbye(id, &reason, (ticks, cost), out)
+            }
+            Control::Hello(_)
+            | Control::Services { .. }
+            | Control::Ready
+            | Control::Refuse { .. } => {
                 self.violated(id, "a handshake message after the handshake", out);
             }
             // Routers and membership: nothing of it is asked by this version, and questions are answered.
             Control::DirectoryQuestion { call, .. } | Control::JoinQuestion { call } => {
                 let why = format!("{} is no router and answers no such question", self.local.id);
-                self.push_fault(id, call, Error::new(ErrorKind::Refused, why), out);
+                if self.take_place(id, out).is_some() {
+                    self.push_fault(id, call, Error::new(ErrorKind::Refused, why), out);
+                }
             }
             Control::DirectoryPage { .. }
             | Control::Members { .. }
@@ -175,7 +204,9 @@ impl<T> Mesh<T> {
         let Some(link) = self.links.get_mut(&id) else { return };
         link.services_page.extend(names);
         let bytes: usize = link.services_page.iter().map(String::len).sum();
-        if link.services_page.len() > crate::config::SERVICES || bytes > crate::config::SERVICES_BYTES {
+        if link.services_page.len() > crate::config::SERVICES
+            || bytes > crate::config::SERVICES_BYTES
+        {
             return self.violated(id, "too many services", out);
         }
         if !last {
@@ -222,7 +253,8 @@ impl<T> Mesh<T> {
         };
         debug_assert!(call != CallId(0) || execution == Execution::Never);
         if let Some(link) = self.links.get_mut(&id) {
-            link.queue.push_ordered(Control::Fault(Box::new(fault)));
+            let head = ItemHead::Fault(Box::new(Control::Fault(Box::new(fault))));
+            link.queue.push(Item { head, payload: Payload::null(), cost: 0 });
             self.flush(id, out);
         }
     }

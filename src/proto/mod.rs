@@ -3,12 +3,29 @@
 //! [`Mesh`] is one node's half of every link it has. The shell (`net/`) and the simulated world (`sim/`) drive it through
 //! the same two enums, so a test is a list of inputs and a transcript is a list of outputs.
 
+mod calls;
+mod check;
+mod dial;
+mod flow;
+mod handshake;
+mod io;
+mod leave;
+mod link;
+mod listen;
+mod liveness;
 mod mesh;
+mod messages;
+mod owed;
+mod peers;
 #[cfg(test)]
 mod planted;
+mod queue;
 #[cfg(any(test, fuzzing))]
 mod sim;
-#[allow(dead_code)] // Until the engine uses it.
+mod stop;
+#[cfg(test)]
+mod tests;
+mod ticks;
 mod timers;
 
 use std::net::SocketAddr;
@@ -27,7 +44,7 @@ use crate::options::Options;
 use crate::payload::Payload;
 use crate::routing::{PeerEntry, Plan};
 
-pub(crate) use mesh::Mesh;
+pub(crate) use mesh::{Dropped, Mesh};
 #[cfg(test)]
 pub(crate) use planted::Planted;
 

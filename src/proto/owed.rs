@@ -14,6 +14,9 @@ use crate::id::{CallId, LinkId, NodeId};
 use crate::payload::Payload;
 use crate::routing::PeerEntry;
 
+/// Requests beyond twice the granted number that a burst may bring before its refusals are written.
+const SLACK: u64 = 4_096;
+
 impl<T> Mesh<T> {
     /// A request has come in.
     #[allow(clippy::too_many_arguments)] // They are the fields of one message, taken apart by its only caller.
@@ -29,12 +32,12 @@ impl<T> Mesh<T> {
     ) {
         let limit = u64::from(self.local.config.limits.calls_per_link);
         let Some(sender) = self.sender(id) else { return };
+        let Some(open) = self.take_place(id, out) else { return };
+        let over = open > limit;
         let Some(link) = self.links.get_mut(&id) else { return };
         if call == CallId(0) || link.owed.contains_key(&call) {
             return self.violated(id, "a request with a number that is in use", out);
         }
-        let over = link.their_calls >= limit;
-        link.their_calls += 1;
         if self.stopping.is_some() {
             let why = format!("{} is stopping", self.local.id);
             return self.push_fault(id, call, Error::new(ErrorKind::Closed, why), out);
@@ -74,6 +77,20 @@ impl<T> Mesh<T> {
             let work = Work::Tick { cost };
             out.push(Output::Deliver(Delivery { link: id, sender, origin, message, work }));
         }
+    }
+
+    /// One more answer is owed to the peer, until its last byte is written. A peer that asks without reading the
+    /// answers is disconnected: they cannot pile up without limit.
+    pub(super) fn take_place(&mut self, id: LinkId, out: &mut Out<T>) -> Option<u64> {
+        let limit = u64::from(self.local.config.limits.calls_per_link);
+        let link = self.links.get_mut(&id)?;
+        link.their_calls += 1;
+        let open = link.their_calls;
+        if open > limit * 2 + SLACK {
+            self.violated(id, "it asks and does not read the answers", out);
+            return None;
+        }
+        Some(open)
     }
 
     fn sender(&self, id: LinkId) -> Option<Arc<PeerEntry>> {

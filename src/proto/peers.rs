@@ -112,12 +112,15 @@ impl<T> Mesh<T> {
     fn joined(&mut self, id: LinkId, out: &mut Out<T>) {
         let (now, config) = (self.now, &self.local.config);
         let Some(link) = self.links.get_mut(&id) else { return };
-        let State::Hello(shaking) = std::mem::replace(&mut link.state, State::Ready) else { return };
+        let State::Hello(shaking) = std::mem::replace(&mut link.state, State::Ready) else {
+            return;
+        };
         let Some(hello) = shaking.hello else { return };
         let third = Duration::from_millis(u64::from(hello.liveness_ms) / 3);
         link.theirs.heartbeat = config.heartbeat_interval.min(third).max(Duration::from_millis(1));
         link.theirs.message_bytes = usize::try_from(hello.message_bytes).unwrap_or(usize::MAX);
-        link.gauge = Arc::new(Gauge::new(config.limits.link_queue_bytes, hello.calls, hello.tick_window));
+        link.gauge =
+            Arc::new(Gauge::new(config.limits.link_queue_bytes, hello.calls, hello.tick_window));
         link.ticks_in = TicksIn::new(config.limits.tick_window_bytes, now);
         link.reader.set_limit(config.limits.message_bytes + ENVELOPE_BYTES);
         let face = LinkFace { link: id, remote: link.remote, gauge: Arc::clone(&link.gauge) };
@@ -155,7 +158,8 @@ impl<T> Mesh<T> {
             Direction::Up => (Some(face), None),
             Direction::Down => (None, Some(face)),
         };
-        let entry = PeerEntry { key, id: hello.id, options: hello.options, up, down, older: direction };
+        let entry =
+            PeerEntry { key, id: hello.id, options: hello.options, up, down, older: direction };
         let entry = Arc::new(entry);
         log::info!(target: "threadmesh::proto", "peer {} joined", entry.id);
         self.peers.by_id.insert(entry.id.clone(), key);

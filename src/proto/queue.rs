@@ -13,7 +13,7 @@ use crate::event::EventName;
 use crate::headers::Headers;
 use crate::id::CallId;
 use crate::payload::Payload;
-use crate::wire::{self, Control, DataHead};
+use crate::wire::{self, Control, DataHead, FRAME_HEAD_BYTES};
 
 /// A chunk grows to this before another one is begun, so that what the kernel has taken can be freed.
 const CHUNK_BYTES: usize = 128 * 1024;
@@ -32,10 +32,28 @@ pub(super) struct Item {
 
 #[derive(Debug)]
 pub(super) enum ItemHead {
-    Request { call: CallId, deadline: Instant, depth: u8, event: EventName, headers: Headers },
-    Tick { event: EventName, headers: Headers },
-    Reply { call: CallId },
-    Failure { call: CallId, code: String, message: String },
+    Request {
+        call: CallId,
+        deadline: Instant,
+        depth: u8,
+        event: EventName,
+        headers: Headers,
+    },
+    Tick {
+        event: EventName,
+        headers: Headers,
+    },
+    Reply {
+        call: CallId,
+    },
+    Failure {
+        call: CallId,
+        code: String,
+        message: String,
+        has_data: bool,
+    },
+    /// An answer without a payload, which keeps its place behind the others.
+    Fault(Box<Control>),
     /// Its caller gave up before it was framed; the place in the order stays.
     Withdrawn,
 }
@@ -119,15 +137,23 @@ impl SendQueue {
     /// `BACKPRESSURE` when the other side makes us owe more control messages than it reads.
     pub(super) fn push_control(&mut self, control: &Control) -> Result<(), Error> {
         if self.control.len() >= CONTROL_QUEUE_BYTES {
-            let why = format!("{CONTROL_QUEUE_BYTES} bytes of control messages wait for a peer that does not read");
+            let why = format!(
+                "{CONTROL_QUEUE_BYTES} bytes of control messages wait for a peer that does not read"
+            );
             return Err(Error::new(ErrorKind::Backpressure, why));
         }
-        let mark = self.control.len();
-        self.control.extend_from_slice(&[0; 4]);
-        wire::put_control(&mut self.control, control);
-        let len = self.control.len() - mark - 4;
-        self.control[mark..mark + 4].copy_from_slice(&wire::frame_head(len, false, false));
+        self.push_state(control);
         Ok(())
+    }
+
+    /// Queues a control message of which there can be only a few: the handshake, and state that is told once a write.
+    pub(super) fn push_state(&mut self, control: &Control) {
+        put_control_frame(&mut self.control, control);
+    }
+
+    /// Whether the control messages queued so far leave room for telling state.
+    pub(super) fn has_control_room(&self) -> bool {
+        self.control.len() < CONTROL_QUEUE_BYTES / 2 && self.staged_bytes < STAGED_BYTES
     }
 
     /// Queues a data message behind the others.
@@ -210,7 +236,10 @@ impl SendQueue {
 
     /// Whether nothing at all is left to write.
     pub(super) fn is_empty(&self) -> bool {
-        self.staged_bytes == 0 && self.control.is_empty() && self.data.is_empty() && self.running.is_none()
+        self.staged_bytes == 0
+            && self.control.is_empty()
+            && self.data.is_empty()
+            && self.running.is_none()
     }
 
     /// Gives memory back that only a busy link needs.
@@ -248,23 +277,33 @@ impl SendQueue {
         let (ticks, answers) = match item.head {
             ItemHead::Request { .. } | ItemHead::Withdrawn => (0, 0),
             ItemHead::Tick { .. } => (1, 0),
-            ItemHead::Reply { .. } | ItemHead::Failure { .. } => (0, 1),
+            ItemHead::Reply { .. } | ItemHead::Failure { .. } | ItemHead::Fault(_) => (0, 1),
         };
         let written = Written { cost: item.cost, ticks, answers };
+        if let ItemHead::Fault(fault) = &item.head {
+            let before = self.tail().len();
+            put_control_frame(self.tail(), fault);
+            let len = self.tail().len() - before;
+            self.grow(len);
+        }
         let Some(head) = data_head(&item.head, now) else {
             return self.end(written);
         };
         let payload = item.payload;
         let tail = self.tail();
         let mark = tail.len();
-        tail.extend_from_slice(&[0; 4]);
+        tail.extend_from_slice(&[0; FRAME_HEAD_BYTES]);
         wire::put_data_head(tail, &head, payload.len());
         tail.extend_from_slice(&payload.head());
-        let begun = tail.len() - mark - 4;
+        let begun = tail.len() - mark - FRAME_HEAD_BYTES;
         let total = begun + payload.body().len();
         let segment = total.min(SEGMENT_BYTES);
-        tail[mark..mark + 4].copy_from_slice(&wire::frame_head(segment, segment < total, false));
-        self.grow(4 + begun);
+        tail[mark..mark + FRAME_HEAD_BYTES].copy_from_slice(&wire::frame_head(
+            segment,
+            segment < total,
+            false,
+        ));
+        self.grow(FRAME_HEAD_BYTES + begun);
         let part = segment - begun;
         self.stage_body(&payload, 0..part);
         self.finish_or_run(Running { payload, at: part, written });
@@ -323,7 +362,7 @@ impl SendQueue {
     }
 }
 
-/// The head as it is written now; `None` for a withdrawn message.
+/// The head as it is written now; `None` for what has no payload.
 fn data_head(head: &ItemHead, now: Instant) -> Option<DataHead<'_>> {
     Some(match head {
         ItemHead::Request { call, deadline, depth, event, headers } => DataHead::Request {
@@ -334,11 +373,23 @@ fn data_head(head: &ItemHead, now: Instant) -> Option<DataHead<'_>> {
             headers,
             origin: None,
         },
-        ItemHead::Tick { event, headers } => DataHead::Tick { event: event.as_str(), headers, origin: None },
+        ItemHead::Tick { event, headers } => {
+            DataHead::Tick { event: event.as_str(), headers, origin: None }
+        }
         ItemHead::Reply { call } => DataHead::Reply { call: *call },
-        ItemHead::Failure { call, code, message } => DataHead::Failure { call: *call, code, message },
-        ItemHead::Withdrawn => return None,
+        ItemHead::Failure { call, code, message, has_data } => {
+            DataHead::Failure { call: *call, code, message, has_data: *has_data }
+        }
+        ItemHead::Fault(_) | ItemHead::Withdrawn => return None,
     })
+}
+
+fn put_control_frame(out: &mut Vec<u8>, control: &Control) {
+    let mark = out.len();
+    out.extend_from_slice(&[0; FRAME_HEAD_BYTES]);
+    wire::put_control(out, control);
+    let len = out.len() - mark - FRAME_HEAD_BYTES;
+    out[mark..mark + FRAME_HEAD_BYTES].copy_from_slice(&wire::frame_head(len, false, false));
 }
 
 /// Rounded up, so that the receiver never gives up before the caller.

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::mesh::{Mesh, Out, Timer};
+use super::timers::TimerId;
 use super::{Command, Done, Output, Request, StopCut, Tick};
 use crate::error::{Error, ErrorKind, Execution};
 use crate::id::{CallId, LinkId};
@@ -18,6 +19,7 @@ pub(super) struct Stopping<T> {
     waiters: Vec<T>,
     bound: Instant,
     phase: Phase,
+    timer: TimerId,
     cut: StopCut,
 }
 
@@ -33,8 +35,10 @@ impl<T> Mesh<T> {
     pub(super) fn stop(&mut self, bound: Duration, token: Option<T>, out: &mut Out<T>) {
         let bound = self.now + bound;
         let waiters = token.into_iter().collect();
-        self.stopping = Some(Stopping { waiters, bound, phase: Phase::Draining, cut: StopCut::default() });
-        self.timers.arm(bound.checked_sub(PARTING).map_or(bound, |at| at.max(self.now)), Timer::Stop);
+        let drained = bound.checked_sub(PARTING).map_or(bound, |at| at.max(self.now));
+        let timer = self.timers.arm(drained, Timer::Stop);
+        let (phase, cut) = (Phase::Draining, StopCut::default());
+        self.stopping = Some(Stopping { waiters, bound, phase, timer, cut });
         self.close_listener(out);
         self.stop_dialling(&closed(), out);
         // A plain thread is told at once; what handlers ask may still let them finish.
@@ -101,7 +105,7 @@ impl<T> Mesh<T> {
             })
     }
 
-    /// Half of the bound, or the whole of it, is over.
+    /// The time to drain, or the whole bound, is over.
     pub(super) fn stop_due(&mut self, out: &mut Out<T>) {
         let Some(stopping) = &self.stopping else { return };
         match stopping.phase {
@@ -121,7 +125,8 @@ impl<T> Mesh<T> {
     fn part(&mut self, out: &mut Out<T>) {
         let calls: Vec<CallId> = self.calls.keys().copied().collect();
         self.cut_calls(&calls, out);
-        let ready: Vec<LinkId> = self.links.values().filter(|link| link.is_ready()).map(|link| link.id).collect();
+        let ready: Vec<LinkId> =
+            self.links.values().filter(|link| link.is_ready()).map(|link| link.id).collect();
         let now = self.now;
         let Some(stopping) = &mut self.stopping else { return };
         for link in ready.iter().filter_map(|id| self.links.get(id)) {
@@ -130,16 +135,17 @@ impl<T> Mesh<T> {
             stopping.cut.unconfirmed += link.ticks_out.unconfirmed();
         }
         stopping.phase = Phase::Parting;
-        let end = stopping.bound.max(now + PARTING);
+        self.timers.disarm(stopping.timer);
+        stopping.timer = self.timers.arm(stopping.bound.max(now + PARTING), Timer::Stop);
         for id in ready {
             self.say_goodbye(id, Farewell::Stop, LeftReason::Stopped, out);
         }
-        self.timers.arm(end, Timer::Stop);
         self.proceed_stop(out);
     }
 
     fn finish_stop(&mut self, out: &mut Out<T>) {
         let Some(stopping) = self.stopping.take() else { return };
+        self.timers.disarm(stopping.timer);
         self.stopped = true;
         out.push(Output::Event(NodeEvent::Stopped));
         let cut = stopping.cut;

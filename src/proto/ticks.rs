@@ -89,7 +89,8 @@ impl TicksIn {
 
     /// Notes that the counters are being told. True if the link is busy enough for a larger window.
     pub(super) fn report(&mut self, now: Instant) -> bool {
-        let busy = self.peak >= self.window / 2 && now.saturating_duration_since(self.reported_at) < BUSY;
+        let busy =
+            self.peak >= self.window / 2 && now.saturating_duration_since(self.reported_at) < BUSY;
         self.reported = self.finished;
         self.reported_cost = self.finished_cost;
         self.reported_at = now;

@@ -1,9 +1,15 @@
 //! The peers of a node as a snapshot: cheap to clone, cheap to change, in join order and by id.
 
-use std::collections::BTreeMap;
+mod chunks;
+mod index;
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use self::chunks::Chunks;
+use self::index::Index;
 use super::Gauge;
 use crate::id::{LinkId, NodeId, PeerKey};
 use crate::node_event::{Direction, Directions, PeerInfo};
@@ -59,39 +65,51 @@ impl PeerEntry {
     }
 }
 
-/// All joined peers.
+/// All joined peers, as of one moment. A clone is two pointers and never changes; a change copies one chunk of peers, one
+/// bucket of the index, and the two lists of those, whatever the number of peers.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Directory {
-    // The first form; `get` and the order of `iter` are the contract.
-    peers: Arc<BTreeMap<PeerKey, Arc<PeerEntry>>>,
-    ids: Arc<BTreeMap<NodeId, PeerKey>>,
+    peers: Chunks,
+    /// Holds the key of exactly the peers in `peers`.
+    ids: Index,
 }
 
 impl Directory {
-    /// The peer of that id.
+    /// The peer of that id; should there be two, the one that joined last.
     pub(crate) fn get(&self, id: &str) -> Option<&Arc<PeerEntry>> {
-        let id = NodeId::new(id).ok()?;
-        self.peers.get(self.ids.get(&id)?)
+        let mut found = self.ids.candidates(id).filter_map(|key| self.peers.get(key));
+        found.find(|entry| entry.id == *id)
+    }
+
+    /// The peer with that key.
+    pub(crate) fn by_key(&self, key: PeerKey) -> Option<&Arc<PeerEntry>> {
+        self.peers.get(key)
     }
 
     /// All peers, in join order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<PeerEntry>> {
-        self.peers.values()
+        self.peers.iter()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.peers.len()
+        self.ids.len()
     }
 
     /// Adds a peer, or replaces the entry with the same key.
     pub(crate) fn insert(&mut self, entry: Arc<PeerEntry>) {
-        Arc::make_mut(&mut self.ids).insert(entry.id.clone(), entry.key);
-        Arc::make_mut(&mut self.peers).insert(entry.key, entry);
+        let before = self.peers.insert(Arc::clone(&entry));
+        if before.as_ref().is_some_and(|before| before.id == entry.id) {
+            return;
+        }
+        if let Some(before) = before {
+            self.ids.remove(before.id.as_str(), before.key);
+        }
+        self.ids.insert(entry.id.as_str(), entry.key);
     }
 
     pub(crate) fn remove(&mut self, key: PeerKey) {
-        if let Some(entry) = Arc::make_mut(&mut self.peers).remove(&key) {
-            Arc::make_mut(&mut self.ids).remove(&entry.id);
+        if let Some(entry) = self.peers.remove(key) {
+            self.ids.remove(entry.id.as_str(), key);
         }
     }
 }

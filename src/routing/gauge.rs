@@ -1,6 +1,6 @@
 //! How much room a link has: taken by callers before they post, given back by the engine. Lock-free, one per link.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// A frame counts at least this, so that a flood of tiny ones is not free.
 const LEAST_COST: usize = 128;
@@ -34,6 +34,8 @@ pub(crate) struct Gauge {
     calls_limit: AtomicU32,
     ticks: AtomicU64,
     tick_window: AtomicU64,
+    /// Messages wait in line for room: newcomers stand behind them.
+    line: AtomicBool,
 }
 
 impl Gauge {
@@ -45,6 +47,7 @@ impl Gauge {
             calls_limit: AtomicU32::new(calls_limit),
             ticks: AtomicU64::new(0),
             tick_window: AtomicU64::new(tick_window),
+            line: AtomicBool::new(false),
         }
     }
 
@@ -94,6 +97,16 @@ impl Gauge {
     /// The peer grants another number of calls.
     pub(crate) fn set_calls_limit(&self, limit: u32) {
         self.calls_limit.store(limit, Relaxed);
+    }
+
+    /// Messages wait in line at the engine, or none do any more.
+    pub(crate) fn set_line(&self, waiting: bool) {
+        self.line.store(waiting, Relaxed);
+    }
+
+    /// Whether a newcomer has to stand in line although there may be room.
+    pub(crate) fn has_line(&self) -> bool {
+        self.line.load(Relaxed)
     }
 
     /// Bytes queued now.

@@ -109,11 +109,15 @@ fn order(a: &str, b: &str) -> Ordering {
     a.len().cmp(&b.len()).then_with(|| a.as_bytes().cmp(b.as_bytes()))
 }
 
+/// Of entries with the same key the last counts.
 impl<K: Into<String>, V: Into<Value>> Extend<(K, V)> for Map {
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
-        for (key, value) in entries {
-            self.insert(key, value);
-        }
+        self.entries.extend(entries.into_iter().map(|(key, value)| (key.into(), value.into())));
+        // One sort, because inserting a stranger's many keys one by one takes quadratic time. It is stable, so of equal keys
+        // the latest comes first and is kept.
+        self.entries.reverse();
+        self.entries.sort_by(|(a, _), (b, _)| order(a, b));
+        self.entries.dedup_by(|(later, _), (first, _)| later == first);
     }
 }
 

@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 
 use super::*;
+use crate::payload::{Decode, Encode, Payload};
 use crate::value;
 
 fn encoded(value: &Value) -> Vec<u8> {
@@ -207,4 +208,44 @@ fn integers_without_an_encoding_are_found() {
     for (integer, found) in [(1i128 << 64, true), ((1 << 64) - 1, false), (-(1 << 64), false)] {
         assert_eq!(value!({ "a": [integer] }).unsendable_integer().is_some(), found);
     }
+}
+
+#[test]
+fn values_are_data_like_any_other() {
+    let item = sample().encode().unwrap().to_item();
+    assert_eq!(item, encoded(&sample()), "both encoders write the same");
+    let payload = Payload::from_item_slice(&item);
+    assert_eq!(Value::decode(&payload).unwrap(), sample());
+    assert_eq!(Some(&Map::decode(&payload).unwrap()), sample().as_map());
+    assert_eq!(to_value(&sample()).unwrap(), sample());
+    for other in
+        [value!(null), value!([null, 1]), value!(i128::MAX), value!(Value::Bytes(vec![1; 5_000]))]
+    {
+        assert_eq!(Value::decode(&other.encode().unwrap()).unwrap(), other);
+    }
+    assert!(Map::decode(&3.encode().unwrap()).is_err());
+    assert!(Value::decode(&u128::MAX.encode().unwrap()).is_err());
+    assert!(Value::decode(&BTreeMap::from([(1, 2)]).encode().unwrap()).is_err(), "a key is a text");
+}
+
+#[test]
+fn many_keys_in_the_worst_order_are_sorted_at_once() {
+    let mut item = vec![0xba];
+    item.extend_from_slice(&120_000u32.to_be_bytes());
+    for key in (0..120_000).rev() {
+        cbor::put_text(&mut item, &format!("{key:06}"));
+        item.push(0);
+    }
+    let started = std::time::Instant::now();
+    let map = Map::decode(&Payload::from_item(item)).unwrap();
+    assert_eq!((map.len(), map.iter().next()), (120_000, Some(("000000", &Value::from(0)))));
+    assert!(started.elapsed() < std::time::Duration::from_secs(5));
+}
+
+#[test]
+fn of_equal_keys_the_last_counts() {
+    let mut map = Map::from_iter([("a".to_owned(), value!(1)), ("a".to_owned(), value!(2))]);
+    assert_eq!(map.to_string(), r#"{"a": 2}"#);
+    map.extend([("b", 1), ("a", 3), ("a", 4)]);
+    assert_eq!(map.to_string(), r#"{"a": 4, "b": 1}"#);
 }

@@ -55,8 +55,8 @@ impl fmt::Display for FrameError {
     }
 }
 
-/// Appends the length word of a frame of `len` bytes.
-pub(crate) fn put_frame_head(out: &mut Vec<u8>, len: usize, more: bool, continues: bool) {
+/// The length word of a frame of `len` bytes.
+pub(crate) fn frame_head(len: usize, more: bool, continues: bool) -> [u8; FRAME_HEAD_BYTES] {
     debug_assert!((1..=SEGMENT_MOST_BYTES).contains(&len));
     let mut word = len as u32;
     if more {
@@ -65,7 +65,13 @@ pub(crate) fn put_frame_head(out: &mut Vec<u8>, len: usize, more: bool, continue
     if continues {
         word |= CONTINUES;
     }
-    out.extend_from_slice(&word.to_be_bytes());
+    word.to_be_bytes()
+}
+
+/// Appends the length word of a frame of `len` bytes.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn put_frame_head(out: &mut Vec<u8>, len: usize, more: bool, continues: bool) {
+    out.extend_from_slice(&frame_head(len, more, continues));
 }
 
 /// Reads one link's frames, however its bytes are cut.
@@ -283,6 +289,10 @@ impl Body {
     fn finish(&mut self) -> Vec<u8> {
         let Body { mut bytes, filled } = std::mem::take(self);
         bytes.truncate(filled);
+        if bytes.capacity() - filled > LARGE_BODY_BYTES {
+            // The message may stay in memory for long, the room for its growth need not.
+            bytes.shrink_to_fit();
+        }
         bytes
     }
 }

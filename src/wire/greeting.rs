@@ -86,7 +86,7 @@ impl Offer {
 
 impl Choice {
     /// Whether a dialler that made this offer can go on with this choice.
-    pub(crate) fn is_of(self, offer: &Offer) -> bool {
+    pub(crate) fn is_of(self, offer: Offer) -> bool {
         (offer.lowest..=offer.highest).contains(&self.version) && self.mode & offer.modes != 0
     }
 }
@@ -125,6 +125,7 @@ impl Reply {
 ///
 /// # Errors
 /// A text that names what both can speak.
+#[allow(clippy::trivially_copy_pass_by_ref)] // It compares two things that its callers keep.
 pub(crate) fn negotiate(ours: &Offer, theirs: &Offer) -> Result<Choice, String> {
     let version = ours.highest.min(theirs.highest);
     let common = ours.modes & theirs.modes;
@@ -132,10 +133,10 @@ pub(crate) fn negotiate(ours: &Offer, theirs: &Offer) -> Result<Choice, String> 
         let mode = 1 << common.ilog2();
         return Ok(Choice { version, mode });
     }
-    Err(format!("this side speaks {}, the other {}", described(ours), described(theirs)))
+    Err(format!("this side speaks {}, the other {}", described(*ours), described(*theirs)))
 }
 
-fn described(offer: &Offer) -> String {
+fn described(offer: Offer) -> String {
     let Offer { lowest, highest, modes } = offer;
     format!("protocols {lowest} to {highest} with security modes {modes:#06x}")
 }
@@ -238,8 +239,8 @@ mod tests {
         let theirs = Offer { lowest: 2, highest: 9, modes: 0b111 };
         let choice = negotiate(&OFFER, &theirs).unwrap();
         assert_eq!(choice, Choice { version: 3, mode: 4 });
-        assert!(choice.is_of(&OFFER) && choice.is_of(&theirs));
-        assert!(!choice.is_of(&Offer::OURS));
+        assert!(choice.is_of(OFFER) && choice.is_of(theirs));
+        assert!(!choice.is_of(Offer::OURS));
     }
 
     #[test]

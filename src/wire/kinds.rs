@@ -45,11 +45,11 @@ pub(crate) fn shape(kind: u64) -> (Shape, usize) {
     let data = |fields: usize| (Shape::Data, 3 + fields + 1);
     match kind {
         HELLO => control(13),
-        SERVICES | REFUSE | CONSUMED | GRANT | OPTIONS => control(2),
+        SERVICES | REFUSE | CONSUMED | GRANT | OPTIONS | DIRECTORY_PAGE | MEMBERS
+        | MEMBER_JOINED => control(2),
         READY | CANCEL | JOIN_QUESTION => control(0),
         FAULT | GOODBYE | HEARTBEAT => control(4),
         DIRECTORY_QUESTION | SERVICES_CHANGED => control(3),
-        DIRECTORY_PAGE | MEMBERS | MEMBER_JOINED => control(2),
         MEMBER_LEFT => control(1),
         REQUEST => data(2),
         TICK => data(1),
@@ -62,11 +62,9 @@ pub(crate) fn shape(kind: u64) -> (Shape, usize) {
 
 /// Whether messages of this kind carry the number of a call; all others carry 0.
 pub(crate) fn has_call(kind: u64) -> bool {
-    match kind {
-        REQUEST | REPLY | FAILURE | FORWARD_REQUEST | FORWARD_TICK | CANCEL => true,
-        DIRECTORY_QUESTION | DIRECTORY_PAGE | JOIN_QUESTION | MEMBERS => true,
-        _ => false,
-    }
+    let data = [REQUEST, REPLY, FAILURE, FORWARD_REQUEST, FORWARD_TICK];
+    let control = [CANCEL, DIRECTORY_QUESTION, DIRECTORY_PAGE, JOIN_QUESTION, MEMBERS];
+    data.contains(&kind) || control.contains(&kind)
 }
 
 /// Numbers of headers.

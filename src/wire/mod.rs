@@ -1,4 +1,7 @@
 //! Bytes ↔ frames ↔ messages: protocol 1. Pure; it must not know links, clocks or peers, and payloads stay opaque to it.
+//!
+#![doc = include_str!("protocol.md")]
+#![allow(clippy::doc_markdown)] // The document names messages as people do who read no Rust.
 
 mod data;
 mod frame;
@@ -10,9 +13,13 @@ mod message;
 mod parse;
 #[cfg(any(test, fuzzing))]
 mod samples;
+#[cfg(test)]
+mod vectors;
 
 pub(crate) use data::{DataHead, ForwardHead, TargetHead, put_data_head};
-pub(crate) use frame::{FRAME_HEAD_BYTES, Frame, FrameError, FrameReader, put_frame_head};
+#[cfg(any(test, fuzzing))]
+pub(crate) use frame::put_frame_head;
+pub(crate) use frame::{FRAME_HEAD_BYTES, Frame, FrameError, FrameReader, frame_head};
 pub(crate) use greeting::{
     Choice, GREETING_BYTES, Heard, Offer, PLAINTEXT, Reply, VERSION, negotiate,
 };

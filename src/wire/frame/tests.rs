@@ -104,7 +104,7 @@ fn lengths_are_judged_before_any_room_is_made() {
             FrameError::Malformed("two messages in segments at the same time"),
         ),
         (
-            [&word(MORE | 1)[..], b"x", &word(CONTINUES | 1_000)].concat(),
+            [&word(MORE | 1)[..], b"x", &word(CONTINUES + 1_000)].concat(),
             FrameError::TooLarge { len: 1_001, limit },
         ),
     ] {

@@ -1,0 +1,137 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::options;
+
+fn entry(key: u64, id: &str, version: u64) -> Arc<PeerEntry> {
+    Arc::new(PeerEntry {
+        key: PeerKey(key),
+        id: NodeId::new(id).unwrap(),
+        options: options! { "version": version },
+        up: None,
+        down: None,
+        older: Direction::Up,
+    })
+}
+
+fn crowd(peers: u64) -> Directory {
+    let mut directory = Directory::default();
+    (0..peers).for_each(|key| directory.insert(entry(key, &format!("n{key}"), 0)));
+    directory
+}
+
+type Model = BTreeMap<u64, Arc<PeerEntry>>;
+
+fn agrees(directory: &Directory, model: &Model) {
+    directory.peers.audit();
+    assert_eq!(directory.len(), model.len());
+    assert!(directory.iter().zip(model.values()).all(|(a, b)| Arc::ptr_eq(a, b)));
+    assert_eq!(directory.iter().count(), model.len());
+    for (key, entry) in model {
+        assert!(Arc::ptr_eq(directory.get(entry.id.as_str()).unwrap(), entry));
+        assert!(Arc::ptr_eq(directory.by_key(PeerKey(*key)).unwrap(), entry));
+    }
+}
+
+/// One random join, leave or change, made on both.
+fn step(rng: &mut fastrand::Rng, directory: &mut Directory, model: &mut Model, next: &mut u64) {
+    let join = *next % 900 < 450;
+    let present = model.keys().nth(rng.usize(..model.len().max(1))).copied();
+    match (rng.u8(..10), present) {
+        (0..6, _) if join => {
+            let joined = entry(*next, &format!("n{next}"), 0);
+            directory.insert(Arc::clone(&joined));
+            model.insert(*next, joined);
+        }
+        (0..8, Some(key)) => {
+            directory.remove(PeerKey(key));
+            let left = model.remove(&key).unwrap();
+            assert!(directory.get(left.id.as_str()).is_none());
+        }
+        (_, Some(key)) => {
+            let changed = entry(key, model[&key].id.as_str(), *next);
+            directory.insert(Arc::clone(&changed));
+            model.insert(key, changed);
+        }
+        (_, None) => directory.remove(PeerKey(*next)),
+    }
+    *next += 1;
+}
+
+#[test]
+fn any_history_agrees_with_a_sorted_map_and_leaves_clones_alone() {
+    for seed in 0..8 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let (mut directory, mut model, mut next) = (Directory::default(), Model::new(), 0);
+        let mut snapshots = Vec::new();
+        for turn in 0..1_800 {
+            step(&mut rng, &mut directory, &mut model, &mut next);
+            if turn % 60 == 0 {
+                agrees(&directory, &model);
+                snapshots.push((directory.clone(), model.clone()));
+            }
+        }
+        for (directory, model) in &snapshots {
+            agrees(directory, model);
+        }
+    }
+}
+
+#[test]
+fn keys_in_any_order_are_listed_in_join_order() {
+    let mut keys: Vec<u64> = (0..1_000).collect();
+    fastrand::Rng::with_seed(3).shuffle(&mut keys);
+    let (mut directory, mut model) = (Directory::default(), Model::new());
+    for key in keys {
+        let joined = entry(key, &format!("n{key}"), 0);
+        directory.insert(Arc::clone(&joined));
+        model.insert(key, joined);
+    }
+    agrees(&directory, &model);
+}
+
+#[test]
+fn a_change_copies_one_chunk() {
+    let before = crowd(1_000);
+    let mut after = before.clone();
+    after.insert(entry(500, "n500", 1));
+    assert_eq!(after.peers.unshared(&before.peers), 1);
+    assert!(Arc::ptr_eq(after.get("n1").unwrap(), before.get("n1").unwrap()));
+    assert_eq!(before.get("n500").unwrap().options.get_u64("version"), Some(0));
+    assert_eq!(after.get("n500").unwrap().options.get_u64("version"), Some(1));
+}
+
+#[test]
+fn lists_stay_short_when_peers_come_and_when_they_go() {
+    let mut directory = crowd(4_096);
+    assert_eq!(directory.peers.audit(), 64);
+    let (buckets, longest) = directory.ids.shape();
+    assert!(buckets == 128 && longest < 100, "{buckets} buckets, the longest has {longest}");
+    (0..4_096).filter(|key| key % 64 != 0).for_each(|key| directory.remove(PeerKey(key)));
+    assert!(directory.peers.audit() <= 4, "{} chunks", directory.peers.audit());
+    (0..4_096).for_each(|key| directory.remove(PeerKey(key)));
+    assert_eq!((directory.peers.audit(), directory.ids.shape(), directory.len()), (0, (0, 0), 0));
+}
+
+#[test]
+fn a_peer_that_takes_the_place_of_another_survives_its_leaving() {
+    let mut directory = Directory::default();
+    directory.insert(entry(1, "a", 1));
+    directory.insert(entry(2, "a", 2));
+    directory.remove(PeerKey(1));
+    assert_eq!(directory.get("a").unwrap().key, PeerKey(2));
+    directory.insert(entry(2, "b", 3));
+    assert!(directory.get("a").is_none());
+    assert_eq!((directory.get("b").unwrap().key, directory.len()), (PeerKey(2), 1));
+}
+
+#[test]
+fn unknown_ids_and_keys_find_nothing() {
+    for mut directory in [Directory::default(), crowd(70)] {
+        let len = directory.len();
+        assert!(directory.get("stranger").is_none() && directory.get("").is_none());
+        assert!(directory.by_key(PeerKey(999)).is_none());
+        directory.remove(PeerKey(999));
+        assert_eq!(directory.len(), len);
+    }
+}

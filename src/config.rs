@@ -131,6 +131,16 @@ pub(crate) const READ_PER_LINK_AND_TURN: usize = 256 * 1024;
 pub(crate) const READ_PER_TURN: usize = 4 * 1024 * 1024;
 /// The listening backlog: with 100 a thousand connects take 1.3 s instead of 0.15 s.
 pub(crate) const BACKLOG: u32 = 4_096;
+/// Bytes written to one link in one turn, so that a long queue to a fast reader does not starve the others.
+pub(crate) const WRITE_PER_LINK_AND_TURN: usize = 1024 * 1024;
+/// Small pieces of one link are put together up to this before they are written, so that a head and its body leave at once.
+pub(crate) const GATHER_BYTES: usize = 16 * 1024;
+/// After the system refused to accept (no descriptors, say), accepting is tried again after this; a poll gives no second notice.
+pub(crate) const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// Threads that resolve names, at most; each may hang in the system's resolver for many seconds.
+pub(crate) const RESOLVER_THREADS: usize = 4;
+/// Names that wait to be resolved: one beyond it fails at once, and its dial is repeated like any other that failed.
+pub(crate) const RESOLVER_QUESTIONS: usize = 256;
 /// A message before the handshake is complete: enough for options (8 KiB) and an id.
 pub(crate) const HANDSHAKE_FRAME_BYTES: usize = 16 * 1024;
 /// A page of service names in the handshake.

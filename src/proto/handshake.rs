@@ -79,7 +79,7 @@ impl<T> Mesh<T> {
     fn chosen(&mut self, id: LinkId, reply: Reply, out: &mut Out<T>) {
         let Some(link) = self.links.get_mut(&id) else { return };
         let why = match reply {
-            Reply::Chosen(choice) if Choice::is_of(choice, &Offer::OURS) => {
+            Reply::Chosen(choice) if Choice::is_of(choice, Offer::OURS) => {
                 link.state = State::Hello(Shaking::default());
                 return;
             }
@@ -248,7 +248,7 @@ impl<T> Mesh<T> {
         let alive = older
             .iter()
             .filter_map(|older| self.links.get(older))
-            .find(|older| older.heard >= begun);
+            .find(|older| older.echoed || older.heard > begun);
         if let Some(alive) = alive {
             let why = format!(
                 "the id {} at {} belongs to a live node at {}; give one of the two another id",

@@ -121,6 +121,8 @@ pub(super) struct Link<T> {
     pub(super) services_page: Vec<String>,
     /// The stamp of a heartbeat that waits to be echoed; 0 if none does.
     pub(super) echo: u64,
+    /// The other side has answered a heartbeat since it was last asked for life.
+    pub(super) echoed: bool,
     /// The other side is to be told what was consumed.
     pub(super) tell_consumed: bool,
 }
@@ -165,6 +167,7 @@ impl<T> Link<T> {
             tell_services: false,
             services_page: Vec::new(),
             echo: 0,
+            echoed: false,
             tell_consumed: false,
         }
     }

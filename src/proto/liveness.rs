@@ -92,6 +92,9 @@ impl<T> Mesh<T> {
     /// This side wants to see life.
     pub(super) fn ask_for_life(&mut self, id: LinkId, out: &mut Out<T>) {
         let stamp = self.rng.u64(1..=u64::from(u32::MAX));
+        if let Some(link) = self.links.get_mut(&id) {
+            link.echoed = false;
+        }
         self.heartbeat(id, stamp, out);
     }
 }

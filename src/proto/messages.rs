@@ -118,7 +118,8 @@ impl<T> Mesh<T> {
         match control {
             Control::Heartbeat { ticks, cost, stamp, echo } => {
                 self.confirmed(id, ticks, cost, out);
-                if echo != 0 {
+                if let Some(link) = self.links.get_mut(&id).filter(|_| echo != 0) {
+                    link.echoed = true;
                     self.recheck = true;
                 }
                 if stamp != 0 {

@@ -20,6 +20,8 @@ mod peers;
 #[cfg(test)]
 mod planted;
 mod queue;
+#[cfg(any(test, fuzzing))]
+mod sim;
 mod stop;
 #[cfg(test)]
 mod tests;

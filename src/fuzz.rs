@@ -1,0 +1,54 @@
+//! What must hold for any bytes, as functions for the fuzz targets. Not part of the API: it exists only for fuzzing and tests.
+//!
+//! The bodies stand in the rooms they are about. The tests here run each of them on its committed corpus.
+
+use crate::wire::fuzz as wire;
+
+/// However a stream of frames is cut, it gives the same messages and the same error, within the promised memory.
+pub fn frame(bytes: &[u8]) {
+    wire::frame(bytes);
+}
+
+/// A message that is accepted is what writing it again gives.
+pub fn envelope(bytes: &[u8]) {
+    wire::envelope(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    /// A panic names the file, so that it can be looked at.
+    struct Running(String);
+
+    impl Drop for Running {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                eprintln!("the file is {}", self.0);
+            }
+        }
+    }
+
+    fn run_corpus(target: &str, body: fn(&[u8])) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+        let mut files = 0;
+        for entry in fs::read_dir(&folder).expect("the corpus is committed") {
+            let path = entry.expect("a readable folder").path();
+            let _running = Running(path.display().to_string());
+            body(&fs::read(&path).expect("a readable file"));
+            files += 1;
+        }
+        assert!(files > 2, "{} has only {files} files", folder.display());
+    }
+
+    #[test]
+    fn frame_holds_for_its_corpus() {
+        run_corpus("frame", super::frame);
+    }
+
+    #[test]
+    fn envelope_holds_for_its_corpus() {
+        run_corpus("envelope", super::envelope);
+    }
+}

@@ -1,0 +1,26 @@
+//! What the loop calls upwards. The only way out of this room; implemented where the node's threads are put together.
+
+use crate::error::Error;
+use crate::node_event::NodeEvent;
+use crate::proto::{Delivery, Done};
+use crate::routing::Directory;
+
+/// The rooms above, as the loop sees them. Every method runs on the loop thread: none may block, run user code, or post to the loop's own
+/// mailbox, which may be full.
+pub(crate) trait Above<T> {
+    /// Takes all messages that one turn brought, in their order, and leaves `batch` empty.
+    fn deliver(&mut self, batch: &mut Vec<Delivery>);
+
+    /// A command has finished. A token that is dropped instead belongs to a command that came after the end: its caller is to read that as
+    /// `CLOSED`.
+    fn complete(&mut self, token: T, result: Result<Done, Error>);
+
+    /// Something happened to the mesh.
+    fn event(&mut self, event: NodeEvent);
+
+    /// Shows the peers to all callers, if that is possible at once; `false` asks to be called again.
+    fn publish(&mut self, directory: &Directory) -> bool;
+
+    /// The loop has ended: its sockets are closed, posts fail, nothing is called after this.
+    fn stopped(&mut self);
+}

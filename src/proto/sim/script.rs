@@ -1,0 +1,407 @@
+//! What the programs on the nodes do: a random script for each seed. It must not look inside the engines; like a
+//! caller's thread it sees the published directory and the gauges.
+
+use std::time::Duration;
+
+use super::Label;
+use super::faults::Swarm;
+use super::oracle::{Asked, payloads};
+use super::shell::Node;
+use super::world::{World, address_of};
+use crate::address::Address;
+use crate::config::{Config, Reconnect};
+use crate::event::EventName;
+use crate::headers::Headers;
+use crate::id::{CallId, NodeId};
+use crate::node_event::Directions;
+use crate::payload::Payload;
+use crate::proto::{Command, ConnectMode, Message, Request, Tick, Whom};
+use crate::routing::{Plan, Step as PlanStep, cost};
+
+/// How long healed engines have to come to rest: longer than any deadline of the script and any timeout of its configs.
+const REST: Duration = Duration::from_secs(25);
+/// What a stop may take beyond its bound.
+const STOP: Duration = Duration::from_secs(6);
+/// For what has no deadline of its own.
+const SOME_DAY: Duration = Duration::from_secs(20);
+
+/// One thing a program does.
+#[derive(Debug)]
+pub(super) enum Step {
+    Start(usize),
+    Bind(usize),
+    Unbind(usize),
+    Connect { from: usize, to: usize },
+    ConnectAlways { from: usize, to: usize },
+    Disconnect(usize),
+    Request(usize),
+    Ticks(usize),
+    Cancel(usize),
+    Announce(usize),
+    Stop(usize),
+}
+
+/// One whole run; the world's oracle knows what was wrong.
+pub(super) fn run(seed: u64, world: &mut World) {
+    let nodes = world.nodes.len();
+    let start = world.now;
+    for node in 0..nodes {
+        world.perform(Step::Start(node));
+        let at = start + Duration::from_millis(world.rng.u64(..50));
+        world.plan(at, Step::Bind(node));
+    }
+    let length = Duration::from_millis(world.rng.u64(500..4_000));
+    draw_script(world, length);
+    let swarm = world.swarm.clone();
+    world.note(format_args!("seed {seed}: {nodes} nodes, {swarm:?}"));
+    world.run_until(start + length);
+    world.heal();
+    world.run_until(start + length + REST);
+    world.check_rest();
+    world.stop_all();
+    world.run_until(start + length + REST + STOP);
+    world.check_stopped();
+}
+
+/// A world as that seed draws it, before anything happens.
+pub(super) fn draw(seed: u64) -> World {
+    let mut world = World::new(seed, Swarm::none());
+    world.swarm = Swarm::draw(&mut world.rng);
+    let nodes = world.rng.usize(2..6);
+    let config = any_config(&mut world.rng);
+    for number in 0..nodes {
+        // Now and then two nodes have the same id.
+        let name = if number > 0 && world.rng.u8(..12) == 0 { number - 1 } else { number };
+        world.add_node(&format!("node-{name}"), config.clone());
+    }
+    world
+}
+
+fn draw_script(world: &mut World, length: Duration) {
+    let nodes = world.nodes.len();
+    let start = world.now;
+    for _ in 0..world.rng.usize(nodes - 1..nodes * 2) {
+        let (from, to) = (world.rng.usize(..nodes), world.rng.usize(..nodes));
+        let at = start + Duration::from_millis(world.rng.u64(..100));
+        let always = world.rng.bool();
+        let step =
+            if always { Step::ConnectAlways { from, to } } else { Step::Connect { from, to } };
+        world.plan(at, step);
+    }
+    // Most seeds have a busy time, some a quiet one.
+    let restless = world.rng.bool();
+    for _ in 0..world.rng.usize(10..150) {
+        let at = start + length.mul_f64(world.rng.f64());
+        let step = any_step(world, nodes, restless);
+        world.plan(at, step);
+    }
+}
+
+fn any_step(world: &mut World, nodes: usize, restless: bool) -> Step {
+    let node = world.rng.usize(..nodes);
+    let to = world.rng.usize(..nodes);
+    match world.rng.u8(..100) {
+        0..=49 => Step::Request(node),
+        50..=76 => Step::Ticks(node),
+        77..=84 => Step::Cancel(node),
+        85 | 86 => Step::Announce(node),
+        87..=91 => Step::Connect { from: node, to },
+        92 => Step::ConnectAlways { from: node, to },
+        _ if !restless => Step::Request(node),
+        93 => Step::Disconnect(node),
+        94 => Step::Unbind(node),
+        95 => Step::Bind(node),
+        96 => Step::Stop(node),
+        _ => Step::Start(node),
+    }
+}
+
+fn any_config(rng: &mut fastrand::Rng) -> Config {
+    let mut config = Config::default();
+    let heartbeat = rng.u64(100..600);
+    config.heartbeat_interval = Duration::from_millis(heartbeat);
+    config.liveness_timeout = Duration::from_millis(heartbeat * rng.u64(3..7) + 500);
+    config.write_stall = Duration::from_millis(rng.u64(1_500..4_000));
+    config.handshake_timeout = Duration::from_millis(rng.u64(1_000..4_000));
+    config.reconnect_first = Duration::from_millis(rng.u64(10..200));
+    config.reconnect_longest = Duration::from_millis(rng.u64(200..2_000));
+    config.reconnect_give_up = (rng.u8(..6) == 0).then(|| Duration::from_secs(1));
+    config.reconnect = match rng.u8(..6) {
+        0 => Reconnect::Never,
+        1 => Reconnect::OnFailure,
+        _ => Reconnect::Always,
+    };
+    config.stop_bound = Duration::from_millis(rng.u64(100..2_000));
+    let limits = &mut config.limits;
+    limits.calls_per_link = if rng.bool() { rng.u32(1..5) } else { 1_024 };
+    limits.tick_window_bytes = if rng.bool() { rng.u64(128..4_000) } else { 64 * 1024 };
+    limits.link_queue_bytes = if rng.bool() { rng.usize(1_000..100_000) } else { 8 << 20 };
+    limits.message_bytes = if rng.u8(..4) == 0 { rng.usize(100_000..200_000) } else { 16 << 20 };
+    limits.calls_pending = if rng.u8(..8) == 0 { rng.usize(1..6) } else { 65_536 };
+    limits.handshakes = if rng.u8(..8) == 0 { 1 } else { 1_024 };
+    limits.links = if rng.u8(..8) == 0 { rng.usize(2..5) } else { 16_384 };
+    config
+}
+
+impl World {
+    pub(super) fn add_node(&mut self, name: &str, config: Config) -> usize {
+        let number = self.nodes.len();
+        let id = NodeId::new(name).unwrap();
+        self.nodes.push(Node::new(id, address_of(number), config, self.now));
+        number
+    }
+
+    pub(super) fn label(&mut self) -> Label {
+        Label(self.serial())
+    }
+
+    /// A command whose end is awaited until `within`.
+    pub(super) fn ask(&mut self, n: usize, asked: Asked, within: Duration) -> Label {
+        let label = self.label();
+        let life = self.life(n);
+        self.oracle.asked(label, asked, life, self.now + within);
+        label
+    }
+
+    pub(super) fn perform(&mut self, step: Step) {
+        let (Step::Start(n)
+        | Step::Bind(n)
+        | Step::Unbind(n)
+        | Step::Connect { from: n, .. }
+        | Step::ConnectAlways { from: n, .. }
+        | Step::Disconnect(n)
+        | Step::Request(n)
+        | Step::Ticks(n)
+        | Step::Cancel(n)
+        | Step::Announce(n)
+        | Step::Stop(n)) = step;
+        let runs = self.nodes[n].mesh.is_some();
+        let starts = matches!(step, Step::Start(_));
+        if runs == starts || runs && self.nodes[n].stopping {
+            return;
+        }
+        match step {
+            Step::Start(n) => {
+                self.start_node(n);
+                if self.nodes[n].incarnation > 1 {
+                    self.perform(Step::Bind(n));
+                }
+            }
+            Step::Bind(n) => {
+                let address = self.name_of(n);
+                let token = self.ask(n, Asked::Other, SOME_DAY);
+                self.command(n, Command::Bind { address, token });
+            }
+            Step::Unbind(n) => {
+                let token = self.ask(n, Asked::Other, SOME_DAY);
+                self.command(n, Command::Unbind { token });
+            }
+            Step::Connect { from, to } => self.connect(from, to),
+            Step::ConnectAlways { from, to } => {
+                let address = self.name_of(to);
+                let token = self.ask(from, Asked::Other, SOME_DAY);
+                self.command(from, Command::ConnectAlways { address, token });
+            }
+            Step::Disconnect(n) => self.disconnect(n),
+            Step::Request(n) => {
+                let within =
+                    Duration::from_micros(self.rng.u64(1_000..5_000_000) >> self.rng.u32(..8));
+                let len = self.any_size();
+                self.request(n, len, within);
+            }
+            Step::Ticks(n) => {
+                for _ in 0..self.rng.usize(1..12) {
+                    let len = self.any_size() / 10;
+                    self.tick(n, len);
+                }
+            }
+            Step::Cancel(n) => self.cancel(n),
+            Step::Announce(n) => {
+                let services = (0..self.rng.usize(..50)).map(|i| format!("new-{i}")).collect();
+                self.command(n, Command::SetServices { services });
+            }
+            Step::Stop(n) => {
+                let bound = self.nodes[n].config.stop_bound;
+                self.stop(n, bound);
+            }
+        }
+    }
+
+    /// Numeric or a name that must be resolved.
+    fn name_of(&mut self, n: usize) -> Address {
+        if self.rng.bool() {
+            return address_of(n).into();
+        }
+        let number = if self.rng.u8(..40) == 0 { "nowhere".to_owned() } else { n.to_string() };
+        format!("host-{number}:4000").parse().unwrap()
+    }
+
+    fn connect(&mut self, from: usize, to: usize) {
+        let address = self.name_of(to);
+        let once = self.rng.bool();
+        let mode = if once { ConnectMode::Once } else { ConnectMode::Patient };
+        let within = Duration::from_millis(self.rng.u64(5..4_000));
+        self.connect_to(from, address, mode, within);
+    }
+
+    pub(super) fn connect_to(
+        &mut self,
+        from: usize,
+        address: Address,
+        mode: ConnectMode,
+        within: Duration,
+    ) -> Label {
+        let token = self.ask(from, Asked::Connect, within);
+        let deadline = self.now + within;
+        self.command(from, Command::Connect { address, mode, deadline, token });
+        token
+    }
+
+    fn disconnect(&mut self, n: usize) {
+        let to = self.rng.usize(..self.nodes.len());
+        let whom = if self.rng.bool() {
+            Whom::Address(self.name_of(to))
+        } else {
+            Whom::Id(self.nodes[to].id.clone())
+        };
+        let token = self.ask(n, Asked::Other, SOME_DAY);
+        self.command(n, Command::Disconnect { whom, token });
+    }
+
+    pub(super) fn stop(&mut self, n: usize, bound: Duration) {
+        self.nodes[n].stopping = true;
+        // A lingering close may follow the bound.
+        let token = self.ask(n, Asked::Stop, bound + Duration::from_millis(100));
+        self.command(n, Command::Stop { bound, token: Some(token) });
+    }
+
+    /// Nothing at all, small, or large enough to travel in segments; now and then at the limit of a message.
+    pub(super) fn any_size(&mut self) -> usize {
+        match self.rng.u8(..20) {
+            0..=13 => self.rng.usize(..300),
+            14..=16 => self.rng.usize(..20_000),
+            17 | 18 => self.rng.usize(..300_000),
+            _ => self.nodes[0].config.limits.message_bytes.min(300_000) - self.rng.usize(..80),
+        }
+    }
+
+    /// Where a message may go: a peer, up to three alternates, and room if there is some.
+    fn any_plan(&mut self, n: usize) -> Option<(Plan, usize)> {
+        let peers: Vec<_> = self.nodes[n].published.iter().cloned().collect();
+        if peers.is_empty() {
+            return None;
+        }
+        let first = self.rng.usize(..peers.len());
+        let step = |peer: usize| PlanStep { peer: peers[peer].key, directions: Directions::BOTH };
+        let mut plan = Plan::one(step(first), None);
+        if self.rng.u8(..3) == 0 {
+            let others = (0..peers.len()).filter(|peer| *peer != first).take(3);
+            plan.alternates = others.map(step).collect();
+        }
+        Some((plan, first))
+    }
+
+    pub(super) fn request(&mut self, n: usize, len: usize, within: Duration) -> Option<Label> {
+        let (mut plan, peer) = self.any_plan(n)?;
+        let label = self.ask(n, Asked::Request, within);
+        let message = message('r', label, len);
+        let entry = self.nodes[n].published.iter().nth(peer)?;
+        let face = entry.face(Directions::BOTH)?;
+        plan.room = face.gauge.take_call(cost(message.payload.len())).ok().map(|()| face.link);
+        let node = &mut self.nodes[n];
+        node.next_call += 1;
+        let call = CallId(node.next_call);
+        node.calls.insert(label, call);
+        let deadline = self.now + within;
+        self.command(
+            n,
+            Command::Request(Request { call, plan, message, deadline, depth: 0, token: label }),
+        );
+        Some(label)
+    }
+
+    pub(super) fn tick(&mut self, n: usize, len: usize) -> Option<Label> {
+        let (mut plan, peer) = self.any_plan(n)?;
+        let label = self.label();
+        // In order are those that take their own room on the one link of their plan.
+        let kind = if plan.alternates.is_empty() { 'o' } else { 't' };
+        let mut message = message(kind, label, len);
+        let entry = self.nodes[n].published.iter().nth(peer)?;
+        let face = entry.face(Directions::BOTH)?;
+        plan.room = face.gauge.take_tick(cost(message.payload.len())).ok().map(|()| face.link);
+        let life = self.life(n);
+        let mut wait = None;
+        if plan.room.is_some() {
+            self.oracle.tick_posted(label, life);
+        } else {
+            let deadline = self.now + Duration::from_millis(self.rng.u64(1..2_000));
+            self.oracle.asked(label, Asked::Tick, life, deadline);
+            message.event = event('t', label);
+            wait = Some((deadline, label));
+        }
+        self.command(n, Command::Tick(Tick { plan, message, wait }));
+        Some(label)
+    }
+
+    fn cancel(&mut self, n: usize) {
+        let life = self.life(n);
+        let Some(label) = self.oracle.any_open(life, &mut self.rng) else { return };
+        let Some(call) = self.nodes[n].calls.get(&label).copied() else { return };
+        self.oracle.cancelled(label);
+        self.command(n, Command::Cancel { call });
+    }
+
+    /// What must hold once all faults are healed and every deadline has passed.
+    fn check_rest(&mut self) {
+        for n in 0..self.nodes.len() {
+            let node = &self.nodes[n];
+            let Some(mesh) = &node.mesh else { continue };
+            let (pending, owed) = (mesh.pending_calls(), mesh.owed_calls());
+            let mut left = vec![(pending as u64, owed, 0)];
+            for entry in node.published.iter() {
+                let faces = entry.up.iter().chain(&entry.down);
+                left.extend(faces.map(|face| {
+                    let gauge = &face.gauge;
+                    (gauge.calls().into(), gauge.queued(), gauge.unconfirmed())
+                }));
+            }
+            if left.iter().any(|left| *left != (0, 0, 0)) {
+                let why = format!(
+                    "node {n} is not at rest: (pending, owed), (calls, queued, unconfirmed): {left:?}"
+                );
+                self.oracle.fail(why);
+            }
+        }
+        if self.oracle.open_calls() > 0 {
+            self.oracle.check_end();
+        }
+    }
+
+    pub(super) fn stop_all(&mut self) {
+        for n in 0..self.nodes.len() {
+            if self.nodes[n].mesh.is_some() && !self.nodes[n].stopping {
+                self.stop(n, Duration::from_secs(2));
+            }
+        }
+    }
+
+    fn check_stopped(&mut self) {
+        if let Some(n) = self.nodes.iter().position(|node| node.mesh.is_some()) {
+            self.oracle.fail(format!("node {n} does not stop"));
+        }
+        self.oracle.check_end();
+    }
+
+    pub(super) fn run_for(&mut self, time: Duration) {
+        self.run_until(self.now + time);
+    }
+}
+
+fn event(kind: char, label: Label) -> EventName {
+    EventName::new(&format!("{kind}:{}", label.0)).unwrap()
+}
+
+fn message(kind: char, label: Label, len: usize) -> Message {
+    let payload = if len == 0 { Payload::null() } else { payloads::make(label, len) };
+    Message { event: event(kind, label), headers: Headers::default(), payload }
+}

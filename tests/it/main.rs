@@ -1,0 +1,12 @@
+//! Real nodes over loopback, as a program sees them: the public API only, one behaviour a test, the name a claim.
+//!
+//! A test that comes from the list of scenarios bears its number. Nothing here waits by sleeping, every test is bounded by
+//! [`support::bounded`], and what must be alone in a process runs in one of its own ([`support::process`]).
+
+mod aliens;
+mod deadlines;
+mod direct;
+mod pool;
+mod python;
+mod rounds;
+mod support;

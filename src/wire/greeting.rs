@@ -86,8 +86,7 @@ impl Offer {
 
 impl Choice {
     /// Whether a dialler that made this offer can go on with this choice.
-    #[allow(clippy::trivially_copy_pass_by_ref)] // As in `negotiate`.
-    pub(crate) fn is_of(self, offer: &Offer) -> bool {
+    pub(crate) fn is_of(self, offer: Offer) -> bool {
         (offer.lowest..=offer.highest).contains(&self.version) && self.mode & offer.modes != 0
     }
 }
@@ -240,8 +239,8 @@ mod tests {
         let theirs = Offer { lowest: 2, highest: 9, modes: 0b111 };
         let choice = negotiate(&OFFER, &theirs).unwrap();
         assert_eq!(choice, Choice { version: 3, mode: 4 });
-        assert!(choice.is_of(&OFFER) && choice.is_of(&theirs));
-        assert!(!choice.is_of(&Offer::OURS));
+        assert!(choice.is_of(OFFER) && choice.is_of(theirs));
+        assert!(!choice.is_of(Offer::OURS));
     }
 
     #[test]

@@ -60,6 +60,27 @@ impl FromStr for Address {
     }
 }
 
+/// Reads the text, like [`str::parse`].
+macro_rules! from_text {
+    ($($text:ty),+) => { $(
+        impl TryFrom<$text> for Address {
+            type Error = Error;
+
+            fn try_from(text: $text) -> Result<Self, Error> {
+                text.parse()
+            }
+        }
+    )+ };
+}
+
+from_text!(&str, &String, String);
+
+impl From<&Address> for Address {
+    fn from(address: &Address) -> Self {
+        address.clone()
+    }
+}
+
 impl From<SocketAddr> for Address {
     fn from(addr: SocketAddr) -> Self {
         Self { host: addr.ip().to_string(), port: addr.port() }

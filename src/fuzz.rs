@@ -2,6 +2,7 @@
 //!
 //! The bodies stand in the rooms they are about. The tests here run each of them on its committed corpus.
 
+use crate::proto::fuzz as proto;
 use crate::wire::fuzz as wire;
 
 /// However a stream of frames is cut, it gives the same messages and the same error, within the promised memory.
@@ -12,6 +13,16 @@ pub fn frame(bytes: &[u8]) {
 /// A message that is accepted is what writing it again gives.
 pub fn envelope(bytes: &[u8]) {
     wire::envelope(bytes);
+}
+
+/// What a stranger says first, to a listener or a dialler, gets it nowhere and is forgotten.
+pub fn handshake(bytes: &[u8]) {
+    proto::handshake(bytes);
+}
+
+/// What a joined peer says breaks nothing, and our call to it ends exactly once.
+pub fn connection(bytes: &[u8]) {
+    proto::connection(bytes);
 }
 
 #[cfg(test)]
@@ -50,5 +61,15 @@ mod tests {
     #[test]
     fn envelope_holds_for_its_corpus() {
         run_corpus("envelope", super::envelope);
+    }
+
+    #[test]
+    fn handshake_holds_for_its_corpus() {
+        run_corpus("handshake", super::handshake);
+    }
+
+    #[test]
+    fn connection_holds_for_its_corpus() {
+        run_corpus("connection", super::connection);
     }
 }

@@ -16,3 +16,4 @@ mod stream;
 pub(crate) use above::Above;
 pub(crate) use event_loop::{Loop, Prepared, prepare};
 pub(crate) use mailbox::{Closed, Mailbox, Unposted};
+pub(crate) use patience::Patience;

@@ -7,6 +7,8 @@ mod calls;
 mod check;
 mod dial;
 mod flow;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod handshake;
 mod io;
 mod leave;

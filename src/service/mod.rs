@@ -141,6 +141,11 @@ impl Service {
         }
     }
 
+    /// Whether this thread is one of the workers, which must not wait for the end of the node.
+    pub(crate) fn is_worker(&self) -> bool {
+        self.pool.is_worker()
+    }
+
     /// Ends the work: queued requests are answered `CLOSED` and never run, queued ticks and running handlers may finish until
     /// `bound`; then threads are joined and handlers dropped. Workers that are still in user code are named and left behind. From a
     /// handler, its own worker is neither waited for nor named. May be called again, and then waits again.

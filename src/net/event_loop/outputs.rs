@@ -15,8 +15,11 @@ impl<T: Send + 'static, A: Above<T>, E: Engine<T>> Loop<T, A, E> {
             self.carry_out_all();
             self.publish();
             if !self.batch.is_empty() {
-                self.above.deliver(&mut self.batch);
+                let refused = self.above.deliver(&mut self.batch);
                 self.batch.clear();
+                for (owed, answer) in refused {
+                    self.feed(Input::Answer { owed, answer });
+                }
             }
             if self.writes.is_empty() && self.out.is_empty() {
                 return;

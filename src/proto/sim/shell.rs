@@ -634,7 +634,8 @@ impl World {
         let Some(mesh) = &node.mesh else { return };
         for (link, socket) in &mut node.sockets {
             let Some(state) = mesh.link_state(*link) else {
-                self.oracle.fail(format!("node {n} has forgotten {link:?} and left its socket open"));
+                self.oracle
+                    .fail(format!("node {n} has forgotten {link:?} and left its socket open"));
                 return;
             };
             if state != socket.state {

@@ -81,6 +81,11 @@ impl Pool {
         refused.into_iter().map(|refused| (refused.owed, self.answer(refused.why))).collect()
     }
 
+    /// Whether this thread is one of the workers.
+    pub(super) fn is_worker(self: &Arc<Self>) -> bool {
+        seat::number_in(self).is_some()
+    }
+
     pub(super) fn counts(&self) -> Counts {
         let core = self.lock();
         Counts { workers: core.live.len(), most: core.most, queued: core.queue.len() }

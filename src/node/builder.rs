@@ -1,0 +1,285 @@
+//! [`Builder`]: what a node is before it starts. It checks everything and starts nothing until it is told to.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::check::check;
+use super::handle::Handle;
+use super::names::random_id;
+use super::owner::Node;
+use super::runtime;
+use crate::address::Address;
+use crate::config::{Config, Limits, Reconnect};
+use crate::error::Error;
+use crate::id::{InstanceId, NodeId};
+use crate::options::Options;
+use crate::payload::Decode;
+use crate::proto::Local;
+use crate::service::{Pattern, Request, Respond, Tick};
+
+/// A node that is being put together, made by [`Node::builder`]. What is wrong with any part is said by [`start`](Self::start).
+///
+/// # Example
+/// ```
+/// use std::time::Duration;
+/// use threadmesh::{Node, Request, options};
+///
+/// let node = Node::builder()
+///     .id("users")
+///     .options(options! { "role": "api" })
+///     .request_timeout(Duration::from_secs(2))
+///     .on_request("ping", |_: Request<()>| Ok("pong"))
+///     .bind("127.0.0.1:0")
+///     .start()?;
+/// assert_eq!(node.options().get_str("_id"), Some("users"));
+/// # Ok::<(), threadmesh::Error>(())
+/// ```
+#[must_use = "a node does nothing until it is started"]
+pub struct Builder {
+    id: Option<String>,
+    options: Options,
+    config: Config,
+    host: Option<String>,
+    advertise: Option<Address>,
+    binds: Vec<Address>,
+    connects: Vec<Address>,
+    handlers: Vec<Register>,
+    /// The first thing that was wrong.
+    wrong: Option<Error>,
+}
+
+/// Registers one handler.
+type Register = Box<dyn FnOnce(&Handle) -> Result<(), Error> + Send>;
+
+impl Builder {
+    pub(crate) fn new() -> Self {
+        Self {
+            id: None,
+            options: Options::default(),
+            config: Config::default(),
+            host: None,
+            advertise: None,
+            binds: Vec::new(),
+            connects: Vec::new(),
+            handlers: Vec::new(),
+            wrong: None,
+        }
+    }
+
+    /// The node's id: 1 to 128 bytes without control characters. Without this it is random and readable.
+    pub fn id(mut self, id: impl Into<String>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
+    /// The options that peers see and choose by. The key `_id` is set to the node's id.
+    pub fn options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Listens on this address before [`start`](Self::start) returns: `host:port`, `tcp://host:port` or a
+    /// [`SocketAddr`](std::net::SocketAddr); port 0 draws one.
+    pub fn bind<A>(mut self, address: A) -> Self
+    where
+        A: TryInto<Address>,
+        Error: From<A::Error>,
+    {
+        if let Some(address) = self.accept(address) {
+            self.binds.push(address);
+        }
+        self
+    }
+
+    /// Dials this address in the background from the start on, as
+    /// [`connect_always`](Handle::connect_always). May be repeated.
+    pub fn connect<A>(mut self, address: A) -> Self
+    where
+        A: TryInto<Address>,
+        Error: From<A::Error>,
+    {
+        if let Some(address) = self.accept(address) {
+            self.connects.push(address);
+        }
+        self
+    }
+
+    /// The name of the machine, as peers are told. Without this they go by the IP address.
+    pub fn host(mut self, name: impl Into<String>) -> Self {
+        self.host = Some(name.into());
+        self
+    }
+
+    /// Where other nodes can dial this one, if that is not the address it is bound to.
+    pub fn advertise<A>(mut self, address: A) -> Self
+    where
+        A: TryInto<Address>,
+        Error: From<A::Error>,
+    {
+        self.advertise = self.accept(address);
+        self
+    }
+
+    /// A request handler that is there before the first message: see [`Handle::on_request`].
+    pub fn on_request<P, T, A, F>(mut self, pattern: P, handler: F) -> Self
+    where
+        P: TryInto<Pattern>,
+        Error: From<P::Error>,
+        T: Decode,
+        A: Respond,
+        F: Fn(Request<T>) -> A + Send + Sync + 'static,
+    {
+        if let Some(pattern) = self.accept::<_, Pattern>(pattern) {
+            self.handlers.push(request_handler(pattern, handler));
+        }
+        self
+    }
+
+    /// A tick handler that is there before the first message: see [`Handle::on_tick`].
+    pub fn on_tick<P, T, F>(mut self, pattern: P, handler: F) -> Self
+    where
+        P: TryInto<Pattern>,
+        Error: From<P::Error>,
+        T: Decode,
+        F: Fn(Tick<T>) + Send + Sync + 'static,
+    {
+        if let Some(pattern) = self.accept::<_, Pattern>(pattern) {
+            self.handlers.push(tick_handler(pattern, handler));
+        }
+        self
+    }
+
+    /// Replaces the whole configuration: what a program reads from a file.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Replaces all limits.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.config.limits = limits;
+        self
+    }
+
+    /// When lost links are dialled again: always, unless this says otherwise.
+    pub fn reconnect(mut self, when: Reconnect) -> Self {
+        self.config.reconnect = when;
+        self
+    }
+
+    /// The first and the longest pause before a lost link is dialled again (100 ms doubling to 4 s).
+    pub fn reconnect_pauses(mut self, first: Duration, longest: Duration) -> Self {
+        self.config.reconnect_first = first;
+        self.config.reconnect_longest = longest;
+        self
+    }
+
+    /// Gives a lost link up after this long. Without this it is never given up.
+    pub fn reconnect_give_up(mut self, after: Duration) -> Self {
+        self.config.reconnect_give_up = Some(after);
+        self
+    }
+
+    /// Starts the node: its threads run, its handlers are registered, and it listens.
+    ///
+    /// # Errors
+    /// Nothing is left running. `INVALID_ARGUMENT` for an id, options, durations or limits out of range, `INVALID_ADDRESS`,
+    /// `INVALID_EVENT`; those of [`Handle::bind`]; `INVALID_ARGUMENT` with the cause when the system has no thread or no
+    /// descriptors left.
+    ///
+    /// # Blocking
+    /// As [`Handle::bind`], if an address was given.
+    pub fn start(self) -> Result<Node, Error> {
+        if let Some(wrong) = self.wrong {
+            return Err(wrong);
+        }
+        check(&self.config)?;
+        let mut rng = fastrand::Rng::new();
+        let id = match self.id {
+            Some(id) => NodeId::new(id)?,
+            None => random_id(&mut rng),
+        };
+        let options = self.options.with_id(&id);
+        options.check()?;
+        let instance = InstanceId(rng.u128(..));
+        let (host, advertise, config) = (self.host, self.advertise, self.config);
+        let services = Vec::new();
+        let local = Local { id, instance, options, services, host, advertise, config };
+        let node = Node::new(Handle::new(runtime::start(local, rng)?));
+        self.handlers.into_iter().try_for_each(|register| register(&node))?;
+        self.binds.into_iter().try_for_each(|address| node.bind(address).map(drop))?;
+        self.connects.into_iter().try_for_each(|address| node.connect_always(address))?;
+        Ok(node)
+    }
+
+    /// Converts an argument, or notes what is wrong with it.
+    fn accept<A, T>(&mut self, argument: A) -> Option<T>
+    where
+        A: TryInto<T>,
+        Error: From<A::Error>,
+    {
+        match argument.try_into() {
+            Ok(argument) => Some(argument),
+            Err(error) => {
+                self.wrong.get_or_insert(error.into());
+                None
+            }
+        }
+    }
+}
+
+fn request_handler<T, A, F>(pattern: Pattern, handler: F) -> Register
+where
+    T: Decode,
+    A: Respond,
+    F: Fn(Request<T>) -> A + Send + Sync + 'static,
+{
+    Box::new(|node| node.on_request(pattern, handler).map(drop))
+}
+
+fn tick_handler<T, F>(pattern: Pattern, handler: F) -> Register
+where
+    T: Decode,
+    F: Fn(Tick<T>) + Send + Sync + 'static,
+{
+    Box::new(|node| node.on_tick(pattern, handler).map(drop))
+}
+
+macro_rules! durations {
+    ($($(#[doc = $doc:literal])+ $name:ident;)+) => {
+        /// How long things may take. Zero, or more than 24 h, is `INVALID_ARGUMENT` at the start.
+        impl Builder { $(
+            $(#[doc = $doc])+
+            pub fn $name(mut self, duration: Duration) -> Self {
+                self.config.$name = duration;
+                self
+            }
+        )+ }
+    };
+}
+
+durations! {
+    /// A request without a timeout of its own ends after this: 10 s.
+    request_timeout;
+    /// Resolving, dialling and the handshake of one connect together: 10 s.
+    connect_timeout;
+    /// A link that has not completed its handshake is closed after this: 5 s.
+    handshake_timeout;
+    /// A heartbeat is sent after this long without a written byte: 2 s. At most half of the liveness timeout.
+    heartbeat_interval;
+    /// A link is lost after this long without a received byte: 10 s.
+    liveness_timeout;
+    /// A link that has bytes to write and writes none for this long is closed as a slow peer: 10 s.
+    write_stall;
+    /// How long [`stop`](Handle::stop) lets running handlers and queued messages finish: 2 s.
+    stop_bound;
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Builder");
+        out.field("id", &self.id).field("options", &self.options).field("binds", &self.binds);
+        out.field("connects", &self.connects).field("config", &self.config);
+        out.field("handlers", &self.handlers.len()).finish_non_exhaustive()
+    }
+}

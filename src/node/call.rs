@@ -1,0 +1,353 @@
+//! One call, from the caller's side: encode, find the peer, take room, post, wait.
+//!
+//! Everything that can be said without the loop is said here, on the caller's thread. It must not decide what the engine
+//! decides: what became of a message that was posted.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use super::core::{Core, Lookup};
+use super::handle::Handle;
+use super::pending::{Pending, Reply, Started};
+use super::wake::Wake;
+use crate::config::{HEADERS_BYTES, LONGEST_TIMEOUT};
+use crate::error::{Error, ErrorKind, Execution};
+use crate::event::EventName;
+use crate::headers::Headers;
+use crate::payload::{Decode, Encode};
+use crate::proto::{Command, Message, Request, Tick};
+use crate::routing::{Full, Plan};
+use crate::service;
+use crate::value::Value;
+
+/// What an envelope may need beside the payload, the event name and the headers: kinds, ids, lengths, times.
+const ENVELOPE_BYTES: usize = 256;
+
+/// A call that is being put together, made by [`Handle::to`]. Its last method sends it; one `Call` can send many times.
+///
+/// # Example
+/// ```
+/// # use std::time::Duration;
+/// # use threadmesh::{Node, Request};
+/// # let server = Node::builder().id("users").bind("127.0.0.1:0").start()?;
+/// # server.on_request("name", |request: Request<u64>| Ok(format!("user {}", request.data)))?;
+/// # let client = Node::builder().id("web").start()?;
+/// # client.connect(server.local_addr()?)?;
+/// let users = client.to("users").timeout(Duration::from_secs(3));
+/// let name: String = users.request("name", &7)?;
+/// assert_eq!(name, "user 7");
+/// let reply = users.request_reply::<String>("name", &8)?;
+/// assert_eq!(reply.handled_by, "users");
+/// # Ok::<(), threadmesh::Error>(())
+/// ```
+#[derive(Clone)]
+#[must_use = "a call does nothing until it is sent"]
+pub struct Call<'a> {
+    handle: &'a Handle,
+    id: &'a str,
+    timeout: Option<Duration>,
+    wait: Option<Duration>,
+    headers: Result<Headers, Error>,
+}
+
+/// How many ticks of a batch were accepted: all of them, or those before the first that was refused.
+#[derive(Clone, Debug)]
+#[must_use = "some ticks may have been refused"]
+#[non_exhaustive]
+pub struct Ticked {
+    /// How many were accepted for sending, in order from the first.
+    pub accepted: usize,
+    /// Why the next one was not. It and those after it were not sent.
+    pub refused: Option<Error>,
+}
+
+impl Ticked {
+    /// The number of accepted ticks if that is all of them.
+    ///
+    /// # Errors
+    /// Why the first refused tick was refused; it never ran, those before it may.
+    pub fn all(self) -> Result<usize, Error> {
+        self.refused.map_or(Ok(self.accepted), Err)
+    }
+}
+
+impl<'a> Call<'a> {
+    pub(crate) fn new(handle: &'a Handle, id: &'a str) -> Self {
+        Self { handle, id, timeout: None, wait: None, headers: Ok(Headers::default()) }
+    }
+
+    /// How long a request may take, in place of the node's default (10 s). Longer than 24 h counts as 24 h; zero is
+    /// `INVALID_ARGUMENT` when the call is sent.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// How long a tick may wait for room in the peer's window; without this it does not wait. A tick that is sent from
+    /// inside a handler never waits.
+    pub fn wait(mut self, patience: Duration) -> Self {
+        self.wait = Some(patience);
+        self
+    }
+
+    /// A header that travels with the message, also through routers: a trace id, a token. At most 32 of them and 4 KiB;
+    /// what is wrong with one is `INVALID_ARGUMENT` when the call is sent.
+    pub fn header(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.headers = self.headers.and_then(|mut headers| {
+            headers.insert(key, value)?;
+            Ok(headers)
+        });
+        self
+    }
+
+    /// Sends a request, waits for the answer and decodes it.
+    ///
+    /// Inside a handler the call inherits what is left of the deadline of the request being handled.
+    ///
+    /// # Errors
+    /// Never executed: `INVALID_EVENT`, `INVALID_ARGUMENT`, `ENCODE`, `TOO_LARGE`, `NODE_NOT_FOUND`, `BACKPRESSURE`, `BUSY`,
+    /// `NO_HANDLER`, `EXPIRED`, `WOULD_DEADLOCK`, `CLOSED` before it was sent. Executed: the handler's own error,
+    /// `HANDLER_ERROR` after a panic, `NO_REPLY`, `DECODE` of the answer. Depending on how far it came:
+    /// `REQUEST_TIMEOUT`, `CONNECTION_LOST`, `CLOSED`. [`Error::execution`] says which.
+    ///
+    /// # Blocking
+    /// Until the answer, at most for the timeout and 5 ms.
+    pub fn request<T: Decode>(
+        &self,
+        event: &str,
+        data: &(impl Encode + ?Sized),
+    ) -> Result<T, Error> {
+        self.request_reply(event, data).map(|reply| reply.value)
+    }
+
+    /// The same as [`request`](Self::request), and says who answered and how long it took.
+    ///
+    /// # Errors
+    /// Those of [`request`](Self::request).
+    ///
+    /// # Blocking
+    /// As [`request`](Self::request).
+    pub fn request_reply<T: Decode>(
+        &self,
+        event: &str,
+        data: &(impl Encode + ?Sized),
+    ) -> Result<Reply<T>, Error> {
+        self.start(event, data)?.wait()
+    }
+
+    /// Sends a request without waiting for the answer. Its time runs from now.
+    ///
+    /// # Errors
+    /// Those of [`request`](Self::request) that are known before anything is sent; never executed.
+    ///
+    /// # Blocking
+    /// Only while the loop has a backlog of thousands of commands.
+    pub fn start<T: Decode>(
+        &self,
+        event: &str,
+        data: &(impl Encode + ?Sized),
+    ) -> Result<Pending<T>, Error> {
+        let began = Instant::now();
+        self.core().may_block()?;
+        let frame = self.frame(began)?;
+        let message = self.message(event, data)?;
+        let lookup = self.core().find(self.id)?;
+        let (wake, receiver) = Wake::new(Some(self.core().take_slot()?));
+        let plan = lookup.take_call(&message, frame.nested)?;
+        let call = self.core().draw_call();
+        let Frame { deadline, depth, .. } = frame;
+        let request = Request { call, plan, message, deadline, depth, token: wake };
+        self.core().post(Command::Request(request), deadline)?;
+        let peer = lookup.peer.id.clone();
+        Ok(Pending::new(self.handle.shared(), Started { call, peer, receiver, began, deadline }))
+    }
+
+    /// Sends one tick: fire and forget. Ok means accepted for sending; a tick that is lost after that is reported in
+    /// [`NodeEvent::Undelivered`](crate::NodeEvent::Undelivered).
+    ///
+    /// # Errors
+    /// Never executed: `INVALID_EVENT`, `ENCODE`, `TOO_LARGE`, `NODE_NOT_FOUND`, `CLOSED`; `BACKPRESSURE` when the peer's
+    /// window is full, at once or after [`wait`](Self::wait).
+    ///
+    /// # Blocking
+    /// Not at all, or as long as [`wait`](Self::wait) allows.
+    pub fn tick(&self, event: &str, data: &(impl Encode + ?Sized)) -> Result<(), Error> {
+        let began = Instant::now();
+        self.core().may_block()?;
+        let message = self.message(event, data)?;
+        let lookup = self.core().find(self.id)?;
+        match lookup.take_tick(&message) {
+            Ok(plan) => {
+                let latest = began + self.core().config.request_timeout;
+                self.core().post(Command::Tick(Tick { plan, message, wait: None }), latest)
+            }
+            Err(_) if self.waits() => self.wait_for_room(&lookup, message, began),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends a batch of ticks in order, stopping at the first that is refused.
+    ///
+    /// The peer and the event name are looked up once for the whole batch.
+    ///
+    /// # Blocking
+    /// As [`tick`](Self::tick): [`wait`](Self::wait) counts for each tick.
+    pub fn ticks<D: Encode>(&self, event: &str, batch: impl IntoIterator<Item = D>) -> Ticked {
+        let mut accepted = 0;
+        let refused = self.send_ticks(event, batch, &mut accepted).err();
+        Ticked { accepted, refused }
+    }
+
+    fn send_ticks<D: Encode>(
+        &self,
+        event: &str,
+        batch: impl IntoIterator<Item = D>,
+        accepted: &mut usize,
+    ) -> Result<(), Error> {
+        self.core().may_block()?;
+        let lookup = self.core().find(self.id)?;
+        let (event, headers) = (EventName::new(event)?, self.headers.clone()?);
+        let mut messages = batch.into_iter().map(|data| {
+            let payload = data.encode()?;
+            let message = Message { event: event.clone(), headers: headers.clone(), payload };
+            self.check_size(&message).map(|()| message)
+        });
+        loop {
+            let (chunk, end) = self.take_chunk(&lookup, &mut messages);
+            let count = chunk.len();
+            self.core().post_all(chunk)?;
+            *accepted += count;
+            match end {
+                ChunkEnd::Full => {}
+                ChunkEnd::Last => return Ok(()),
+                ChunkEnd::Refused(error) => return Err(error),
+                ChunkEnd::NoRoom(message) => {
+                    self.wait_for_room(&lookup, message, Instant::now())?;
+                    *accepted += 1;
+                }
+            }
+        }
+    }
+
+    /// So many ticks of a batch that one ring of the loop's bell is shared by many, and so few that the loop works on them
+    /// while the next are encoded.
+    fn take_chunk(
+        &self,
+        lookup: &Lookup,
+        messages: &mut impl Iterator<Item = Result<Message, Error>>,
+    ) -> (Vec<Command<Wake>>, ChunkEnd) {
+        let mut chunk = Vec::with_capacity(CHUNK);
+        while chunk.len() < CHUNK {
+            let message = match messages.next() {
+                None => return (chunk, ChunkEnd::Last),
+                Some(Err(error)) => return (chunk, ChunkEnd::Refused(error)),
+                Some(Ok(message)) => message,
+            };
+            match lookup.take_tick(&message) {
+                Ok(plan) => chunk.push(Command::Tick(Tick { plan, message, wait: None })),
+                Err(_) if self.waits() => return (chunk, ChunkEnd::NoRoom(message)),
+                Err(error) => return (chunk, ChunkEnd::Refused(error)),
+            }
+        }
+        (chunk, ChunkEnd::Full)
+    }
+
+    /// Whether a tick without room waits for it. Inside a handler it never does.
+    fn waits(&self) -> bool {
+        self.wait.is_some() && service::context::current().is_none()
+    }
+
+    /// Lets the engine park the tick until there is room.
+    fn wait_for_room(
+        &self,
+        lookup: &Lookup,
+        message: Message,
+        began: Instant,
+    ) -> Result<(), Error> {
+        let patience = self.wait.unwrap_or_default().min(LONGEST_TIMEOUT);
+        let until = began.checked_add(patience).unwrap_or(began);
+        let (wake, receiver) = Wake::new(None);
+        let plan = Plan::one(lookup.step(), None);
+        self.core()
+            .post(Command::Tick(Tick { plan, message, wait: Some((until, wake)) }), until)?;
+        match self.core().done(&receiver, until) {
+            Some(result) => result.map(|_done| ()),
+            // The loop is late. It may take the tick at this very moment.
+            None => Err(lookup.no_room(Full::Ticks).with_execution(Execution::Unknown)),
+        }
+    }
+
+    /// The checked message, encoded once.
+    fn message(&self, event: &str, data: &(impl Encode + ?Sized)) -> Result<Message, Error> {
+        let (event, headers) = (EventName::new(event)?, self.headers.clone()?);
+        let message = Message { event, headers, payload: data.encode()? };
+        self.check_size(&message)?;
+        Ok(message)
+    }
+
+    fn check_size(&self, message: &Message) -> Result<(), Error> {
+        let limit = self.core().config.limits.message_bytes;
+        let bytes = message.payload.len();
+        let headers = if message.headers.is_empty() { 0 } else { HEADERS_BYTES };
+        if bytes + message.event.as_str().len() + headers + ENVELOPE_BYTES <= limit {
+            return Ok(());
+        }
+        let message = format!(
+            "{:?} to {:?} carries {bytes} bytes, with its envelope more than the {limit} bytes that a message may have",
+            message.event.as_str(),
+            self.id
+        );
+        Err(Error::new(ErrorKind::TooLarge, message))
+    }
+
+    /// How long and how deep: what the call says, within what the handler allows that makes it.
+    fn frame(&self, began: Instant) -> Result<Frame, Error> {
+        let timeout = self.timeout.unwrap_or(self.core().config.request_timeout);
+        if timeout.is_zero() {
+            return Err(Error::new(ErrorKind::InvalidArgument, "a timeout of zero"));
+        }
+        let own = began.checked_add(timeout.min(LONGEST_TIMEOUT)).unwrap_or(began);
+        let Some(context) = service::context::current() else {
+            return Ok(Frame { deadline: own, depth: 0, nested: false });
+        };
+        let deadline = context.deadline.map_or(own, |handler| handler.min(own));
+        if deadline <= began {
+            let message = "the time of the request being handled has run out";
+            let error = Error::new(ErrorKind::RequestTimeout, message);
+            return Err(error.with_execution(Execution::Never));
+        }
+        Ok(Frame { deadline, depth: context.nested_depth(), nested: true })
+    }
+
+    fn core(&self) -> &'a Core {
+        self.handle.core()
+    }
+}
+
+/// When a request ends, and where it comes from.
+#[derive(Clone, Copy)]
+struct Frame {
+    deadline: Instant,
+    depth: u8,
+    /// Made inside a handler.
+    nested: bool,
+}
+
+/// Ticks of a batch that are posted together.
+const CHUNK: usize = 64;
+
+/// Why a chunk of a batch ended.
+enum ChunkEnd {
+    Full,
+    Last,
+    Refused(Error),
+    NoRoom(Message),
+}
+
+impl fmt::Debug for Call<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Call");
+        out.field("to", &self.id).field("timeout", &self.timeout).field("wait", &self.wait);
+        out.finish_non_exhaustive()
+    }
+}

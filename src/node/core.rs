@@ -1,0 +1,325 @@
+//! What all handles of a node share: the way to the loop, the directory, and the rules that hold for every call.
+
+use std::cell::Cell;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
+use std::time::Instant;
+
+use crossbeam_channel::Receiver;
+
+use super::events::Hub;
+use super::life::Life;
+use super::lock;
+use super::wake::{self, Arrival, Nothing, Slot, Wake};
+use crate::config::{CALLER_GRACE, Config};
+use crate::error::{Error, ErrorKind, Execution};
+use crate::id::{CallId, NodeId};
+use crate::net::{Mailbox, Unposted};
+use crate::node_event::Directions;
+use crate::options::Options;
+use crate::proto::{Command, Done, Input, Message};
+use crate::routing::{Directory, Full, LinkFace, PeerEntry, Plan, Step, cost};
+use crate::service::Service;
+
+/// Ids named in a `NODE_NOT_FOUND`, as a help against typing errors.
+const IDS_NAMED: usize = 8;
+
+/// How often the loop looks for a moment when nobody reads the directory.
+const LOOKS: usize = 32;
+
+/// The shared part of a node.
+pub(crate) struct Core {
+    pub(crate) id: NodeId,
+    pub(crate) options: Options,
+    pub(crate) config: Config,
+    pub(crate) hub: Hub,
+    pub(crate) service: Service,
+    pub(crate) life: Life,
+    pub(crate) bound: Bound,
+    mailbox: Mailbox<Input<Wake>>,
+    /// Written by the loop alone, which never waits for it; see [`Core::publish`].
+    directory: RwLock<Directory>,
+    next_call: AtomicU64,
+    calls_pending: Arc<AtomicUsize>,
+}
+
+/// Where the node listens.
+#[derive(Debug, Default)]
+pub(crate) struct Bound {
+    /// Held while a bind or unbind is under way, so that what is noted is what is true.
+    pub(crate) turn: Mutex<()>,
+    pub(crate) address: Mutex<Option<SocketAddr>>,
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Core({:?})", self.id)
+    }
+}
+
+thread_local! {
+    static ON_LOOP: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Marks this thread as a loop thread, on which no call may block.
+pub(crate) fn this_is_a_loop_thread() {
+    ON_LOOP.set(true);
+}
+
+/// Whether this is a loop thread, of whichever node.
+pub(crate) fn on_loop_thread() -> bool {
+    ON_LOOP.get()
+}
+
+impl Core {
+    pub(crate) fn new(
+        id: NodeId,
+        options: Options,
+        config: Config,
+        mailbox: Mailbox<Input<Wake>>,
+        service: Service,
+    ) -> Self {
+        Self {
+            id,
+            options,
+            hub: Hub::new(config.limits.events_per_subscriber),
+            config,
+            service,
+            life: Life::new(),
+            bound: Bound::default(),
+            mailbox,
+            directory: RwLock::default(),
+            next_call: AtomicU64::new(1),
+            calls_pending: Arc::default(),
+        }
+    }
+
+    /// # Errors
+    /// `WOULD_DEADLOCK` on a loop thread, `CLOSED` after the node's end.
+    pub(crate) fn may_block(&self) -> Result<(), Error> {
+        Self::not_on_a_loop_thread()?;
+        self.open()
+    }
+
+    /// # Errors
+    /// `WOULD_DEADLOCK` on a loop thread.
+    pub(crate) fn not_on_a_loop_thread() -> Result<(), Error> {
+        if on_loop_thread() {
+            let message = "a blocking call on the thread that would have to answer it";
+            return Err(Error::new(ErrorKind::WouldDeadlock, message));
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// `CLOSED` after the node's end.
+    pub(crate) fn open(&self) -> Result<(), Error> {
+        if self.life.is_closed() { Err(self.closed()) } else { Ok(()) }
+    }
+
+    pub(crate) fn closed(&self) -> Error {
+        Error::new(ErrorKind::Closed, format!("the node {:?} has stopped", self.id.as_str()))
+    }
+
+    /// Posts a command; waits while the mailbox is full, at most until `latest`.
+    pub(crate) fn post(&self, command: Command<Wake>, latest: Instant) -> Result<(), Error> {
+        match self.mailbox.post_deadline(Input::Command(command), latest) {
+            Ok(()) => Ok(()),
+            Err(Unposted::Closed(_)) => Err(self.closed()),
+            Err(Unposted::Full(input)) => {
+                self.give_back(&input);
+                let message = "the loop has a backlog and took no command in time";
+                Err(Error::new(ErrorKind::Backpressure, message))
+            }
+        }
+    }
+
+    /// Posts many commands with one ring; waits while the mailbox is full.
+    pub(crate) fn post_all(&self, commands: Vec<Command<Wake>>) -> Result<(), Error> {
+        let inputs = commands.into_iter().map(Input::Command);
+        self.mailbox.post_all(inputs).map_err(|_| self.closed())
+    }
+
+    /// Cancels a call. After the end there is nothing to cancel.
+    pub(crate) fn post_cancel(&self, call: CallId) {
+        let _ = self.mailbox.post(Input::Command(Command::Cancel { call }));
+    }
+
+    /// Posts what `command` makes of a token, and waits for it to finish.
+    ///
+    /// `None` when the loop has not answered shortly after `deadline`, though it should have.
+    pub(crate) fn ask(
+        &self,
+        deadline: Instant,
+        command: impl FnOnce(Wake) -> Command<Wake>,
+    ) -> Result<Option<Done>, Error> {
+        self.may_block()?;
+        let (wake, receiver) = Wake::new(None);
+        self.post(command(wake), deadline)?;
+        self.done(&receiver, deadline).transpose()
+    }
+
+    /// Waits until shortly after `deadline` for a command to finish; `None` when it has not.
+    pub(crate) fn done(
+        &self,
+        receiver: &Receiver<Arrival>,
+        deadline: Instant,
+    ) -> Option<Result<Done, Error>> {
+        let latest = deadline.checked_add(CALLER_GRACE).unwrap_or(deadline);
+        match wake::wait(receiver, latest) {
+            Ok(arrival) => Some(arrival.result),
+            Err(Nothing::Gone) => Some(Err(self.closed().with_execution(Execution::Unknown))),
+            Err(Nothing::Late) => None,
+        }
+    }
+
+    /// The peers as of now.
+    pub(crate) fn directory(&self) -> Directory {
+        self.directory.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Shows the peers to all callers. `false` if callers were reading whenever this looked: then the loop comes again. They
+    /// hold the lock for a lookup and no longer, so one of a few looks nearly always succeeds.
+    pub(crate) fn publish(&self, directory: &Directory) -> bool {
+        for _ in 0..LOOKS {
+            let mut shown = match self.directory.try_write() {
+                Ok(shown) => shown,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => {
+                    std::thread::yield_now();
+                    continue;
+                }
+            };
+            let before = std::mem::replace(&mut *shown, directory.clone());
+            drop(shown);
+            // What the old directory alone held is freed here, after the lock.
+            drop(before);
+            return true;
+        }
+        false
+    }
+
+    /// The node has stopped and has no peers.
+    pub(crate) fn forget_peers(&self) {
+        *self.directory.write().unwrap_or_else(PoisonError::into_inner) = Directory::default();
+    }
+
+    /// The peer of that id.
+    pub(crate) fn find(&self, id: &str) -> Result<Lookup, Error> {
+        let found = {
+            let shown = self.directory.read().unwrap_or_else(PoisonError::into_inner);
+            shown.get(id).cloned()
+        };
+        found.map(|peer| Lookup { peer }).ok_or_else(|| self.not_found(id))
+    }
+
+    fn not_found(&self, id: &str) -> Error {
+        let directory = self.directory();
+        let known: Vec<_> = directory.iter().take(IDS_NAMED).map(|peer| peer.id.as_str()).collect();
+        let others = directory.len().saturating_sub(known.len());
+        let mut message = format!("{id:?} is not connected");
+        if id == self.id.as_str() {
+            message = format!("{id:?} is this node itself, which is not among its own peers");
+        } else if known.is_empty() {
+            message.push_str("; there are no peers");
+        } else {
+            message.push_str(&format!("; the peers are {}", known.join(", ")));
+        }
+        if others > 0 {
+            message.push_str(&format!(" and {others} more"));
+        }
+        let error = Error::new(ErrorKind::NodeNotFound, message);
+        match NodeId::new(id) {
+            Ok(peer) => error.with_peer(peer),
+            Err(_) => error,
+        }
+    }
+
+    pub(crate) fn draw_call(&self) -> CallId {
+        CallId(self.next_call.fetch_add(1, Relaxed))
+    }
+
+    /// One of the calls that this node may have pending.
+    pub(crate) fn take_slot(&self) -> Result<Slot, Error> {
+        let limit = self.config.limits.calls_pending;
+        Slot::take(&self.calls_pending, limit).ok_or_else(|| {
+            let message = format!("{limit} calls are pending at this node, as many as may be");
+            Error::new(ErrorKind::Backpressure, message)
+        })
+    }
+
+    /// Gives back the room of a message that was never posted.
+    fn give_back(&self, input: &Input<Wake>) {
+        let (plan, message, is_call) = match input {
+            Input::Command(Command::Request(request)) => (&request.plan, &request.message, true),
+            Input::Command(Command::Tick(tick)) => (&tick.plan, &tick.message, false),
+            _ => return,
+        };
+        let directory = self.directory();
+        let faces = directory.iter().flat_map(|peer| peer.up.iter().chain(peer.down.iter()));
+        let Some(face) = faces.into_iter().find(|face| Some(face.link) == plan.room) else {
+            return;
+        };
+        let cost = cost(message.payload.len());
+        face.gauge.give_queue(cost);
+        if is_call {
+            face.gauge.give_call_slot();
+        } else {
+            face.gauge.give_ticks(cost as u64);
+        }
+    }
+
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        *lock(&self.bound.address)
+    }
+}
+
+/// A peer that was found for a call.
+#[derive(Debug)]
+pub(crate) struct Lookup {
+    pub(crate) peer: Arc<PeerEntry>,
+}
+
+impl Lookup {
+    pub(crate) fn step(&self) -> Step {
+        Step { peer: self.peer.key, directions: Directions::BOTH }
+    }
+
+    /// Takes room for a request. Without room the engine lets it wait, unless a handler makes it.
+    pub(crate) fn take_call(&self, message: &Message, nested: bool) -> Result<Plan, Error> {
+        let face = self.face()?;
+        match face.gauge.take_call(cost(message.payload.len())) {
+            Ok(()) => Ok(Plan::one(self.step(), Some(face.link))),
+            Err(full) if nested => Err(self.no_room(full)),
+            Err(_) => Ok(Plan::one(self.step(), None)),
+        }
+    }
+
+    /// Takes room for a tick.
+    pub(crate) fn take_tick(&self, message: &Message) -> Result<Plan, Error> {
+        let face = self.face()?;
+        let taken = face.gauge.take_tick(cost(message.payload.len()));
+        taken.map_err(|full| self.no_room(full))?;
+        Ok(Plan::one(self.step(), Some(face.link)))
+    }
+
+    /// The link that the message takes. A listed peer has one.
+    fn face(&self) -> Result<&LinkFace, Error> {
+        self.peer.face(Directions::BOTH).ok_or_else(|| {
+            let message = format!("{:?} has just been lost", self.peer.id.as_str());
+            Error::new(ErrorKind::NodeNotFound, message).with_peer(self.peer.id.clone())
+        })
+    }
+
+    pub(crate) fn no_room(&self, full: Full) -> Error {
+        let what = match full {
+            Full::Queue => "its queue is full",
+            Full::Calls => "it has as many calls open as it allows",
+            Full::Ticks => "it has not confirmed the ticks that were sent before",
+        };
+        let message = format!("no room for a message to {:?}: {what}", self.peer.id.as_str());
+        Error::new(ErrorKind::Backpressure, message).with_peer(self.peer.id.clone())
+    }
+}

@@ -1,0 +1,429 @@
+//! [`Handle`]: everything a program asks of a node, each verb written once.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::call::Call;
+use super::core::Core;
+use super::dial::{Dial, PeerRef};
+use super::events::Events;
+use super::life::StopReport;
+use super::lock;
+use super::pending::{Pending, Reply};
+use super::runtime;
+use super::selector::Selector;
+use crate::address::Address;
+use crate::config::LONGEST_TIMEOUT;
+use crate::error::{Error, ErrorKind};
+use crate::id::NodeId;
+use crate::node_event::PeerInfo;
+use crate::options::Options;
+use crate::payload::{Decode, Encode};
+use crate::proto::{Command, Done};
+use crate::routing::PeerEntry;
+use crate::service::{Pattern, Registration, Request, Respond, Tick};
+
+/// A way to a node: does everything but own it. Cheap to clone, and usable from any thread at once.
+///
+/// Got from [`Node::handle`](crate::Node::handle); a [`Node`](crate::Node) itself derefs to one. A handle, also one that a
+/// handler keeps, does not keep the node alive: after the node's end every call is `CLOSED`.
+#[derive(Clone)]
+pub struct Handle {
+    core: Arc<Core>,
+}
+
+/// Who it is, and what it knows.
+impl Handle {
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+
+    pub(crate) fn shared(&self) -> Arc<Core> {
+        Arc::clone(&self.core)
+    }
+
+    /// This node's id.
+    pub fn id(&self) -> &NodeId {
+        &self.core.id
+    }
+
+    /// This node's options, `_id` among them.
+    pub fn options(&self) -> Options {
+        self.core.options.clone()
+    }
+
+    /// Where this node listens.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` when it does not: call [`bind`](Self::bind) first; `CLOSED`.
+    pub fn local_addr(&self) -> Result<SocketAddr, Error> {
+        self.core.open()?;
+        self.core.local_addr().ok_or_else(|| {
+            let message = format!("{:?} does not listen, bind it first", self.id().as_str());
+            Error::new(ErrorKind::InvalidArgument, message)
+        })
+    }
+
+    /// All joined peers, in the order in which they joined. Empty after the node's end.
+    pub fn peers(&self) -> Vec<PeerInfo> {
+        self.core.directory().iter().filter_map(|peer| peer.info()).collect()
+    }
+
+    /// The options of a joined peer, as of its last update.
+    pub fn peer_options(&self, id: impl AsRef<str>) -> Option<Options> {
+        self.core.directory().get(id.as_ref()).map(|peer| peer.options.clone())
+    }
+
+    /// The id of the peer at the other end of a link to or from this address.
+    pub fn peer_id_by_address(&self, address: SocketAddr) -> Option<NodeId> {
+        let has_link = |peer: &&Arc<PeerEntry>| {
+            peer.up.iter().chain(peer.down.iter()).any(|face| face.remote == address)
+        };
+        self.core.directory().iter().find(has_link).map(|peer| peer.id.clone())
+    }
+
+    /// What happens to this node from now on.
+    pub fn events(&self) -> Events {
+        self.core.hub.subscribe()
+    }
+
+    /// Waits until a peer is joined, named by its id or found by a [`predicate`](crate::predicate()), and says who it is. What
+    /// tests and start-up scripts use instead of sleeping.
+    ///
+    /// # Errors
+    /// Nothing was sent in any case. `NODE_NOT_FOUND` (an id) or `NO_NODES_MATCH_FILTER` (a predicate) when there was none
+    /// within `timeout`; `USER_CODE_PANICKED`; `WOULD_DEADLOCK`; `CLOSED`.
+    ///
+    /// # Blocking
+    /// At most for `timeout`; zero only looks.
+    ///
+    /// # Threads
+    /// A predicate runs on this thread, once a peer and again when something has changed.
+    pub fn wait_for_peer(
+        &self,
+        who: impl Into<Selector>,
+        timeout: Duration,
+    ) -> Result<PeerInfo, Error> {
+        let who = who.into();
+        let deadline = Instant::now().checked_add(timeout.min(LONGEST_TIMEOUT));
+        // Subscribed before the first look, so that nothing happens unseen between the two.
+        let mut events = self.events();
+        loop {
+            self.core.may_block()?;
+            let directory = self.core.directory();
+            if let Some(info) = who.first(&directory)?.and_then(|peer| peer.info()) {
+                return Ok(info);
+            }
+            drop(directory);
+            if events.next_until(deadline).is_none() {
+                self.core.open()?;
+                return Err(who.no_match());
+            }
+        }
+    }
+}
+
+/// Links: listening, dialling, letting go.
+impl Handle {
+    /// Listens on `address` (`host:port`, `tcp://host:port` or a [`SocketAddr`]; port 0 draws one) and says where. The same
+    /// address again changes nothing.
+    ///
+    /// # Errors
+    /// `INVALID_ADDRESS`; `ALREADY_BOUND` while listening on another address; `BIND_FAILED` with the cause; `CLOSED`;
+    /// `WOULD_DEADLOCK`.
+    ///
+    /// # Blocking
+    /// Until the socket listens; a name is resolved first. At most for the node's `connect_timeout`.
+    pub fn bind<A>(&self, address: A) -> Result<SocketAddr, Error>
+    where
+        A: TryInto<Address>,
+        Error: From<A::Error>,
+    {
+        let address = address.try_into()?;
+        self.core.may_block()?;
+        let _turn = lock(&self.core.bound.turn);
+        let shown = address.to_string();
+        let ask = |token| Command::Bind { address, token };
+        let Some(Done::Listening(bound)) = self.core.ask(self.soon(), ask)? else {
+            let message = format!("{shown} could not be bound in time");
+            return Err(Error::new(ErrorKind::BindFailed, message));
+        };
+        *lock(&self.core.bound.address) = Some(bound);
+        Ok(bound)
+    }
+
+    /// Says goodbye to all downstream peers and stops listening. Upstream links stay. Without effect when not bound.
+    ///
+    /// # Errors
+    /// `CLOSED`, `WOULD_DEADLOCK`.
+    ///
+    /// # Blocking
+    /// Until the port is free: a turn of the loop.
+    pub fn unbind(&self) -> Result<(), Error> {
+        self.core.may_block()?;
+        let _turn = lock(&self.core.bound.turn);
+        self.core.ask(self.soon(), |token| Command::Unbind { token })?;
+        *lock(&self.core.bound.address) = None;
+        Ok(())
+    }
+
+    /// Dials `address`, completes the handshake and says who answered. When it returns, both sides can send. A refused dial
+    /// is repeated until the node's `connect_timeout` (10 s), so it does not matter who starts first. The link is dialled
+    /// again whenever it is lost, as [`Reconnect`](crate::Reconnect) says.
+    ///
+    /// A second connect to the same address shares the link of the first. See [`dial`](Self::dial) for a time of its own.
+    ///
+    /// # Errors
+    /// Never executed, and nothing is left behind that could join later: `INVALID_ADDRESS`; `CONNECT_TIMEOUT` with the last
+    /// cause; `HANDSHAKE_TIMEOUT`; `INCOMPATIBLE`; `DUPLICATE_ID`; `REFUSED`; `INVALID_ARGUMENT` for an address of this node
+    /// itself; `CLOSED`; `WOULD_DEADLOCK`.
+    ///
+    /// # Blocking
+    /// At most for the node's `connect_timeout`.
+    pub fn connect<A>(&self, address: A) -> Result<PeerInfo, Error>
+    where
+        A: TryInto<Address>,
+        Error: From<A::Error>,
+    {
+        self.dial(address).connect()
+    }
+
+    /// Puts a connect together that has a time of its own, or tries only once.
+    pub fn dial<A>(&self, address: A) -> Dial<'_>
+    where
+        A: TryInto<Address>,
+        Error: From<A::Error>,
+    {
+        Dial::new(self, address.try_into().map_err(Error::from))
+    }
+
+    /// Dials `address` in the background until it answers, for as long as the node lives or until it is disconnected.
+    /// [`events`](Self::events) tell what comes of it.
+    ///
+    /// # Errors
+    /// `INVALID_ADDRESS`, `CLOSED`, `WOULD_DEADLOCK`.
+    ///
+    /// # Blocking
+    /// A turn of the loop.
+    pub fn connect_always<A>(&self, address: A) -> Result<(), Error>
+    where
+        A: TryInto<Address>,
+        Error: From<A::Error>,
+    {
+        let address = address.try_into()?;
+        self.core.ask(self.soon(), |token| Command::ConnectAlways { address, token })?;
+        Ok(())
+    }
+
+    /// Says goodbye to a peer, named by its id or by the address it was dialled at, and drops the link for good: it is not
+    /// dialled again. Ok when it was not connected.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` when `peer` is neither an id nor an address; `CLOSED`; `WOULD_DEADLOCK`.
+    ///
+    /// # Blocking
+    /// A turn of the loop.
+    pub fn disconnect(&self, peer: impl Into<PeerRef>) -> Result<(), Error> {
+        let directory = self.core.directory();
+        let whom = peer.into().resolve(|id| directory.get(id).is_some())?;
+        self.core.ask(self.soon(), |token| Command::Disconnect { whom, token })?;
+        Ok(())
+    }
+
+    /// The latest moment for something that takes a turn of the loop, or the resolution of a name.
+    fn soon(&self) -> Instant {
+        Instant::now() + self.core.config.connect_timeout
+    }
+}
+
+/// Calls. Each is a short form of [`to`](Handle::to) with nothing set.
+impl Handle {
+    /// Puts a call to one peer together: with a timeout, with headers.
+    pub fn to<'a>(&'a self, id: &'a (impl AsRef<str> + ?Sized)) -> Call<'a> {
+        Call::new(self, id.as_ref())
+    }
+
+    /// Sends a request to a peer, waits for the answer and decodes it.
+    ///
+    /// # Errors
+    /// Those of [`Call::request`].
+    ///
+    /// # Blocking
+    /// Until the answer, at most for the node's `request_timeout` (10 s).
+    pub fn request<T: Decode>(
+        &self,
+        id: impl AsRef<str>,
+        event: &str,
+        data: &(impl Encode + ?Sized),
+    ) -> Result<T, Error> {
+        self.to(&id).request(event, data)
+    }
+
+    /// The same as [`request`](Self::request), and says who answered and how long it took.
+    ///
+    /// # Errors
+    /// Those of [`Call::request`].
+    ///
+    /// # Blocking
+    /// As [`request`](Self::request).
+    pub fn request_reply<T: Decode>(
+        &self,
+        id: impl AsRef<str>,
+        event: &str,
+        data: &(impl Encode + ?Sized),
+    ) -> Result<Reply<T>, Error> {
+        self.to(&id).request_reply(event, data)
+    }
+
+    /// Sends a request to a peer without waiting for the answer. Its time runs from now.
+    ///
+    /// # Errors
+    /// Those of [`Call::start`].
+    ///
+    /// # Blocking
+    /// As [`Call::start`].
+    pub fn start<T: Decode>(
+        &self,
+        id: impl AsRef<str>,
+        event: &str,
+        data: &(impl Encode + ?Sized),
+    ) -> Result<Pending<T>, Error> {
+        self.to(&id).start(event, data)
+    }
+
+    /// Sends one tick to a peer: fire and forget.
+    ///
+    /// # Errors
+    /// Those of [`Call::tick`].
+    pub fn tick(
+        &self,
+        id: impl AsRef<str>,
+        event: &str,
+        data: &(impl Encode + ?Sized),
+    ) -> Result<(), Error> {
+        self.to(&id).tick(event, data)
+    }
+}
+
+/// Handlers.
+impl Handle {
+    /// Answers requests whose event matches `pattern`: an exact name, or one with `*` for any run of characters. Several
+    /// handlers may match; they are asked in the order of their registration. Dropping the registration keeps the handler.
+    ///
+    /// # Errors
+    /// `INVALID_EVENT` when the pattern is none; `CLOSED`.
+    ///
+    /// # Threads
+    /// The handler runs on the node's workers, several at once. It may block, and it may call other nodes.
+    ///
+    /// # Example
+    /// ```
+    /// use threadmesh::{HandlerError, Node, Request};
+    ///
+    /// let node = Node::builder().start()?;
+    /// node.on_request("half", |request: Request<u64>| match request.data % 2 {
+    ///     0 => Ok(request.data / 2),
+    ///     _ => Err(HandlerError::new("ODD", "cannot be halved")),
+    /// })?;
+    /// # Ok::<(), threadmesh::Error>(())
+    /// ```
+    pub fn on_request<P, T, A, F>(&self, pattern: P, handler: F) -> Result<Registration, Error>
+    where
+        P: TryInto<Pattern>,
+        Error: From<P::Error>,
+        T: Decode,
+        A: Respond,
+        F: Fn(Request<T>) -> A + Send + Sync + 'static,
+    {
+        self.core.open()?;
+        self.core.service.on_request(pattern, handler)
+    }
+
+    /// Takes ticks whose event matches `pattern`. Ticks of one sender over one link are handled in sending order.
+    ///
+    /// # Errors
+    /// As [`on_request`](Self::on_request).
+    ///
+    /// # Threads
+    /// As [`on_request`](Self::on_request).
+    pub fn on_tick<P, T, F>(&self, pattern: P, handler: F) -> Result<Registration, Error>
+    where
+        P: TryInto<Pattern>,
+        Error: From<P::Error>,
+        T: Decode,
+        F: Fn(Tick<T>) + Send + Sync + 'static,
+    {
+        self.core.open()?;
+        self.core.service.on_tick(pattern, handler)
+    }
+
+    /// Removes all handlers, of requests and of ticks, that were registered with exactly this pattern, and says how many
+    /// there were. [`Registration::remove`] removes one.
+    ///
+    /// # Errors
+    /// `INVALID_EVENT` when the pattern is none; `CLOSED`.
+    pub fn off<P>(&self, pattern: P) -> Result<usize, Error>
+    where
+        P: TryInto<Pattern>,
+        Error: From<P::Error>,
+    {
+        self.core.open()?;
+        Ok(self.core.service.remove(&pattern.try_into()?))
+    }
+}
+
+/// The end.
+impl Handle {
+    /// Stops the node within its `stop_bound` (2 s): running handlers finish, answers and accepted ticks are flushed, peers are
+    /// told goodbye, pending calls fail with `CLOSED`, all threads are joined and the port is free. A second stop waits for
+    /// the first and gives the same report.
+    ///
+    /// From inside a handler of this node it only begins to stop and returns at once, because the stop waits for that
+    /// very handler.
+    ///
+    /// # Errors
+    /// `WOULD_DEADLOCK` on a loop thread; then nothing has begun.
+    ///
+    /// # Blocking
+    /// At most for the bound and a moment.
+    pub fn stop(&self) -> Result<StopReport, Error> {
+        self.stop_within(self.core.config.stop_bound)
+    }
+
+    /// The same as [`stop`](Self::stop) with a bound of its own.
+    ///
+    /// # Errors
+    /// As [`stop`](Self::stop).
+    ///
+    /// # Blocking
+    /// At most for `bound` and a moment.
+    pub fn stop_within(&self, bound: Duration) -> Result<StopReport, Error> {
+        Core::not_on_a_loop_thread()?;
+        Ok(runtime::stop(&self.core, bound.min(LONGEST_TIMEOUT)))
+    }
+
+    /// Waits until the node has stopped: what the `main` of a service ends with.
+    ///
+    /// # Errors
+    /// `WOULD_DEADLOCK` on the node's own threads, handlers among them.
+    ///
+    /// # Blocking
+    /// Until somebody else stops the node.
+    pub fn wait(&self) -> Result<StopReport, Error> {
+        runtime::wait(&self.core)
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Handle");
+        out.field("id", self.id()).field("local_addr", &self.core.local_addr());
+        out.field("peers", &self.core.directory().len()).finish()
+    }
+}

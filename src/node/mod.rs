@@ -1,0 +1,40 @@
+//! The public face: [`Node`], [`Handle`], the builder, calls and events.
+//!
+//! Everything here runs on the caller's thread, except what [`runtime`] hands to the loop. It knows all rooms below and none
+//! knows it. It must not speak the protocol or touch a socket.
+
+mod builder;
+mod call;
+mod check;
+mod core;
+mod dial;
+mod events;
+mod handle;
+mod life;
+mod names;
+mod owner;
+mod pending;
+mod runtime;
+mod selector;
+mod wake;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use builder::Builder;
+pub use call::{Call, Ticked};
+pub use dial::{Dial, PeerRef};
+pub use events::Events;
+pub use handle::Handle;
+pub use life::StopReport;
+pub use owner::Node;
+pub use pending::{Pending, Reply};
+pub use selector::{Selector, predicate};
+pub use wake::Arrival;
+
+/// Locks, also after a panic elsewhere: what these locks guard is whole between any two statements.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,217 @@
+//! Where a node's threads are put together and taken apart: the only place that knows the loop, the engine, the handlers and
+//! the callers at once. It decides nothing about messages.
+//!
+//! Threads: `tm-<id>-loop` owns the sockets, `tm-<id>-w<n>` are the workers (started by `service`), `tm-<id>-stop` sees a stop through
+//! that was begun on one of the node's own threads.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, bounded};
+
+use super::core::{Core, on_loop_thread, this_is_a_loop_thread};
+use super::life::{Begun, StopReport, Threads};
+use super::lock;
+use super::wake::{self, Wake};
+use crate::error::{Error, ErrorKind};
+use crate::net::{self, Above, Mailbox};
+use crate::node_event::NodeEvent;
+use crate::proto::{Answer, Command, Delivery, Done, Input, Local, Mesh, Owed, StopCut};
+use crate::routing::Directory;
+use crate::service::{Outlet, Service};
+
+/// What the engine and the loop may take beyond the bound of a stop before they are left to themselves.
+const STOP_GRACE: Duration = Duration::from_millis(100);
+/// What handlers get whose nested calls have just been cut off by the end of the bound.
+const UNWIND_GRACE: Duration = Duration::from_millis(20);
+
+/// Starts the threads of a node.
+pub(crate) fn start(local: Local, rng: fastrand::Rng) -> Result<Arc<Core>, Error> {
+    let (id, options, config) = (local.id.clone(), local.options.clone(), local.config.clone());
+    let (prepared, mailbox) = net::prepare().map_err(|why| no_resources(&why))?;
+    let outlet = Arc::new(Outbox { mailbox: mailbox.clone() });
+    let service = Service::start(&config.limits, id.as_str(), outlet);
+    let links = config.limits.links;
+    let core = Arc::new(Core::new(id, options, config, mailbox, service));
+    let above = Upstairs { core: Arc::clone(&core) };
+    let engine = Mesh::new(local, rng, Instant::now());
+    let event_loop = prepared.into_loop(engine, above, links);
+    let (alive, ended) = bounded::<()>(0);
+    let shared = Arc::clone(&core);
+    let body = move || {
+        this_is_a_loop_thread();
+        let ran = catch_unwind(AssertUnwindSafe(|| event_loop.run()));
+        drop(alive);
+        if ran.is_err() || !shared.life.is_closed() {
+            the_loop_failed(&shared);
+        }
+    };
+    let thread = spawn(&core, "loop", body).map_err(|why| no_resources(&why))?;
+    core.life.running(Threads { thread, ended });
+    Ok(core)
+}
+
+/// Begins to stop the node, and sees it through unless this is one of its own threads.
+pub(crate) fn stop(core: &Arc<Core>, bound: Duration) -> StopReport {
+    let own = is_own_thread(core);
+    match core.life.begin_stop() {
+        Begun::First(threads) if own => {
+            see_through_elsewhere(core, threads, bound);
+            StopReport::unfinished()
+        }
+        Begun::First(threads) => see_through(core, threads, bound),
+        // The thread that stops the node drops its handlers, and one of those may have owned the node.
+        Begun::Before { here } if own || here => StopReport::unfinished(),
+        Begun::Before { .. } => core.life.wait(),
+    }
+}
+
+/// Waits until somebody else has stopped the node.
+pub(crate) fn wait(core: &Core) -> Result<StopReport, Error> {
+    if is_own_thread(core) {
+        let message =
+            "a thread of the node waits for the end of the node, which waits for the thread";
+        return Err(Error::new(ErrorKind::WouldDeadlock, message));
+    }
+    Ok(core.life.wait())
+}
+
+fn is_own_thread(core: &Core) -> bool {
+    on_loop_thread() || core.service.is_worker()
+}
+
+/// The order of the end. Until the engine has stopped, handlers run and answers are flushed; then nothing is pending any more, so
+/// that workers which waited for a nested call come back before they are counted as stuck.
+fn see_through(core: &Core, threads: Option<Threads>, bound: Duration) -> StopReport {
+    let began = Instant::now();
+    let until = began.checked_add(bound).unwrap_or(began);
+    let cut = stop_engine(core, bound, until);
+    let left = core.service.stop(until.max(Instant::now() + UNWIND_GRACE));
+    let mut detached = left.workers;
+    detached.extend(threads.and_then(join_loop));
+    core.forget_peers();
+    *lock(&core.bound.address) = None;
+    let StopCut { calls, owed, unwritten, unconfirmed } = cut;
+    let report =
+        StopReport { calls, owed, unwritten, unconfirmed, detached, ..StopReport::default() };
+    log::info!(target: "threadmesh::node", "{:?} has stopped: {report:?}", core.id.as_str());
+    core.hub.publish(&NodeEvent::Stopped);
+    core.life.end(report.clone());
+    report
+}
+
+fn stop_engine(core: &Core, bound: Duration, until: Instant) -> StopCut {
+    let (token, receiver) = Wake::new(None);
+    let stop = Command::Stop { bound, token: Some(token) };
+    if core.post(stop, until + STOP_GRACE).is_err() {
+        return StopCut::default();
+    }
+    match wake::wait(&receiver, until + STOP_GRACE).map(|arrival| arrival.result) {
+        Ok(Ok(Done::Stopped(cut))) => cut,
+        _ => StopCut::default(),
+    }
+}
+
+/// Joins the loop thread; if it does not end although it was told to, says so instead of hanging.
+fn join_loop(threads: Threads) -> Option<String> {
+    let Threads { thread, ended } = threads;
+    if has_ended(&ended) {
+        // It catches what panics in it; there is nothing to learn from the result.
+        let _ = thread.join();
+        return None;
+    }
+    let name = thread.thread().name().unwrap_or_default().to_owned();
+    log::error!(target: "threadmesh::node", "{name} has not ended in time and is left to itself");
+    Some(name)
+}
+
+/// Nothing is ever sent: the other end is dropped with the loop.
+fn has_ended(ended: &Receiver<()>) -> bool {
+    let patience = ended.recv_timeout(STOP_GRACE * 10);
+    patience == Err(crossbeam_channel::RecvTimeoutError::Disconnected)
+}
+
+fn see_through_elsewhere(core: &Arc<Core>, threads: Option<Threads>, bound: Duration) {
+    let shared = Arc::clone(core);
+    let body = move || {
+        shared.life.taken_over();
+        see_through(&shared, threads, bound);
+    };
+    if let Err(why) = spawn(core, "stop", body) {
+        // The threads end with the engine, they are only not waited for.
+        log::error!(target: "threadmesh::node", "no thread to stop {:?}: {why}", core.id.as_str());
+        let _ = core.post(Command::Stop { bound, token: None }, Instant::now() + STOP_GRACE);
+        core.life.end(StopReport::unfinished());
+    }
+}
+
+/// The loop has ended though nobody stopped the node. Its sockets are gone and posts fail; the rest is stopped as usual.
+fn the_loop_failed(core: &Arc<Core>) {
+    log::error!(target: "threadmesh::node", "the loop of {:?} has failed", core.id.as_str());
+    stop(core, Duration::ZERO);
+}
+
+/// The one place that starts threads of this room.
+fn spawn(
+    core: &Core,
+    what: &str,
+    body: impl FnOnce() + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name(format!("tm-{}-{what}", core.id)).spawn(body)
+}
+
+fn no_resources(why: &io::Error) -> Error {
+    let message = format!("the system has no thread or descriptor for a node: {why}");
+    Error::new(ErrorKind::InvalidArgument, message)
+}
+
+/// The rooms above the loop. Runs on the loop thread.
+struct Upstairs {
+    core: Arc<Core>,
+}
+
+impl Above<Wake> for Upstairs {
+    fn deliver(&mut self, batch: &mut Vec<Delivery>) -> Vec<(Owed, Answer)> {
+        self.core.service.deliver(batch)
+    }
+
+    fn complete(&mut self, token: Wake, result: Result<Done, Error>) {
+        token.complete(result);
+    }
+
+    fn event(&mut self, event: NodeEvent) {
+        // The end is told when it is the end of everything, not only of the engine.
+        if !matches!(event, NodeEvent::Stopped) {
+            self.core.hub.publish(&event);
+        }
+    }
+
+    fn publish(&mut self, directory: &Directory) -> bool {
+        self.core.publish(directory)
+    }
+
+    fn stopped(&mut self) {}
+}
+
+/// The way back from the handlers to the loop.
+struct Outbox {
+    mailbox: Mailbox<Input<Wake>>,
+}
+
+impl Outlet for Outbox {
+    fn answer(&self, owed: Owed, answer: Answer) {
+        // After the end nobody waits for it.
+        let _ = self.mailbox.post(Input::Answer { owed, answer });
+    }
+
+    fn consumed(&self, link: crate::id::LinkId, ticks: u64, cost: u64) {
+        let _ = self.mailbox.post(Input::Consumed { link, ticks, cost });
+    }
+
+    fn services(&self, services: Vec<String>) {
+        let _ = self.mailbox.post(Input::Command(Command::SetServices { services }));
+    }
+}

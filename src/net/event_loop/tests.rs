@@ -1,6 +1,7 @@
 //! The loop over real sockets, driven by a fake engine that does what each test needs and tells what it was told.
 
 mod fake;
+mod mesh;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

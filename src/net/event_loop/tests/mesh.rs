@@ -18,7 +18,7 @@ use crate::node_event::{Directions, NodeEvent};
 use crate::options::Options;
 use crate::payload::Payload;
 use crate::proto::{
-    Answer, Command, ConnectMode, Delivery, Done, Input, Local, Mesh, Message, Request, Work,
+    Answer, Command, ConnectMode, Delivery, Done, Input, Local, Mesh, Message, Owed, Request, Work,
 };
 use crate::routing::{Directory, Plan, Step, cost};
 
@@ -38,8 +38,9 @@ struct Rooms {
 }
 
 impl Above<Token> for Rooms {
-    fn deliver(&mut self, batch: &mut Vec<Delivery>) {
+    fn deliver(&mut self, batch: &mut Vec<Delivery>) -> Vec<(Owed, Answer)> {
         batch.drain(..).for_each(|delivery| self.delivered.send(delivery).unwrap());
+        Vec::new()
     }
 
     fn complete(&mut self, token: Token, result: Result<Done, Error>) {

@@ -99,11 +99,18 @@ impl Core {
     /// # Errors
     /// `WOULD_DEADLOCK` on a loop thread, `CLOSED` after the node's end.
     pub(crate) fn may_block(&self) -> Result<(), Error> {
+        Self::not_on_a_loop_thread()?;
+        self.open()
+    }
+
+    /// # Errors
+    /// `WOULD_DEADLOCK` on a loop thread.
+    pub(crate) fn not_on_a_loop_thread() -> Result<(), Error> {
         if on_loop_thread() {
             let message = "a blocking call on the thread that would have to answer it";
             return Err(Error::new(ErrorKind::WouldDeadlock, message));
         }
-        self.open()
+        Ok(())
     }
 
     /// # Errors

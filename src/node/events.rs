@@ -24,7 +24,7 @@ use crate::service;
 /// let node = Node::builder().id("lonely").start()?;
 /// let mut events = node.events();
 /// assert!(events.try_next().is_none());
-/// node.stop();
+/// node.stop()?;
 /// assert!(matches!(events.next_timeout(Duration::from_secs(1)), Some(NodeEvent::Stopped)));
 /// assert!(events.next().is_none());
 /// # Ok::<(), threadmesh::Error>(())

@@ -387,18 +387,25 @@ impl Handle {
     /// From inside a handler of this node it only begins to stop and returns at once, because the stop waits for that
     /// very handler.
     ///
+    /// # Errors
+    /// `WOULD_DEADLOCK` on a loop thread; then nothing has begun.
+    ///
     /// # Blocking
     /// At most for the bound and a moment.
-    pub fn stop(&self) -> StopReport {
+    pub fn stop(&self) -> Result<StopReport, Error> {
         self.stop_within(self.core.config.stop_bound)
     }
 
     /// The same as [`stop`](Self::stop) with a bound of its own.
     ///
+    /// # Errors
+    /// As [`stop`](Self::stop).
+    ///
     /// # Blocking
     /// At most for `bound` and a moment.
-    pub fn stop_within(&self, bound: Duration) -> StopReport {
-        runtime::stop(&self.core, bound.min(LONGEST_TIMEOUT))
+    pub fn stop_within(&self, bound: Duration) -> Result<StopReport, Error> {
+        Core::not_on_a_loop_thread()?;
+        Ok(runtime::stop(&self.core, bound.min(LONGEST_TIMEOUT)))
     }
 
     /// Waits until the node has stopped: what the `main` of a service ends with.

@@ -261,7 +261,7 @@ fn events_tell_of_joining_leaving_and_the_end_in_order() {
     let mut events = server.events();
     let client = node("client");
     client.connect(server.local_addr().unwrap()).unwrap();
-    assert!(client.stop().is_clean());
+    assert!(client.stop().unwrap().is_clean());
     let joined = events.next_timeout(LONG);
     assert!(matches!(&joined, Some(NodeEvent::PeerJoined(peer)) if peer.id == "client"));
     let left = events.next_timeout(LONG);
@@ -270,7 +270,7 @@ fn events_tell_of_joining_leaving_and_the_end_in_order() {
         matches!(&left, Some(NodeEvent::PeerLeft { reason: r, .. }) if *r == reason),
         "{left:?}"
     );
-    server.stop();
+    server.stop().unwrap();
     assert!(matches!(events.next(), Some(NodeEvent::Stopped)));
     assert!(events.next().is_none());
 }
@@ -294,8 +294,8 @@ fn binding_twice_is_no_error_at_the_same_address_and_one_at_another() {
 fn after_the_end_everything_is_closed_and_the_port_is_free() {
     let (server, client) = pair();
     let address = server.local_addr().unwrap();
-    assert!(server.stop().is_clean());
-    assert!(server.stop().is_clean());
+    assert!(server.stop().unwrap().is_clean());
+    assert!(server.stop().unwrap().is_clean());
     assert!(server.wait().unwrap().is_clean());
     drop(std::net::TcpListener::bind(address).unwrap());
     for closed in [
@@ -320,7 +320,7 @@ fn a_stop_from_a_handler_answers_first_and_lets_wait_return() {
     let handle = server.handle();
     let stop = move |_: Request<()>| {
         assert_eq!(kind(handle.wait()), ErrorKind::WouldDeadlock);
-        Ok(handle.stop().unfinished)
+        Ok(handle.stop()?.unfinished)
     };
     server.on_request("stop", stop).unwrap();
     assert!(client.request::<bool>("server", "stop", &()).unwrap());
@@ -361,7 +361,7 @@ fn a_stop_fails_what_is_pending_and_names_the_worker_that_is_stuck() {
     let pending = client.start::<()>("server", "stuck", &()).unwrap();
     enters.recv_timeout(LONG).unwrap();
     let began = Instant::now();
-    let report = server.stop_within(Duration::from_millis(100));
+    let report = server.stop_within(Duration::from_millis(100)).unwrap();
     assert!(began.elapsed() < Duration::from_millis(100) + SOON);
     assert_eq!((report.owed, report.detached.len()), (1, 1), "{report:?}");
     assert!(report.detached[0].contains("server"), "{report:?}");

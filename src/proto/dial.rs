@@ -66,6 +66,8 @@ enum Stage {
         rest: VecDeque<SocketAddr>,
     },
     Pausing(TimerId),
+    /// The last attempt has failed, and what comes next is being decided.
+    Between,
     Joined {
         link: LinkId,
         peer: PeerKey,
@@ -207,23 +209,19 @@ impl<T> Mesh<T> {
     ) {
         let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
         log::debug!(target: "threadmesh::proto", "dialling {}: {error}", dial.address);
+        let rest = match std::mem::replace(&mut dial.stage, Stage::Between) {
+            Stage::Trying { rest, .. } => rest,
+            _ => VecDeque::new(),
+        };
         if ending == Ending::Final {
             return self.give_up_dial(id, error, out);
         }
         if error.kind() == ErrorKind::DuplicateId {
             self.fail_waiters(id, &error, |_| true, out);
         }
-        let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
-        let rest = match &mut dial.stage {
-            Stage::Trying { rest, .. } => std::mem::take(rest),
-            Stage::Resolving(_)
-            | Stage::Pausing(_)
-            | Stage::Joined { .. }
-            | Stage::Alias { .. } => VecDeque::new(),
-        };
         if rest.is_empty() {
             self.pause(id, error, out);
-        } else {
+        } else if let Some(dial) = self.dials.by_id.get_mut(&id) {
             dial.last_error = Some(error);
             self.try_next(id, rest, out);
         }
@@ -397,7 +395,7 @@ impl<T> Mesh<T> {
                 }
                 self.say_goodbye(link, Farewell::Disconnect, LeftReason::Disconnected, out);
             }
-            Stage::Resolving(_) | Stage::Joined { .. } | Stage::Alias { .. } => {}
+            Stage::Resolving(_) | Stage::Between | Stage::Joined { .. } | Stage::Alias { .. } => {}
         }
         for waiter in dial.waiters {
             let why = format!("{} was disconnected while it was being dialled", dial.address);
@@ -424,7 +422,7 @@ impl<T> Mesh<T> {
                 let peer = self.peers.by_key.get(&peer);
                 peer.and_then(|peer| peer.entry.up.as_ref()).map(|face| face.link)
             }
-            Stage::Resolving(_) | Stage::Trying { .. } | Stage::Pausing(_) => None,
+            Stage::Resolving(_) | Stage::Trying { .. } | Stage::Pausing(_) | Stage::Between => None,
         };
         if let Some(link) = link {
             self.say_goodbye(link, Farewell::Disconnect, LeftReason::Disconnected, out);
@@ -466,9 +464,7 @@ impl<T> Mesh<T> {
 fn timed_out<T>(dial: &Dial<T>, links: &BTreeMap<LinkId, Link<T>>) -> Error {
     let joining = match &dial.stage {
         Stage::Trying { link, .. } => links.get(link).is_some_and(Link::is_joining),
-        Stage::Resolving(_) | Stage::Pausing(_) | Stage::Joined { .. } | Stage::Alias { .. } => {
-            false
-        }
+        _ => false,
     };
     let address = &dial.address;
     if joining {

@@ -117,20 +117,22 @@ impl<T> Mesh<T> {
         match link.state {
             State::Ready => self.leave(id, LeftReason::ConnectionLost, out),
             State::Closing { .. } => {}
-            State::Dialling => {
-                let error = Error::new(ErrorKind::ConnectFailed, format!("{remote}: {what}"));
-                self.joining_failed(id, error, Ending::Again, out);
-            }
+            State::Dialling => self.lost_early(id, hang, format!("{remote}: {what}"), out),
             State::Greeting { .. } | State::Hello(_) | State::Probing { .. } => {
                 let why = format!("{remote}: {what} before the handshake was complete");
-                self.joining_failed(
-                    id,
-                    Error::new(ErrorKind::ConnectFailed, why),
-                    Ending::Again,
-                    out,
-                );
+                self.lost_early(id, hang, why, out);
             }
         }
         self.forget(id, hang, out);
+    }
+
+    /// The link is forgotten before its dial goes on, which would otherwise hang up a socket that is gone.
+    fn lost_early(&mut self, id: LinkId, hang: bool, why: String, out: &mut Out<T>) {
+        let dial = self.links.get_mut(&id).and_then(|link| link.dial.take());
+        self.forget(id, hang, out);
+        if let Some(dial) = dial {
+            let error = Error::new(ErrorKind::ConnectFailed, why);
+            self.attempt_failed(dial, error, Ending::Again, out);
+        }
     }
 }

@@ -45,11 +45,10 @@ impl<T> Mesh<T> {
         if reason == LeftReason::SlowPeer {
             out.push(Output::Event(NodeEvent::SlowPeer { id: peer.clone() }));
         }
-        let mut forgotten = false;
         #[cfg(test)]
-        {
-            forgotten = self.planted == Some(super::Planted::ForgottenOnClose);
-        }
+        let forgotten = self.planted == Some(super::Planted::ForgottenOnClose);
+        #[cfg(not(test))]
+        let forgotten = false;
         for call in pending.into_iter().filter(|_| !forgotten) {
             self.call_lost(call, id, &peer, out);
         }
@@ -81,7 +80,7 @@ impl<T> Mesh<T> {
         reason: LeftReason,
         out: &mut Out<T>,
     ) {
-        let Some(link) = self.links.get(&id) else { return };
+        let Some(link) = self.links.get_mut(&id) else { return };
         if link.is_closing() {
             return;
         }
@@ -89,6 +88,7 @@ impl<T> Mesh<T> {
             return self.forget(id, true, out);
         }
         let (ticks, cost) = (link.ticks_in.finished, link.ticks_in.finished_cost);
+        link.ticks_out.written += link.queue.count_staged().ticks;
         self.leave(id, reason, out);
         self.close_with(id, &Control::Goodbye { reason: farewell, ticks, cost }, out);
     }

@@ -218,8 +218,17 @@ impl SendQueue {
                 self.spare = bytes;
             }
         }
+        self.count_to(self.sent)
+    }
+
+    /// Counts what is staged as written: a link that says goodbye still writes it, and what may be read may run.
+    pub(super) fn count_staged(&mut self) -> Written {
+        self.count_to(self.framed)
+    }
+
+    fn count_to(&mut self, position: u64) -> Written {
         let mut written = Written::default();
-        while let Some(end) = self.ends.front().filter(|end| end.position <= self.sent) {
+        while let Some(end) = self.ends.front().filter(|end| end.position <= position) {
             written.cost += end.written.cost;
             written.ticks += end.written.ticks;
             written.answers += end.written.answers;

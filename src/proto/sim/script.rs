@@ -55,12 +55,16 @@ pub(super) fn run(seed: u64, world: &mut World) {
     let swarm = world.swarm.clone();
     world.note(format_args!("seed {seed}: {nodes} nodes, {swarm:?}"));
     world.run_until(start + length);
-    world.heal();
+    if world.oracle.failure().is_none() {
+        world.heal();
+    }
     world.run_until(start + length + REST);
-    world.check_rest();
-    world.stop_all();
-    world.run_until(start + length + REST + STOP);
-    world.check_stopped();
+    if world.oracle.failure().is_none() {
+        world.check_rest();
+        world.stop_all();
+        world.run_until(start + length + REST + STOP);
+        world.check_stopped();
+    }
 }
 
 /// A world as that seed draws it, before anything happens.

@@ -239,17 +239,17 @@ fn put_head(out: &mut Vec<u8>, major: u8, value: u64) {
     let major = major << 5;
     match value {
         0..=23 => out.push(major | value as u8),
-        24..=0xff => out.extend_from_slice(&[major | 24, value as u8]),
+        24..=0xff => out.extend_from_slice(&[major | 0x18, value as u8]),
         0x100..=0xffff => {
-            out.push(major | 25);
+            out.push(major | 0x19);
             out.extend_from_slice(&(value as u16).to_be_bytes());
         }
         0x1_0000..=0xffff_ffff => {
-            out.push(major | 26);
+            out.push(major | 0x1a);
             out.extend_from_slice(&(value as u32).to_be_bytes());
         }
         _ => {
-            out.push(major | 27);
+            out.push(major | 0x1b);
             out.extend_from_slice(&value.to_be_bytes());
         }
     }
@@ -297,7 +297,9 @@ fn f64_to_f16(value: f64) -> Option<u16> {
     let half = match exponent {
         -1023 => sign,
         1024 => sign | 0x7c00,
-        -14..=15 => sign | ((exponent + 15) as u16) << 10 | (bits >> 42 & 0x3ff) as u16,
+        -14..=15 => {
+            sign | ((exponent + 15).unsigned_abs() as u16 * 0x400) | (bits >> 42 & 0x3ff) as u16
+        }
         -24..=-15 => {
             let mantissa = bits >> 42 & 0x3ff | 0x400;
             sign | (mantissa >> (-14 - exponent)) as u16
@@ -359,7 +361,8 @@ mod tests {
 
     #[test]
     fn other_encodings_of_the_same_value_are_refused() {
-        let refused: &[(&[u8], fn(&mut Reader<'_>) -> bool)] = &[
+        type IsRefused = fn(&mut Reader<'_>) -> bool;
+        let refused: &[(&[u8], IsRefused)] = &[
             (&[0x18, 23], |r| r.unsigned().is_err()),
             (&[0x19, 0, 255], |r| r.unsigned().is_err()),
             (&[0x1a, 0, 0, 255, 255], |r| r.unsigned().is_err()),

@@ -242,12 +242,11 @@ fn tree<'a>(text: &'a str, prefix: &mut Vec<String>, found: &mut Vec<Vec<String>
     let (name, rest) = text.split_at(end);
     let name = if rest.starts_with('!') { format!("{name}!") } else { name.to_owned() };
     prefix.push(name);
-    let rest = match rest.strip_prefix("::") {
-        Some(deeper) => tree(deeper, prefix, found),
-        None => {
-            found.push(prefix.clone());
-            rest
-        }
+    let rest = if let Some(deeper) = rest.strip_prefix("::") {
+        tree(deeper, prefix, found)
+    } else {
+        found.push(prefix.clone());
+        rest
     };
     prefix.pop();
     // `as other_name` is part of the tree, too.

@@ -32,7 +32,7 @@ const LOOKS: usize = 32;
 /// The shared part of a node.
 pub(crate) struct Core {
     pub(crate) id: NodeId,
-    pub(crate) options: Options,
+    pub(crate) options: Mutex<Options>,
     pub(crate) config: Config,
     pub(crate) hub: Hub,
     pub(crate) service: Service,
@@ -83,7 +83,7 @@ impl Core {
     ) -> Self {
         Self {
             id,
-            options,
+            options: Mutex::new(options),
             hub: Hub::new(config.limits.events_per_subscriber),
             config,
             service,
@@ -292,7 +292,7 @@ impl Lookup {
     /// Takes room for a request. Without room the engine lets it wait, unless a handler makes it.
     pub(crate) fn take_call(&self, message: &Message, nested: bool) -> Result<Plan, Error> {
         let face = self.face()?;
-        match face.gauge.take_call(cost(message.payload.len())) {
+        match face.gauge.ask_call(cost(message.payload.len())) {
             Ok(()) => Ok(Plan::one(self.step(), Some(face.link))),
             Err(full) if nested => Err(self.no_room(full)),
             Err(_) => Ok(Plan::one(self.step(), None)),
@@ -302,7 +302,7 @@ impl Lookup {
     /// Takes room for a tick.
     pub(crate) fn take_tick(&self, message: &Message) -> Result<Plan, Error> {
         let face = self.face()?;
-        let taken = face.gauge.take_tick(cost(message.payload.len()));
+        let taken = face.gauge.ask_tick(cost(message.payload.len()));
         taken.map_err(|full| self.no_room(full))?;
         Ok(Plan::one(self.step(), Some(face.link)))
     }
@@ -319,6 +319,7 @@ impl Lookup {
         let what = match full {
             Full::Queue => "its queue is full",
             Full::Calls => "it has as many calls open as it allows",
+            Full::Line => "others wait for room already",
             Full::Ticks => "it has not confirmed the ticks that were sent before",
         };
         let message = format!("no room for a message to {:?}: {what}", self.peer.id.as_str());

@@ -55,7 +55,7 @@ impl Handle {
 
     /// This node's options, `_id` among them.
     pub fn options(&self) -> Options {
-        self.core.options.clone()
+        lock(&self.core.options).clone()
     }
 
     /// Where this node listens.
@@ -73,6 +73,41 @@ impl Handle {
     /// All joined peers, in the order in which they joined. Empty after the node's end.
     pub fn peers(&self) -> Vec<PeerInfo> {
         self.core.directory().iter().filter_map(|peer| peer.info()).collect()
+    }
+
+    /// Replaces this node's options and tells every peer at once. The key `_id` stays.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` when they are larger than 8 KiB, 64 entries or four levels, `CLOSED` after the end; nothing is
+    /// changed then.
+    ///
+    /// # Blocking
+    /// Only while the loop has a backlog.
+    pub fn set_options(&self, options: Options) -> Result<(), Error> {
+        self.change_options(|_| options)
+    }
+
+    /// Merges into this node's options, key by key, and tells every peer at once.
+    ///
+    /// # Errors
+    /// As [`set_options`](Self::set_options).
+    ///
+    /// # Blocking
+    /// As [`set_options`](Self::set_options).
+    pub fn update_options(&self, options: &Options) -> Result<(), Error> {
+        self.change_options(|current| current.merged(options))
+    }
+
+    /// The lock is held while posting, so that changes reach the loop in the order in which they were made.
+    fn change_options(&self, change: impl FnOnce(&Options) -> Options) -> Result<(), Error> {
+        self.core.may_block()?;
+        let mut current = lock(&self.core.options);
+        let options = change(&current).with_id(&self.core.id);
+        options.check()?;
+        let latest = Instant::now() + self.core.config.request_timeout;
+        self.core.post(Command::SetOptions { options: options.clone() }, latest)?;
+        *current = options;
+        Ok(())
     }
 
     /// The options of a joined peer, as of its last update.

@@ -31,7 +31,7 @@ const UNWIND_GRACE: Duration = Duration::from_millis(20);
 /// Starts the threads of a node.
 pub(crate) fn start(local: Local, rng: fastrand::Rng) -> Result<Arc<Core>, Error> {
     let (id, options, config) = (local.id.clone(), local.options.clone(), local.config.clone());
-    let (prepared, mailbox) = net::prepare().map_err(|why| no_resources(&why))?;
+    let (prepared, mailbox) = net::prepare().map_err(no_resources)?;
     let outlet = Arc::new(Outbox { mailbox: mailbox.clone() });
     let service = Service::start(&config.limits, id.as_str(), outlet);
     let links = config.limits.links;
@@ -49,7 +49,7 @@ pub(crate) fn start(local: Local, rng: fastrand::Rng) -> Result<Arc<Core>, Error
             the_loop_failed(&shared);
         }
     };
-    let thread = spawn(&core, "loop", body).map_err(|why| no_resources(&why))?;
+    let thread = spawn(&core, "loop", body).map_err(no_resources)?;
     core.life.running(Threads { thread, ended });
     Ok(core)
 }
@@ -90,6 +90,7 @@ fn see_through(core: &Core, threads: Option<Threads>, bound: Duration) -> StopRe
     let until = began.checked_add(bound).unwrap_or(began);
     let cut = stop_engine(core, bound, until);
     let left = core.service.stop(until.max(Instant::now() + UNWIND_GRACE));
+    log::debug!(target: "threadmesh::service", "stopped: {:?}", core.service.stats());
     let mut detached = left.workers;
     detached.extend(threads.and_then(join_loop));
     core.forget_peers();
@@ -163,9 +164,9 @@ fn spawn(
     thread::Builder::new().name(format!("tm-{}-{what}", core.id)).spawn(body)
 }
 
-fn no_resources(why: &io::Error) -> Error {
+fn no_resources(why: io::Error) -> Error {
     let message = format!("the system has no thread or descriptor for a node: {why}");
-    Error::new(ErrorKind::InvalidArgument, message)
+    Error::new(ErrorKind::InvalidArgument, message).with_source(why)
 }
 
 /// The rooms above the loop. Runs on the loop thread.

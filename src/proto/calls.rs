@@ -8,6 +8,7 @@ use super::mesh::{Mesh, Out, Timer};
 use super::queue::{Item, ItemHead, Seq};
 use super::timers::TimerId;
 use super::{Answered, Done, Message, Output, Request};
+use crate::config::ALTERNATES;
 use crate::error::{Error, ErrorKind, Execution};
 use crate::id::{CallId, LinkId, NodeId};
 use crate::payload::Payload;
@@ -43,6 +44,7 @@ impl<T> Mesh<T> {
         let Request { call, plan, message, deadline, depth, token } = request;
         let timer = self.timers.arm(deadline, Timer::Call(call));
         let mut steps = plan.alternates;
+        steps.truncate(ALTERNATES);
         steps.reverse();
         let phase = Phase::Planning;
         let new = Call { token, deadline, timer, depth, phase, steps, message: Some(message) };

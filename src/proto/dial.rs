@@ -113,16 +113,12 @@ impl<T> Mesh<T> {
     }
 
     pub(super) fn connect_always(&mut self, address: Address, token: T, out: &mut Out<T>) {
-        match self.dials.by_address.get(&address).copied() {
-            Some(id) => {
-                if let Some(dial) = self.dials.by_id.get_mut(&id) {
-                    dial.keep = Keep::Standing;
-                }
-            }
-            None => {
-                let id = self.new_dial(address, Keep::Standing, Vec::new());
-                self.attempt(id, out);
-            }
+        let known = self.dials.by_address.get(&address);
+        if let Some(dial) = known.and_then(|id| self.dials.by_id.get_mut(id)) {
+            dial.keep = Keep::Standing;
+        } else {
+            let id = self.new_dial(address, Keep::Standing, Vec::new());
+            self.attempt(id, out);
         }
         out.push(Output::Complete { token, result: Ok(Done::Nothing) });
     }
@@ -347,10 +343,9 @@ impl<T> Mesh<T> {
     pub(super) fn dial_lost(&mut self, id: DialId, reason: &LeftReason, out: &mut Out<T>) {
         let again = self.stopping.is_none()
             && match (self.local.config.reconnect, reason) {
-                (Reconnect::Never, _) | (_, LeftReason::Replaced | LeftReason::Disconnected) => {
-                    false
-                }
-                (Reconnect::OnFailure, LeftReason::PeerLeft) => false,
+                (Reconnect::Never, _)
+                | (_, LeftReason::Replaced | LeftReason::Disconnected)
+                | (Reconnect::OnFailure, LeftReason::PeerLeft) => false,
                 (Reconnect::Always | Reconnect::OnFailure, _) => true,
             };
         if !again {

@@ -59,7 +59,11 @@ impl<T> Mesh<T> {
         match tick.wait {
             Some((_, token)) => out.push(Output::Complete { token, result: Err(lost_unsent(&id)) }),
             None => {
-                out.push(Output::Event(NodeEvent::Undelivered { id, unwritten: 1, unconfirmed: 0 }))
+                out.push(Output::Event(NodeEvent::Undelivered {
+                    id,
+                    unwritten: 1,
+                    unconfirmed: 0,
+                }));
             }
         }
     }

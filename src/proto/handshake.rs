@@ -37,7 +37,7 @@ impl<T> Mesh<T> {
             Direction::Down => match Offer::parse(heard) {
                 Heard::More => {}
                 Heard::Alien(looks) => self.alien(id, &looks, out),
-                Heard::Done(offer) => self.choose(id, &offer, out),
+                Heard::Done(offer) => self.choose(id, offer, out),
             },
             Direction::Up => match Reply::parse(heard) {
                 Heard::More => {}
@@ -58,20 +58,16 @@ impl<T> Mesh<T> {
     }
 
     /// The listener answers the offer.
-    fn choose(&mut self, id: LinkId, offer: &Offer, out: &mut Out<T>) {
-        let verdict = negotiate(&Offer::OURS, offer);
+    fn choose(&mut self, id: LinkId, offer: Offer, out: &mut Out<T>) {
         let Some(link) = self.links.get_mut(&id) else { return };
-        match verdict {
-            Ok(choice) => {
-                link.queue.push_raw(&Reply::Chosen(choice).to_bytes());
-                link.state = State::Hello(Shaking::default());
-                self.say_hello(id);
-                self.flush(id, out);
-            }
-            Err(_) => {
-                link.queue.push_raw(&Reply::Range(Offer::OURS).to_bytes());
-                self.linger(id, out);
-            }
+        if let Ok(choice) = negotiate(&Offer::OURS, &offer) {
+            link.queue.push_raw(&Reply::Chosen(choice).to_bytes());
+            link.state = State::Hello(Shaking::default());
+            self.say_hello(id);
+            self.flush(id, out);
+        } else {
+            link.queue.push_raw(&Reply::Range(Offer::OURS).to_bytes());
+            self.linger(id, out);
         }
     }
 
@@ -241,7 +237,7 @@ impl<T> Mesh<T> {
         let Some(link) = self.links.get(&id) else { return };
         let State::Probing { shaking, until } = &link.state else { return };
         let Some(hello) = &shaking.hello else { return };
-        let begun = *until - PROBE;
+        let begun = until.checked_sub(PROBE).unwrap_or(*until);
         let Claim::Contested { older } = self.claim(hello, link.direction) else {
             return self.consider(id, out);
         };

@@ -13,7 +13,14 @@ use crate::node_event::{Direction, LeftReason};
 use crate::wire::Frame;
 
 impl<T> Mesh<T> {
-    pub(super) fn accepted(&mut self, id: LinkId, remote: SocketAddr, out: &mut Out<T>) {
+    pub(super) fn accepted(
+        &mut self,
+        id: LinkId,
+        local: SocketAddr,
+        remote: SocketAddr,
+        out: &mut Out<T>,
+    ) {
+        log::debug!(target: "threadmesh::proto", "{remote} dialled {local}");
         let limits = &self.local.config.limits;
         if self.stopping.is_some() || self.links.len() >= limits.links {
             self.dropped.connections += 1;
@@ -33,7 +40,14 @@ impl<T> Mesh<T> {
         self.arm_link(id, self.now + self.local.config.handshake_timeout);
     }
 
-    pub(super) fn connected(&mut self, id: LinkId, remote: SocketAddr, out: &mut Out<T>) {
+    pub(super) fn connected(
+        &mut self,
+        id: LinkId,
+        local: SocketAddr,
+        remote: SocketAddr,
+        out: &mut Out<T>,
+    ) {
+        log::debug!(target: "threadmesh::proto", "{local} is connected to {remote}");
         let now = self.now;
         let Some(link) = self.links.get_mut(&id) else {
             out.push(Output::Hang { link: id });

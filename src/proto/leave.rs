@@ -105,7 +105,7 @@ impl<T> Mesh<T> {
     pub(super) fn linger(&mut self, id: LinkId, out: &mut Out<T>) {
         let until = self.now + LINGER;
         let Some(link) = self.links.get_mut(&id) else { return };
-        link.state = State::Closing { until, discarded: 0, shut: false, ended: false };
+        link.state = State::Closing { discarded: 0, shut: false, ended: false };
         link.dial = None;
         self.shaking.remove(&id);
         self.arm_link(id, until);

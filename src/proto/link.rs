@@ -31,7 +31,7 @@ pub(super) enum State {
     /// Joined.
     Ready,
     /// A goodbye or a refusal is on its way out; what comes in is discarded.
-    Closing { until: Instant, discarded: usize, shut: bool, ended: bool },
+    Closing { discarded: usize, shut: bool, ended: bool },
 }
 
 impl State {
@@ -75,12 +75,14 @@ pub(super) struct OwedCall {
 
 /// A message that waits for room on the link.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // Waiting ticks are rare, and a box would be one more allocation for each.
 pub(super) enum Parked<T> {
     Call(CallId),
     Tick { number: u64, tick: Tick<T>, timer: TimerId },
 }
 
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // They are independent notes, each cleared by whoever acts on it.
 pub(super) struct Link<T> {
     pub(super) id: LinkId,
     pub(super) direction: Direction,

@@ -40,7 +40,7 @@ pub(super) enum Timer {
 
 /// What was dropped, by reason: nothing is dropped without one of these.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub(crate) struct Dropped {
+pub(super) struct Dropped {
     /// Connections beyond the limit of links, or evicted from the handshake.
     pub(crate) connections: u64,
     /// Connections of strangers.
@@ -140,8 +140,8 @@ impl<T> Mesh<T> {
         }
         self.pass_time(now);
         match input {
-            Input::Accepted { link, remote, .. } => self.accepted(link, remote, out),
-            Input::Connected { link, remote, .. } => self.connected(link, remote, out),
+            Input::Accepted { link, local, remote } => self.accepted(link, local, remote, out),
+            Input::Connected { link, local, remote } => self.connected(link, local, remote, out),
             Input::Received { link, len } => self.received(link, len, out),
             Input::Sent { link, len } => self.sent(link, len, out),
             Input::Lost { link, cause } => self.lost(link, cause, out),
@@ -176,7 +176,8 @@ impl<T> Mesh<T> {
     }
 
     /// What was dropped so far, by reason.
-    pub(crate) fn dropped(&self) -> Dropped {
+    #[cfg(test)]
+    pub(super) fn dropped(&self) -> Dropped {
         self.dropped
     }
 

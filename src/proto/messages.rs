@@ -137,13 +137,13 @@ impl<T> Mesh<T> {
             Control::Cancel { call } => self.cancelled(id, call),
             Control::Fault(fault) => self.fault(id, *fault, out),
             Control::Options { version, options } => {
-                self.options_changed(id, version, options, out)
+                self.options_changed(id, version, options, out);
             }
             Control::ServicesChanged { version, last, names } => {
                 self.services_changed(id, version, last, names, out);
             }
             Control::Goodbye { reason, ticks, cost } => {
-                self.goodbye(id, &reason, (ticks, cost), out)
+                self.goodbye(id, &reason, (ticks, cost), out);
             }
             Control::Hello(_)
             | Control::Services { .. }
@@ -167,6 +167,8 @@ impl<T> Mesh<T> {
 
     fn fault(&mut self, id: LinkId, fault: Fault, out: &mut Out<T>) {
         let Fault { call, kind, execution, message, .. } = fault;
+        // The receiver found the deadline passed: to the caller that is its own timeout, with the certainty that it never ran.
+        let kind = if kind == ErrorKind::Expired { ErrorKind::RequestTimeout } else { kind };
         let error = Error::new(kind, message).with_execution(execution);
         let error = match self.peer_of(id) {
             Some(peer) => error.with_peer(peer),

@@ -46,7 +46,7 @@ use crate::options::Options;
 use crate::payload::Payload;
 use crate::routing::{PeerEntry, Plan};
 
-pub(crate) use mesh::{Dropped, Mesh};
+pub(crate) use mesh::Mesh;
 #[cfg(test)]
 pub(crate) use planted::Planted;
 

@@ -147,6 +147,7 @@ impl<T> Mesh<T> {
         let Some(stopping) = self.stopping.take() else { return };
         self.timers.disarm(stopping.timer);
         self.stopped = true;
+        log::debug!(target: "threadmesh::proto", "stopped; dropped so far: {:?}", self.dropped);
         out.push(Output::Event(NodeEvent::Stopped));
         let cut = stopping.cut;
         out.extend(

@@ -80,9 +80,10 @@ impl Pair {
     fn plan(&self, from: usize, to: &str, tick: bool, bytes: usize) -> Plan {
         let entry = self.nodes[from].directory().get(to).expect("a joined peer");
         let face = entry.face(Directions::BOTH).unwrap();
-        let taken = match tick {
-            true => face.gauge.take_tick(cost(bytes)),
-            false => face.gauge.take_call(cost(bytes)),
+        let taken = if tick {
+            face.gauge.take_tick(cost(bytes))
+        } else {
+            face.gauge.take_call(cost(bytes))
         };
         let step = Step { peer: entry.key, directions: Directions::BOTH };
         Plan::one(step, taken.is_ok().then_some(face.link))
@@ -160,7 +161,7 @@ impl Pair {
             Output::Event(event) => self.events.push((node, event)),
             Output::Stopped => self.stopped.push(node),
             Output::Listen { addrs } => {
-                self.steps.push_back(Arrival::Input(node, Input::Listening(Ok(addrs[0]))))
+                self.steps.push_back(Arrival::Input(node, Input::Listening(Ok(addrs[0]))));
             }
             Output::Publish | Output::Unlisten | Output::Resolve { .. } => {}
         }

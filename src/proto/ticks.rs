@@ -45,7 +45,6 @@ pub(super) struct TicksIn {
     received: u64,
     pub(super) finished: u64,
     pub(super) finished_cost: u64,
-    reported: u64,
     reported_cost: u64,
     reported_at: Instant,
     /// The most that was unfinished at once since the last report.
@@ -60,7 +59,6 @@ impl TicksIn {
             received: 0,
             finished: 0,
             finished_cost: 0,
-            reported: 0,
             reported_cost: 0,
             reported_at: now,
             peak: 0,
@@ -91,16 +89,10 @@ impl TicksIn {
     pub(super) fn report(&mut self, now: Instant) -> bool {
         let busy =
             self.peak >= self.window / 2 && now.saturating_duration_since(self.reported_at) < BUSY;
-        self.reported = self.finished;
         self.reported_cost = self.finished_cost;
         self.reported_at = now;
         self.peak = self.received_cost - self.finished_cost;
         busy
-    }
-
-    /// Whether a report would say anything new.
-    pub(super) fn has_news(&self) -> bool {
-        self.reported != self.finished
     }
 }
 
@@ -125,7 +117,7 @@ mod tests {
         ticks.finish(6, 768);
         assert!(ticks.is_due());
         ticks.report(now);
-        assert!(!ticks.is_due() && !ticks.has_news());
+        assert!(!ticks.is_due());
     }
 
     #[test]

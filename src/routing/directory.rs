@@ -82,6 +82,7 @@ impl Directory {
     }
 
     /// The peer with that key.
+    #[cfg(test)]
     pub(crate) fn by_key(&self, key: PeerKey) -> Option<&Arc<PeerEntry>> {
         self.peers.get(key)
     }

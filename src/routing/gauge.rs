@@ -20,6 +20,8 @@ pub(crate) enum Full {
     Calls,
     /// Bytes of ticks the peer has not confirmed.
     Ticks,
+    /// There may be room, but others wait for it already.
+    Line,
 }
 
 /// The room of one link. An empty queue or window takes one message of any size.
@@ -49,6 +51,16 @@ impl Gauge {
             tick_window: AtomicU64::new(tick_window),
             line: AtomicBool::new(false),
         }
+    }
+
+    /// Takes room for a call of a caller, who stands behind those who wait already.
+    pub(crate) fn ask_call(&self, cost: usize) -> Result<(), Full> {
+        if self.has_line() { Err(Full::Line) } else { self.take_call(cost) }
+    }
+
+    /// Takes room for a tick of a caller, who stands behind those who wait already.
+    pub(crate) fn ask_tick(&self, cost: usize) -> Result<(), Full> {
+        if self.has_line() { Err(Full::Line) } else { self.take_tick(cost) }
     }
 
     /// Takes room for one call of that cost: a slot and queue bytes.
@@ -105,21 +117,24 @@ impl Gauge {
     }
 
     /// Whether a newcomer has to stand in line although there may be room.
-    pub(crate) fn has_line(&self) -> bool {
+    fn has_line(&self) -> bool {
         self.line.load(Relaxed)
     }
 
     /// Bytes queued now.
+    #[cfg(test)]
     pub(crate) fn queued(&self) -> usize {
         self.queued.load(Relaxed)
     }
 
     /// Calls open now.
+    #[cfg(test)]
     pub(crate) fn calls(&self) -> u32 {
         self.calls.load(Relaxed)
     }
 
     /// Bytes of ticks not yet confirmed.
+    #[cfg(test)]
     pub(crate) fn unconfirmed(&self) -> u64 {
         self.ticks.load(Relaxed)
     }

@@ -52,6 +52,7 @@ pub(crate) trait Outlet: Send + Sync {
 }
 
 /// Counters of this room.
+#[allow(dead_code, reason = "told in the log until statistics are published")]
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct ServiceStats {
     /// Workers and what waits for them.
@@ -129,6 +130,7 @@ impl Service {
     }
 
     /// The exact names of requests that are handled here, in the order of registration.
+    #[cfg(test)]
     pub(crate) fn services(&self) -> Vec<String> {
         self.dispatch.requests.snapshot().names()
     }

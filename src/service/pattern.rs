@@ -51,7 +51,10 @@ impl Pattern {
             .size_limit(REGEX_COMPILED_BYTES)
             .build()
             .map(|regex| Self(Kind::Regex(regex)))
-            .map_err(|why| invalid(format!("the regular expression {expression:?} fails: {why}")))
+            .map_err(|why| {
+                invalid(format!("the regular expression {expression:?} fails: {why}"))
+                    .with_source(why)
+            })
     }
 
     /// Whether an event of that name is meant.

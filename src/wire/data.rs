@@ -9,6 +9,7 @@ use crate::wire::kinds::{self, header};
 use crate::wire::message::put_ids;
 
 /// What stands before the payload.
+#[allow(dead_code, reason = "forwards are part of protocol 1; routers will send them")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum DataHead<'a> {
     /// A question that wants an answer.
@@ -51,6 +52,7 @@ pub(crate) struct ForwardHead<'a> {
 }
 
 /// Whom a forwarded message is for.
+#[allow(dead_code, reason = "routers will name their targets")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum TargetHead<'a> {
     Id(&'a NodeId),

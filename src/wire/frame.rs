@@ -27,6 +27,7 @@ pub(crate) enum Frame<'a> {
 }
 
 impl Frame<'_> {
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Frame::Borrowed(bytes) => bytes,
@@ -135,6 +136,7 @@ impl FrameReader {
     }
 
     /// Bytes of heap in use.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn held(&self) -> usize {
         self.whole.bytes.capacity() + self.run.bytes.capacity()
     }

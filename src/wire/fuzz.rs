@@ -1,8 +1,8 @@
 //! What must hold for any bytes. Fuzz targets call these bodies, and tests run them on fixed seeds.
 
-use crate::wire::{
-    FrameError, FrameReader, Incoming, WireError, parse, put_control, put_data_head,
-};
+use crate::wire::frame::FrameError;
+use crate::wire::parse::WireError;
+use crate::wire::{FrameReader, Incoming, parse, put_control, put_data_head};
 
 /// However a stream is cut, it gives the same messages and the same error, within the memory that was promised.
 ///

@@ -9,6 +9,7 @@ use crate::cbor::{Kind, Malformed, Reader};
 use crate::event::EventName;
 use crate::headers::Headers;
 use crate::id::{CallId, NodeId};
+#[cfg(any(test, fuzzing))]
 use crate::wire::data::{DataHead, ForwardHead, TargetHead};
 use crate::wire::kinds::{self, EVEN_HEADERS, Shape, header};
 use crate::wire::message::Control;
@@ -309,6 +310,7 @@ fn list<T>(
 
 impl Data<'_> {
     /// The same as it is written: what a router passes on.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn as_head(&self) -> DataHead<'_> {
         match self {
             Self::Request { call, timeout_ms, depth, event, headers, origin } => {
@@ -335,6 +337,7 @@ impl Data<'_> {
 }
 
 impl Forward<'_> {
+    #[cfg(any(test, fuzzing))]
     fn as_head(&self) -> ForwardHead<'_> {
         ForwardHead {
             call: self.call,

@@ -7,10 +7,10 @@ use crate::headers::Headers;
 use crate::id::{CallId, InstanceId, NodeId};
 use crate::options::Options;
 use crate::value::Value;
+use crate::wire::data::{DataHead, ForwardHead, TargetHead, put_data_head};
 use crate::wire::message::{
     Control, DirectoryQuestion, Farewell, Fault, Hello, Member, put_control,
 };
-use crate::wire::{DataHead, ForwardHead, TargetHead, put_data_head};
 
 const CALL: CallId = CallId(7);
 

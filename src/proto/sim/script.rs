@@ -311,7 +311,7 @@ impl World {
         let message = message('r', label, len);
         let entry = self.nodes[n].published.iter().nth(peer)?;
         let face = entry.face(Directions::BOTH)?;
-        plan.room = face.gauge.take_call(cost(message.payload.len())).ok().map(|()| face.link);
+        plan.room = face.gauge.ask_call(cost(message.payload.len())).ok().map(|()| face.link);
         let node = &mut self.nodes[n];
         node.next_call += 1;
         let call = CallId(node.next_call);
@@ -332,7 +332,7 @@ impl World {
         let mut message = message(kind, label, len);
         let entry = self.nodes[n].published.iter().nth(peer)?;
         let face = entry.face(Directions::BOTH)?;
-        plan.room = face.gauge.take_tick(cost(message.payload.len())).ok().map(|()| face.link);
+        plan.room = face.gauge.ask_tick(cost(message.payload.len())).ok().map(|()| face.link);
         let life = self.life(n);
         let mut wait = None;
         if plan.room.is_some() {

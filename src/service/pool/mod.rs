@@ -49,6 +49,7 @@ pub(crate) struct Detached {
 }
 
 /// Counts of workers and of what waits for them.
+#[allow(dead_code, reason = "told in the log until statistics are published")]
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Counts {
     pub(crate) workers: usize,

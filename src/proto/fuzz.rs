@@ -133,15 +133,15 @@ impl End {
     fn feed(&mut self, input: Input<()>) {
         let mut out = Vec::new();
         self.mesh.handle(self.now, input, &mut out);
-        out.into_iter().for_each(|output| self.apply(output));
+        for output in out {
+            self.apply(output);
+        }
     }
 
     fn apply(&mut self, output: Output<()>) {
         match output {
             Output::Write { link } => self.write(link),
-            Output::Shut { link } | Output::Hang { link } if link != self.link => {}
-            Output::Shut { .. } => {}
-            Output::Hang { .. } => self.hung = true,
+            Output::Hang { link } if link == self.link => self.hung = true,
             Output::Dial { link, addr } => self.dial(link, addr),
             Output::Deliver(delivery) => {
                 assert!(self.joined, "a message of a stranger was delivered");
@@ -149,9 +149,15 @@ impl End {
             }
             Output::Event(NodeEvent::PeerJoined(_)) => self.joined = true,
             Output::Complete { result: Ok(Done::Answered(_)) | Err(_), .. } => self.answered += 1,
-            Output::Complete { .. } => {}
-            Output::Event(_) | Output::Publish | Output::Unlisten | Output::Stopped => {}
-            Output::Resolve { .. } | Output::Listen { .. } => {}
+            Output::Complete { .. }
+            | Output::Event(_)
+            | Output::Hang { .. }
+            | Output::Shut { .. }
+            | Output::Publish
+            | Output::Resolve { .. }
+            | Output::Listen { .. }
+            | Output::Unlisten
+            | Output::Stopped => {}
         }
     }
 

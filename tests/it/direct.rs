@@ -72,7 +72,7 @@ fn t005_unknown_id_fails_at_once_and_is_named() {
         let node = listening("lone");
         let error = took(AT_ONCE, || node.request::<()>("unknown-node", "x", &()).unwrap_err());
         assert_eq!(error.kind(), ErrorKind::NodeNotFound);
-        assert_eq!(error.peer().map(|peer| peer.as_str()), Some("unknown-node"));
+        assert_eq!(error.peer().map(threadmesh::NodeId::as_str), Some("unknown-node"));
         assert!(error.to_string().contains("unknown-node"), "{error}");
         assert_eq!(error.execution(), Execution::Never);
     });
@@ -222,7 +222,7 @@ fn t016_requests_of_one_thread_are_handled_in_the_order_they_were_sent() {
 }
 
 /// A child: joins the address and holds every `hold` request.
-pub fn holder(address: &str) {
+pub(crate) fn holder(address: &str) {
     let node = builder("holder").start().unwrap();
     let hold = |_: Request<()>| -> Result<(), HandlerError> {
         say("holding");
@@ -252,7 +252,7 @@ fn t017_a_pending_request_fails_at_once_when_the_peers_process_dies() {
         let error = took(AT_ONCE, || pending.wait().unwrap_err());
         assert_eq!(error.kind(), ErrorKind::ConnectionLost);
         assert_eq!(error.execution(), Execution::Unknown);
-        assert_eq!(error.peer().map(|peer| peer.as_str()), Some("holder"));
+        assert_eq!(error.peer().map(threadmesh::NodeId::as_str), Some("holder"));
     });
 }
 
@@ -272,7 +272,7 @@ fn t017_a_pending_request_fails_when_the_peer_stops() {
         let pending = client.start::<()>("s", "hold", &()).unwrap();
         begun.recv_timeout(SOON).unwrap();
         let error: Error = took(AT_ONCE, || {
-            server.stop_within(Duration::from_millis(100));
+            server.stop_within(Duration::from_millis(100)).unwrap();
             pending.wait().unwrap_err()
         });
         assert_eq!(error.kind(), ErrorKind::ConnectionLost);

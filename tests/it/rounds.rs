@@ -19,7 +19,7 @@ fn ten_thousand_rounds_leave_nothing_behind() {
 }
 
 /// A child, so that the threads and descriptors it counts are its own.
-pub fn many_rounds(_: &str) {
+pub(crate) fn many_rounds(_: &str) {
     let server = listening("s");
     server.on_request("echo", |request: Request<usize>| Ok(request.data)).unwrap();
     let address = server.local_addr().unwrap();
@@ -53,12 +53,12 @@ fn t133_a_stopped_node_leaves_no_thread_no_port_and_no_open_call() {
 }
 
 /// A child, as above.
-pub fn stopped_nodes(_: &str) {
+pub(crate) fn stopped_nodes(_: &str) {
     let before = census::take();
     let (client, server) = pair();
     let address = server.local_addr().unwrap();
     let mut events = server.events();
-    server.stop();
+    server.stop().unwrap();
     expect_event(&mut events, |event| matches!(event, NodeEvent::Stopped).then_some(()));
     assert!(events.next().is_none(), "nothing follows the end");
     drop(TcpListener::bind(address).expect("the port is free again"));
@@ -70,7 +70,7 @@ pub fn stopped_nodes(_: &str) {
     ] {
         assert_eq!(error.kind(), ErrorKind::Closed);
     }
-    client.stop();
+    client.stop().unwrap();
     drop((client, server));
     eventually(&format!("threads and descriptors as before: {before:?}"), || {
         census::take() == before

@@ -5,27 +5,27 @@ use std::path::Path;
 
 /// What a process may leak.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Census {
-    pub threads: usize,
-    pub descriptors: usize,
+pub(crate) struct Census {
+    pub(crate) threads: usize,
+    pub(crate) descriptors: usize,
 }
 
 /// `None` where the system does not tell.
-pub fn take() -> Option<Census> {
+pub(crate) fn take() -> Option<Census> {
     let count = |folder| Some(fs::read_dir(folder).ok()?.count());
     // Reading the folder takes one descriptor, each time.
     Some(Census { threads: count("/proc/self/task")?, descriptors: count("/proc/self/fd")? })
 }
 
 /// Resident memory in bytes.
-pub fn memory() -> Option<u64> {
+pub(crate) fn memory() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().trim_end_matches("kB").trim().parse::<u64>().ok().map(|kib| kib * 1_024)
 }
 
 /// Name, state and place of every thread.
-pub fn threads_in_detail() -> Vec<String> {
+pub(crate) fn threads_in_detail() -> Vec<String> {
     let Ok(tasks) = fs::read_dir("/proc/self/task") else {
         return vec!["this system does not list its threads".into()];
     };

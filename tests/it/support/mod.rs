@@ -1,8 +1,8 @@
 //! What the tests share: bounds, nodes with short timings, waiting for events. It must not hide what a test claims.
 
-pub mod alien;
-pub mod census;
-pub mod process;
+pub(crate) mod alien;
+pub(crate) mod census;
+pub(crate) mod process;
 
 use std::process::exit;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -12,20 +12,22 @@ use std::time::{Duration, Instant};
 use threadmesh::{Builder, Events, Node, NodeEvent};
 
 /// Well under this is what the scenarios call "at once".
-pub const AT_ONCE: Duration = Duration::from_millis(500);
+pub(crate) const AT_ONCE: Duration = Duration::from_millis(500);
 
 /// Longer than anything that works takes; what does not work fails then.
-pub const SOON: Duration = Duration::from_secs(10);
+pub(crate) const SOON: Duration = Duration::from_secs(10);
 
 /// Runs a test that must end within `limit`. If it does not, prints what every thread of the process is stuck in, and ends
 /// the process, because a thread that is stuck cannot be ended.
-pub fn bounded<T>(name: &str, limit: Duration, body: impl FnOnce() -> T) -> T {
+pub(crate) fn bounded<T>(name: &str, limit: Duration, body: impl FnOnce() -> T) -> T {
     let (done, over) = channel::<()>();
     let label = name.to_owned();
     let watch = move || {
         if over.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
             eprintln!("{label}: not done after {limit:?}; the threads of this process:");
-            census::threads_in_detail().iter().for_each(|thread| eprintln!("  {thread}"));
+            for thread in census::threads_in_detail() {
+                eprintln!("  {thread}");
+            }
             exit(101);
         }
     };
@@ -36,7 +38,7 @@ pub fn bounded<T>(name: &str, limit: Duration, body: impl FnOnce() -> T) -> T {
 }
 
 /// A node with timings short enough for tests, and long enough for a busy machine.
-pub fn builder(id: &str) -> Builder {
+pub(crate) fn builder(id: &str) -> Builder {
     Node::builder()
         .id(id)
         .heartbeat_interval(Duration::from_millis(200))
@@ -47,26 +49,26 @@ pub fn builder(id: &str) -> Builder {
 }
 
 /// A node that listens on a port of the system's choice.
-pub fn listening(id: &str) -> Node {
+pub(crate) fn listening(id: &str) -> Node {
     builder(id).bind("127.0.0.1:0").start().expect("a free port")
 }
 
 /// A node that has joined `server`; it is its downstream peer.
-pub fn joined(id: &str, server: &Node) -> Node {
+pub(crate) fn joined(id: &str, server: &Node) -> Node {
     let node = builder(id).start().expect("a node needs nothing");
     node.connect(server.local_addr().expect("the server listens")).expect("the server answers");
     node
 }
 
 /// `c` → `s`, both fresh.
-pub fn pair() -> (Node, Node) {
+pub(crate) fn pair() -> (Node, Node) {
     let server = listening("s");
     let client = joined("c", &server);
     (client, server)
 }
 
 /// Takes events until one is wanted; the others are listed when none comes.
-pub fn expect_event<T>(events: &mut Events, wanted: impl Fn(&NodeEvent) -> Option<T>) -> T {
+pub(crate) fn expect_event<T>(events: &mut Events, wanted: impl Fn(&NodeEvent) -> Option<T>) -> T {
     let deadline = Instant::now() + SOON;
     let mut others = Vec::new();
     while let Some(event) = events.next_timeout(deadline.saturating_duration_since(Instant::now()))
@@ -80,7 +82,7 @@ pub fn expect_event<T>(events: &mut Events, wanted: impl Fn(&NodeEvent) -> Optio
 }
 
 /// Looks again and again until it is so: for what no event tells, like the number of threads.
-pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + SOON;
     while !is_so() {
         assert!(Instant::now() < deadline, "not within {SOON:?}: {what}");
@@ -89,7 +91,7 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// Asserts how long something took.
-pub fn took<T>(at_most: Duration, body: impl FnOnce() -> T) -> T {
+pub(crate) fn took<T>(at_most: Duration, body: impl FnOnce() -> T) -> T {
     let began = Instant::now();
     let result = body();
     let elapsed = began.elapsed();

@@ -17,8 +17,11 @@ const ARGUMENT: &str = "THREADMESH_TEST_ARGUMENT";
 const MARK: &str = "said: ";
 const BOUND: Duration = Duration::from_secs(120);
 
+/// A name, and what a child of that name does with its argument.
+type Role = (&'static str, fn(&str));
+
 /// What children can be.
-const ROLES: &[(&str, fn(&str))] = &[
+const ROLES: &[Role] = &[
     ("holder", crate::direct::holder),
     ("rounds", crate::rounds::many_rounds),
     ("stopped", crate::rounds::stopped_nodes),
@@ -34,19 +37,19 @@ fn role() {
 }
 
 /// Tells the parent something.
-pub fn say(text: impl std::fmt::Display) {
+pub(crate) fn say(text: impl std::fmt::Display) {
     // The runner may have begun a line.
     println!("\n{MARK}{text}");
 }
 
 /// A child process; killed when dropped.
-pub struct Process {
+pub(crate) struct Process {
     child: Mutex<Child>,
     said: BufReader<ChildStdout>,
 }
 
 impl Process {
-    pub fn start(role: &str, argument: &str) -> Self {
+    pub(crate) fn start(role: &str, argument: &str) -> Self {
         let program = env::current_exe().expect("this program has a path");
         let mut command = Command::new(program);
         command.args(["--exact", "support::process::role", "--nocapture", "--test-threads=1"]);
@@ -57,13 +60,13 @@ impl Process {
     }
 
     /// The next thing the child says; `None` when it has ended. The caller's own bound ends the wait.
-    pub fn hear(&mut self) -> Option<String> {
+    pub(crate) fn hear(&mut self) -> Option<String> {
         let mut lines = self.said.by_ref().lines().map_while(Result::ok);
         lines.find_map(|line| line.strip_prefix(MARK).map(str::to_owned))
     }
 
     /// Ends the child without asking it.
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         let mut child = self.child.lock().expect("nobody panics while holding it");
         // It may have ended by itself.
         let _ = child.kill();
@@ -71,7 +74,7 @@ impl Process {
     }
 
     /// Waits for the end and asserts that it was a good one.
-    pub fn succeed(mut self) {
+    pub(crate) fn succeed(mut self) {
         while self.hear().is_some() {}
         let status = self.child.lock().expect("nobody panics while holding it").wait();
         assert!(

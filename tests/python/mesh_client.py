@@ -31,7 +31,7 @@ NEVER, UNKNOWN, HAPPENED = 0, 1, 2
 
 MORE, CONTINUES = 1 << 31, 1 << 30
 WHOLE, SEGMENT, LARGEST_FRAME = 64 << 10, 128 << 10, 256 << 10
-HANDSHAKE_LIMIT, PAYLOAD_LIMIT, AROUND = 16 << 10, 16 << 20, 8 << 10
+HANDSHAKE_LIMIT, PAYLOAD_LIMIT, AROUND = 16 << 10, 16 << 20, 24 << 10
 TICK_WINDOW, CALLS = 64 << 10, 1024
 INTERVAL, TIMEOUT = 2.0, 10.0
 
@@ -569,6 +569,7 @@ def main(address):
     mesh.tick("note", "from python")
     check("tick", mesh.flush(10), f"{mesh.confirmed_ticks} confirmed")
     slow = mesh.start("slow", timeout=30)
+    check("slow has begun", mesh.request("slow:begun") is None)
     mesh.cancel(slow)
     check("cancel", slow.error is not None and slow.error.code == "CANCELLED")
     check("request after cancel", mesh.request("echo", 7) == 7)

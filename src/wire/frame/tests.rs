@@ -1,5 +1,7 @@
 use super::*;
-use crate::config::{SEGMENT_BYTES, WHOLE_BYTES};
+use crate::config::SEGMENT_BYTES;
+
+const WHOLE_BYTES: usize = SEGMENT_BYTES / 2;
 use crate::wire::fuzz::receive;
 
 /// A message in segments of these sizes, each with its length word.

@@ -73,7 +73,7 @@ pub(crate) fn run(texts: &[String]) -> Outcome<()> {
         work(scope, &node, pieces, report)
     })?;
     report.took = began.elapsed();
-    node.stop();
+    node.stop()?;
 
     report.print(&together);
     report.judge(together == alone)
@@ -93,7 +93,9 @@ fn spawn(number: usize, address: &str) -> Outcome<Process> {
 
 fn index_alone(pieces: &[Piece]) -> Index {
     let mut whole = Index::new();
-    pieces.iter().for_each(|piece| words::merge(&mut whole, words::index(piece)));
+    for piece in pieces {
+        words::merge(&mut whole, words::index(piece));
+    }
     words::finish(whole)
 }
 
@@ -123,7 +125,7 @@ fn work<'scope>(
     for (worker, first) in (0..WORKERS).cycle().take(WORKERS * OPEN).zip(&mut pieces) {
         let (pile, tell) = (pile.clone(), tell.clone());
         scope.spawn(move || {
-            drive(worker, node, once(first).chain(pile.iter().map_while(|p| p)), &tell)
+            drive(worker, node, once(first).chain(pile.iter().map_while(|p| p)), &tell);
         });
     }
     for piece in pieces {

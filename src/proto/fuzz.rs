@@ -141,7 +141,7 @@ impl End {
     fn apply(&mut self, output: Output<()>) {
         match output {
             Output::Write { link } => self.write(link),
-            Output::Hang { link } => self.hung |= link == self.link,
+            Output::Hang { link } if link == self.link => self.hung = true,
             Output::Dial { link, addr } => self.dial(link, addr),
             Output::Deliver(delivery) => {
                 assert!(self.joined, "a message of a stranger was delivered");
@@ -149,13 +149,15 @@ impl End {
             }
             Output::Event(NodeEvent::PeerJoined(_)) => self.joined = true,
             Output::Complete { result: Ok(Done::Answered(_)) | Err(_), .. } => self.answered += 1,
-            Output::Shut { .. }
-            | Output::Complete { .. }
+            Output::Complete { .. }
             | Output::Event(_)
+            | Output::Hang { .. }
+            | Output::Shut { .. }
             | Output::Publish
+            | Output::Resolve { .. }
+            | Output::Listen { .. }
             | Output::Unlisten
             | Output::Stopped => {}
-            Output::Resolve { .. } | Output::Listen { .. } => {}
         }
     }
 

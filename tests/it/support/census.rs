@@ -6,8 +6,8 @@ use std::path::Path;
 /// What a process may leak.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Census {
-    pub threads: usize,
-    pub descriptors: usize,
+    pub(crate) threads: usize,
+    pub(crate) descriptors: usize,
 }
 
 /// `None` where the system does not tell.

@@ -25,7 +25,9 @@ pub(crate) fn bounded<T>(name: &str, limit: Duration, body: impl FnOnce() -> T) 
     let watch = move || {
         if over.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
             eprintln!("{label}: not done after {limit:?}; the threads of this process:");
-            census::threads_in_detail().iter().for_each(|thread| eprintln!("  {thread}"));
+            for thread in census::threads_in_detail() {
+                eprintln!("  {thread}");
+            }
             exit(101);
         }
     };

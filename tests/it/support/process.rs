@@ -17,8 +17,11 @@ const ARGUMENT: &str = "THREADMESH_TEST_ARGUMENT";
 const MARK: &str = "said: ";
 const BOUND: Duration = Duration::from_secs(120);
 
+/// A name, and what a child of that name does with its argument.
+type Role = (&'static str, fn(&str));
+
 /// What children can be.
-const ROLES: &[(&str, fn(&str))] = &[
+const ROLES: &[Role] = &[
     ("holder", crate::direct::holder),
     ("rounds", crate::rounds::many_rounds),
     ("stopped", crate::rounds::stopped_nodes),

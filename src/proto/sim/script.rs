@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Label;
 use super::faults::Swarm;
 use super::oracle::{Asked, payloads};
-use super::shell::Node;
+use super::shell::{Blunder, Node};
 use super::world::{World, address_of};
 use crate::address::Address;
 use crate::config::{Config, Reconnect};
@@ -163,7 +163,7 @@ impl World {
     pub(super) fn ask(&mut self, n: usize, asked: Asked, within: Duration) -> Label {
         let label = self.label();
         let life = self.life(n);
-        self.oracle.asked(label, asked, life, self.now + within);
+        self.oracle.asked(label, asked, life, self.now + within, self.now);
         label
     }
 
@@ -312,8 +312,9 @@ impl World {
         let entry = self.nodes[n].published.iter().nth(peer)?;
         let face = entry.face(Directions::BOTH)?;
         plan.room = face.gauge.take_call(cost(message.payload.len())).ok().map(|()| face.link);
+        let fresh = !self.blunders(Blunder::ReusedId);
         let node = &mut self.nodes[n];
-        node.next_call += 1;
+        node.next_call += u64::from(fresh || node.next_call == 0);
         let call = CallId(node.next_call);
         node.calls.insert(label, call);
         let deadline = self.now + within;
@@ -339,7 +340,7 @@ impl World {
             self.oracle.tick_posted(label, life);
         } else {
             let deadline = self.now + Duration::from_millis(self.rng.u64(1..2_000));
-            self.oracle.asked(label, Asked::Tick, life, deadline);
+            self.oracle.asked(label, Asked::Tick, life, deadline, self.now);
             message.event = event('t', label);
             wait = Some((deadline, label));
         }

@@ -129,8 +129,6 @@ pub(crate) const ACCEPTS_PER_TURN: usize = 64;
 pub(crate) const READ_PER_LINK_AND_TURN: usize = 256 * 1024;
 /// Bytes read from all links in one turn.
 pub(crate) const READ_PER_TURN: usize = 4 * 1024 * 1024;
-/// The listening backlog: with 100 a thousand connects take 1.3 s instead of 0.15 s.
-pub(crate) const BACKLOG: u32 = 4_096;
 /// Bytes written to one link in one turn, so that a long queue to a fast reader does not starve the others.
 pub(crate) const WRITE_PER_LINK_AND_TURN: usize = 1024 * 1024;
 /// Small pieces of one link are put together up to this before they are written, so that a head and its body leave at once.
@@ -143,10 +141,10 @@ pub(crate) const RESOLVER_THREADS: usize = 4;
 pub(crate) const RESOLVER_QUESTIONS: usize = 256;
 /// A message before the handshake is complete: enough for options (8 KiB) and an id.
 pub(crate) const HANDSHAKE_FRAME_BYTES: usize = 16 * 1024;
+/// What an envelope may add to its payload: an event name, headers of both kinds, and what routers add.
+pub(crate) const ENVELOPE_BYTES: usize = 24 * 1024;
 /// A page of service names in the handshake.
 pub(crate) const SERVICES_PAGE_BYTES: usize = 12 * 1024;
-/// A message above this travels in segments, so that a heartbeat need not wait for all of it.
-pub(crate) const WHOLE_BYTES: usize = 64 * 1024;
 /// The size of a segment we send. Up to [`SEGMENT_MOST_BYTES`] is accepted.
 pub(crate) const SEGMENT_BYTES: usize = 128 * 1024;
 /// The largest segment accepted.

@@ -14,6 +14,6 @@ mod resolver;
 mod stream;
 
 pub(crate) use above::Above;
-pub(crate) use event_loop::{Loop, Prepared, prepare};
-pub(crate) use mailbox::{Closed, Mailbox, Unposted};
+pub(crate) use event_loop::prepare;
+pub(crate) use mailbox::{Mailbox, Unposted};
 pub(crate) use patience::Patience;

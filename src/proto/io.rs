@@ -115,8 +115,24 @@ impl<T> Mesh<T> {
         };
         let remote = link.remote;
         match link.state {
+            State::Ready if hang => {
+                self.count_staged(id);
+                self.leave(id, LeftReason::ConnectionLost, out);
+                return self.finish_writing(id, out);
+            }
             State::Ready => self.leave(id, LeftReason::ConnectionLost, out),
+            State::Closing { .. } if hang => return self.finish_writing(id, out),
             State::Closing { .. } => {}
+            State::Greeting { .. } | State::Hello(_) | State::Probing { .. } if hang => {
+                let why = format!("{remote}: {what} before the handshake was complete");
+                self.joining_failed(
+                    id,
+                    Error::new(ErrorKind::ConnectFailed, why),
+                    Ending::Again,
+                    out,
+                );
+                return self.finish_writing(id, out);
+            }
             State::Dialling => self.lost_early(id, hang, format!("{remote}: {what}"), out),
             State::Greeting { .. } | State::Hello(_) | State::Probing { .. } => {
                 let why = format!("{remote}: {what} before the handshake was complete");

@@ -88,7 +88,7 @@ impl<T> Mesh<T> {
             return self.forget(id, true, out);
         }
         let (ticks, cost) = (link.ticks_in.finished, link.ticks_in.finished_cost);
-        link.ticks_out.written += link.queue.count_staged().ticks;
+        self.count_staged(id);
         self.leave(id, reason, out);
         self.close_with(id, &Control::Goodbye { reason: farewell, ticks, cost }, out);
     }
@@ -105,7 +105,7 @@ impl<T> Mesh<T> {
     pub(super) fn linger(&mut self, id: LinkId, out: &mut Out<T>) {
         let until = self.now + LINGER;
         let Some(link) = self.links.get_mut(&id) else { return };
-        link.state = State::Closing { until, discarded: 0, shut: false };
+        link.state = State::Closing { until, discarded: 0, shut: false, ended: false };
         link.dial = None;
         self.shaking.remove(&id);
         self.arm_link(id, until);
@@ -113,15 +113,42 @@ impl<T> Mesh<T> {
         self.all_written(id, out);
     }
 
-    /// A closing link that has written everything shuts its write side.
+    /// The other side sends no more: what is staged for it is still written, then the link is dropped.
+    pub(super) fn finish_writing(&mut self, id: LinkId, out: &mut Out<T>) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        if !link.is_closing() {
+            link.queue.drop_unframed();
+            self.linger(id, out);
+        }
+        if let Some(State::Closing { ended, .. }) =
+            self.links.get_mut(&id).map(|link| &mut link.state)
+        {
+            *ended = true;
+        }
+        self.all_written(id, out);
+    }
+
+    /// What is staged on a link that lingers will be written, and what may be read may run.
+    pub(super) fn count_staged(&mut self, id: LinkId) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.ticks_out.written += link.queue.count_staged().ticks;
+        }
+    }
+
+    /// A closing link that has written everything shuts its write side, and is dropped when the other has done so.
     pub(super) fn all_written(&mut self, id: LinkId, out: &mut Out<T>) {
         let Some(link) = self.links.get_mut(&id) else { return };
         if !link.queue.is_empty() {
             return;
         }
-        if let State::Closing { shut: shut @ false, .. } = &mut link.state {
-            *shut = true;
-            out.push(Output::Shut { link: id });
+        if let State::Closing { shut, ended, .. } = &mut link.state {
+            if *ended {
+                return self.forget(id, true, out);
+            }
+            if !*shut {
+                *shut = true;
+                out.push(Output::Shut { link: id });
+            }
         }
     }
 

@@ -31,7 +31,7 @@ pub(super) enum State {
     /// Joined.
     Ready,
     /// A goodbye or a refusal is on its way out; what comes in is discarded.
-    Closing { until: Instant, discarded: usize, shut: bool },
+    Closing { until: Instant, discarded: usize, shut: bool, ended: bool },
 }
 
 impl State {
@@ -117,8 +117,8 @@ pub(super) struct Link<T> {
     /// Our options or services have changed since this link was last written.
     pub(super) tell_options: bool,
     pub(super) tell_services: bool,
-    /// Services of an update that comes in pages.
-    pub(super) services_page: Vec<String>,
+    /// Services of an update that comes in pages, and its version.
+    pub(super) services_page: (u64, Vec<String>),
     /// The stamp of a heartbeat that waits to be echoed; 0 if none does.
     pub(super) echo: u64,
     /// The other side has answered a heartbeat since it was last asked for life.
@@ -165,7 +165,7 @@ impl<T> Link<T> {
             budget: ControlBudget { left: CONTROL_BURST, filled: now },
             tell_options: false,
             tell_services: false,
-            services_page: Vec::new(),
+            services_page: (0, Vec::new()),
             echo: 0,
             echoed: false,
             tell_consumed: false,

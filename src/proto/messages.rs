@@ -202,17 +202,19 @@ impl<T> Mesh<T> {
         out: &mut Out<T>,
     ) {
         let Some(link) = self.links.get_mut(&id) else { return };
-        link.services_page.extend(names);
-        let bytes: usize = link.services_page.iter().map(String::len).sum();
-        if link.services_page.len() > crate::config::SERVICES
-            || bytes > crate::config::SERVICES_BYTES
-        {
+        if link.services_page.0 != version {
+            link.services_page = (version, Vec::new());
+        }
+        let page = &mut link.services_page.1;
+        page.extend(names);
+        let bytes: usize = page.iter().map(String::len).sum();
+        if page.len() > crate::config::SERVICES || bytes > crate::config::SERVICES_BYTES {
             return self.violated(id, "too many services", out);
         }
         if !last {
             return;
         }
-        let services = std::mem::take(&mut link.services_page);
+        let (_, services) = std::mem::take(&mut link.services_page);
         let Some(peer) = link.peer.and_then(|key| self.peers.by_key.get_mut(&key)) else { return };
         if version > peer.services_version {
             peer.services_version = version;

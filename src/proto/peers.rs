@@ -9,14 +9,12 @@ use super::leave::Ending;
 use super::link::{Shaking, State};
 use super::mesh::{Mesh, Out};
 use super::ticks::TicksIn;
+use crate::config::ENVELOPE_BYTES;
 use crate::error::{Error, ErrorKind};
 use crate::id::{InstanceId, LinkId, NodeId, PeerKey};
 use crate::node_event::{Direction, Directions, LeftReason, NodeEvent};
 use crate::routing::{Gauge, LinkFace, PeerEntry, Step};
 use crate::wire::Hello;
-
-/// What a message envelope may add to its payload: an event name, headers, and little else.
-const ENVELOPE_BYTES: usize = 8 * 1024;
 
 /// So many departed peers are remembered by name, for reports about messages that were on their way to them.
 const DEPARTED: usize = 1_024;

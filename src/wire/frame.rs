@@ -139,11 +139,6 @@ impl FrameReader {
         self.whole.bytes.capacity() + self.run.bytes.capacity()
     }
 
-    /// Whether a message has begun and is not complete: the time since the last byte then counts as a stall.
-    pub(crate) fn is_inside(&self) -> bool {
-        self.head_len > 0 || self.open.is_some() || self.run.filled > 0
-    }
-
     /// Where the rest of a large body goes, never empty; report what was put there with
     /// [`body_received`](Self::body_received), then call [`next`](Self::next) with no input.
     pub(crate) fn body_space(&mut self) -> Option<&mut [u8]> {

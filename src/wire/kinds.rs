@@ -67,22 +67,16 @@ pub(crate) fn has_call(kind: u64) -> bool {
     data.contains(&kind) || control.contains(&kind)
 }
 
-/// Numbers of headers.
+/// Numbers of the headers that this version knows; the document lists those that are reserved.
 pub(crate) mod header {
     /// Bytes; what a tracing system wants to pass on.
     pub(crate) const TRACE_CONTEXT: u64 = 1;
-    /// Text or integer; how the payload item is compressed or encoded. Not used in this version, so it refuses.
-    pub(crate) const PAYLOAD_ENCODING: u64 = 2;
     /// Bytes or text; two requests with the same are meant to run once.
     pub(crate) const IDEMPOTENCY_KEY: u64 = 3;
-    /// Bool; the sender wants no answer. Not used in this version, so it refuses.
-    pub(crate) const ONE_WAY: u64 = 4;
     /// Unsigned, 1 to 255; how many requests deep the asking handler is.
     pub(crate) const DEPTH: u64 = 5;
     /// Text; the id of the node that asked first, if it is not the sender.
     pub(crate) const ORIGIN: u64 = 7;
-    /// Text; the id of the node whose handler answered, if it is not the sender. Kept for routers.
-    pub(crate) const HANDLED_BY: u64 = 9;
 }
 
 /// Even headers that this version understands: none.

@@ -3,15 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::cbor::{put_array, put_bool, put_bytes, put_map, put_null, put_text, put_unsigned};
-use crate::config::SERVICES_PAGE_BYTES;
 use crate::error::{ErrorKind, Execution};
 use crate::id::{CallId, InstanceId, NodeId};
 use crate::options::Options;
 use crate::value::Value;
 use crate::wire::kinds;
-
-/// The head of a text of at most 64 KiB.
-const LONGEST_TEXT_HEAD: usize = 3;
 
 /// Any message that is wholly in its envelope.
 #[derive(Clone, PartialEq, Debug)]
@@ -243,22 +239,6 @@ pub(crate) fn put_control(out: &mut Vec<u8>, control: &Control) {
     }
 }
 
-/// The services in pages that fit into a handshake message, each with whether it is the last. There is always one.
-pub(crate) fn service_pages(names: &[String]) -> Vec<(&[String], bool)> {
-    let mut pages = Vec::new();
-    let (mut start, mut bytes) = (0, 0);
-    for (at, name) in names.iter().enumerate() {
-        let cost = name.len() + LONGEST_TEXT_HEAD;
-        if bytes + cost > SERVICES_PAGE_BYTES && at > start {
-            pages.push((&names[start..at], false));
-            (start, bytes) = (at, 0);
-        }
-        bytes += cost;
-    }
-    pages.push((&names[start..], true));
-    pages
-}
-
 /// The array's head, the kind, the call, and no headers.
 fn put_start(out: &mut Vec<u8>, kind: u64, call: u64) {
     put_array(out, kinds::shape(kind).1);
@@ -340,29 +320,5 @@ fn put_optional(out: &mut Vec<u8>, text: Option<&str>) {
     match text {
         Some(text) => put_text(out, text),
         None => put_null(out),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{EVENT_BYTES, HANDSHAKE_FRAME_BYTES, SERVICES};
-
-    #[test]
-    fn pages_of_services_fit_into_the_handshake_and_lose_none() {
-        let long = vec!["x".repeat(EVENT_BYTES); 50];
-        let short: Vec<_> = (0..SERVICES).map(|number| format!("/service/{number}")).collect();
-        for names in [Vec::new(), long, short, vec!["one".to_owned()]] {
-            let pages = service_pages(&names);
-            let joined: Vec<_> = pages.iter().flat_map(|(page, _)| page.iter().cloned()).collect();
-            assert_eq!(joined, names);
-            let lasts = pages.iter().rev().map(|(_, last)| *last);
-            assert!(lasts.eq((0..pages.len()).map(|at| at == 0)));
-            for (page, last) in pages {
-                let mut out = Vec::new();
-                put_control(&mut out, &Control::Services { names: page.to_vec(), last });
-                assert!(out.len() <= HANDSHAKE_FRAME_BYTES, "{}", out.len());
-            }
-        }
     }
 }

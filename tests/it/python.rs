@@ -35,8 +35,15 @@ fn serve(server: &Node, tell: std::sync::mpsc::Sender<String>) {
     server.on_request("echo", |request: Request<Value>| Ok(request.data)).unwrap();
     let noting = tell.clone();
     server.on_tick("note", move |tick: Tick<String>| noting.send(tick.data).unwrap()).unwrap();
+    let (begin, begun) = crossbeam_channel::bounded(1);
+    server
+        .on_request("slow:begun", move |_: Request<()>| {
+            begun.recv_timeout(SOON).map_err(|_| "the slow handler was not called".into())
+        })
+        .unwrap();
     server
         .on_request("slow", move |request: Request<()>| {
+            begin.send(()).unwrap();
             eventually("the client has given up", || request.is_cancelled());
             tell.send("cancelled".into()).unwrap();
             Ok(())

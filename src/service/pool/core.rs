@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::thread::{JoinHandle, Thread};
 use std::time::Instant;
 
+use super::asleep::Pulse;
 use super::lanes::{LaneKey, Lanes};
 use super::queue::{Asked, Queue, Waiting};
 use crate::config::{Limits, WORKERS_RUNNING};
@@ -74,6 +75,8 @@ pub(super) enum Watch {
 pub(super) struct Live {
     /// Missing until the thread that started it has filed it.
     pub(super) handle: Option<JoinHandle<()>>,
+    /// How to see whether its thread sleeps, where the system tells.
+    pulse: Option<Pulse>,
 }
 
 /// See the module.
@@ -252,6 +255,18 @@ impl Core {
     /// A worker that was started or woken is here.
     pub(super) fn arrived(&mut self) {
         self.coming -= 1;
+    }
+
+    /// How to see what the thread of a worker does.
+    pub(super) fn observe(&mut self, worker: u64, pulse: Option<Pulse>) {
+        if let Some(live) = self.live.get_mut(&worker) {
+            live.pulse = pulse;
+        }
+    }
+
+    /// The pulses of all workers. Those that are parked or wait sleep, so only running ones can want a processor.
+    pub(super) fn pulses(&self) -> Vec<Pulse> {
+        self.live.values().filter_map(|live| live.pulse.clone()).collect()
     }
 
     /// The next job for the worker that asks; it is running then.

@@ -3,6 +3,7 @@
 //! A worker is *idle* (it looks or is parked), *running* or *waiting* (inside one of our blocking calls). `core` decides, `worker`
 //! is what each thread does, `watch` notices when nobody takes jobs, `seat` tells which worker a thread is.
 
+mod asleep;
 mod core;
 mod lanes;
 mod queue;

@@ -61,7 +61,7 @@ fn sixty_four_handlers_that_call_back_complete_with_at_most_sixty_six_workers() 
 }
 
 #[test]
-fn short_jobs_never_raise_the_pool_above_its_minimum() {
+fn a_hundred_thousand_short_jobs_never_raise_the_pool_above_its_minimum() {
     let fake = Fake::new(&limits(2, 256));
     let work = |_: Request<()>| {
         let until = Instant::now() + Duration::from_micros(10);
@@ -73,7 +73,7 @@ fn short_jobs_never_raise_the_pool_above_its_minimum() {
     fake.service.on_request("work", work).unwrap();
     for _ in 0..100 {
         let (batch, answers): (Vec<_>, Vec<_>) =
-            (0..200).map(|_| fake.request("work", &())).unzip();
+            (0..1_000).map(|_| fake.request("work", &())).unzip();
         fake.deliver(batch);
         all_done(&answers);
     }

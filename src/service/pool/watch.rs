@@ -3,19 +3,18 @@
 //! Its thread is started when that can happen for the first time and parks while nothing is queued.
 
 use std::sync::{Arc, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Pool;
+use super::asleep::Pulse;
 use super::core::{Core, Watch};
 use crate::config::WORKER_STALL;
 
 /// Looks without a queued job before the watch parks: parking and waking it costs more than a few looks.
 const QUIET_LOOKS: u32 = 4;
-/// On a contended machine workers may be stuck only for want of a processor, which another thread would not bring. A stall is
-/// believed there after so many looks.
-const CONTENDED_LOOKS: u32 = 5;
-/// A look that comes so late, or a yield that takes so long, says that the processors are contended.
-const LATE: Duration = Duration::from_millis(1);
+/// Workers that want a processor may be stuck only for lack of one, which another thread would not bring: such a stall is believed
+/// after so many looks. It is believed then, since short jobs must not wait for ever behind long computations.
+const COMPUTING_LOOKS: u32 = 20;
 
 /// The whole life of the watch.
 pub(super) fn watch(pool: &Arc<Pool>) {
@@ -43,12 +42,13 @@ fn look<'a>(
     core: MutexGuard<'a, Core>,
     looks: &mut Looks,
 ) -> MutexGuard<'a, Core> {
-    let (begun, taken, was_queued) = (Instant::now(), core.taken, !core.queue.is_empty());
+    let (taken, was_queued) = (core.taken, !core.queue.is_empty());
     let waited =
         pool.watch_bell.wait_timeout_while(core, WORKER_STALL, |core| !Pool::is_closed(core));
     let mut core = waited.unwrap_or_else(PoisonError::into_inner).0;
     if core.queue.is_empty() {
-        *looks = Looks { quiet: looks.quiet + 1, stalled: 0 };
+        looks.stalled = 0;
+        looks.quiet += 1;
         if looks.quiet >= QUIET_LOOKS {
             *looks = Looks::default();
             core.watch = Watch::Parked;
@@ -61,11 +61,11 @@ fn look<'a>(
         return core;
     }
     looks.stalled += 1;
-    let expired = core.sweep(Instant::now());
+    let (expired, pulses) = (core.sweep(Instant::now()), core.pulses());
     drop(core);
     pool.refuse(expired);
-    let late = begun.elapsed() > WORKER_STALL + LATE;
-    let believed = looks.stalled >= CONTENDED_LOOKS || !(late || is_contended());
+    let computing = pulses.iter().any(Pulse::wants_processor);
+    let believed = looks.stalled >= COMPUTING_LOOKS || !computing;
     let mut core = pool.lock();
     if believed && core.taken == taken {
         looks.stalled = 0;
@@ -75,12 +75,4 @@ fn look<'a>(
         core = pool.lock();
     }
     core
-}
-
-fn is_contended() -> bool {
-    (0..3).any(|_| {
-        let begun = Instant::now();
-        std::thread::yield_now();
-        begun.elapsed() > LATE
-    })
 }

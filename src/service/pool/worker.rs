@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
+use super::asleep::Pulse;
 use super::core::{Core, Job};
 use super::lanes::BATCH;
 use super::{Pool, seat};
@@ -20,8 +21,10 @@ pub(super) fn work(pool: &Arc<Pool>, number: u64) {
     seat::sit(pool.clone(), number);
     let mut batch = VecDeque::new();
     let mut patience = Patience::default();
+    let pulse = Pulse::of_this_thread();
     let mut core = pool.lock();
     core.arrived();
+    core.observe(number, pulse);
     loop {
         if let Some(job) = core.take(&mut batch) {
             let step = core.next_step();

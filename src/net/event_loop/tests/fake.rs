@@ -50,10 +50,10 @@ impl Default for Act {
 /// What the fakes were told.
 #[derive(Debug)]
 pub(super) enum Seen {
-    Accepted(LinkId),
+    Accepted,
     Connected(SocketAddr, SocketAddr),
-    Received(LinkId, usize),
-    Lost(LinkId, Cause),
+    Received(usize),
+    Lost(Cause),
     Due,
     Listening(SocketAddr),
     Completed(u32, Option<ErrorKind>),
@@ -63,7 +63,7 @@ pub(super) enum Seen {
 
 impl Seen {
     pub(super) fn is_of_a_link(&self) -> bool {
-        matches!(self, Self::Accepted(_) | Self::Received(..) | Self::Lost(..))
+        matches!(self, Self::Accepted | Self::Received(..) | Self::Lost(..))
     }
 }
 
@@ -213,7 +213,7 @@ impl Echo {
     fn received(&mut self, link: LinkId, len: usize, out: &mut Vec<Output<u32>>) {
         assert!(self.links.contains_key(&link), "bytes for a link that is gone");
         if self.act.hang_on_byte == Some(self.space[0]) {
-            self.see(Seen::Received(link, len));
+            self.see(Seen::Received(len));
             self.links.remove(&link);
             return out.push(Output::Hang { link });
         }
@@ -244,7 +244,7 @@ impl Echo {
         if !self.act.shut_on_end {
             self.links.remove(&link);
         }
-        self.see(Seen::Lost(link, cause));
+        self.see(Seen::Lost(cause));
     }
 
     fn command(&mut self, command: Command<u32>, out: &mut Vec<Output<u32>>) {
@@ -284,7 +284,7 @@ impl Engine<u32> for Echo {
         match input {
             Input::Accepted { link, .. } => {
                 self.links.insert(link, Back::default());
-                self.see(Seen::Accepted(link));
+                self.see(Seen::Accepted);
             }
             Input::Connected { link, local, remote } => {
                 self.links.insert(link, Back::default());

@@ -211,7 +211,7 @@ impl<T> Mesh<T> {
             return Execution::Never;
         }
         // A peer that lets control messages pile up is closed by the next one that must not be lost.
-        let _ = link.queue.push_control(&Control::Cancel { call: id });
+        let _ = link.queue.push_cancel(seq, &Control::Cancel { call: id });
         Execution::Unknown
     }
 

@@ -75,7 +75,7 @@ pub(super) fn draw(seed: u64) -> World {
     let config = any_config(&mut world.rng);
     for number in 0..nodes {
         // Now and then two nodes have the same id.
-        let name = if number > 0 && world.rng.u8(..12) == 0 { number - 1 } else { number };
+        let name = if number > 0 && world.rng.u8(..5) == 0 { number - 1 } else { number };
         world.add_node(&format!("node-{name}"), config.clone());
     }
     world
@@ -125,7 +125,7 @@ fn any_config(rng: &mut fastrand::Rng) -> Config {
     let heartbeat = rng.u64(100..600);
     config.heartbeat_interval = Duration::from_millis(heartbeat);
     config.liveness_timeout = Duration::from_millis(heartbeat * rng.u64(3..7) + 500);
-    config.write_stall = Duration::from_millis(rng.u64(1_500..4_000));
+    config.write_stall = Duration::from_millis(rng.u64(700..4_000));
     config.handshake_timeout = Duration::from_millis(rng.u64(1_000..4_000));
     config.reconnect_first = Duration::from_millis(rng.u64(10..200));
     config.reconnect_longest = Duration::from_millis(rng.u64(200..2_000));

@@ -612,7 +612,8 @@ impl World {
             2 => fault(ErrorKind::Decode),
             3 => fault(ErrorKind::NoReply),
             4 => fault(ErrorKind::Handler),
-            5 | 6 => Answer::Failure {
+            5 => fault(ErrorKind::Expired),
+            6 | 7 => Answer::Failure {
                 code: payloads::code(label),
                 message: "the handler says so".to_owned(),
                 data: self.rng.bool().then(|| payloads::make(label, 5)),

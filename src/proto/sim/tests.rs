@@ -135,8 +135,9 @@ fn uncovered(seen: &Coverage) -> Vec<String> {
 fn is_possible(fault: Fault, state: &str) -> bool {
     match fault {
         Fault::Refuse | Fault::Swallow | Fault::AcceptThenCut => state == "dialling",
-        // Bytes flow only once a connection stands.
-        Fault::Chunk | Fault::Partial => state != "dialling",
+        // Bytes flow only once a connection stands, and a newcomer that is judged says nothing meanwhile.
+        Fault::Chunk => state != "dialling" && state != "probing",
+        Fault::Partial => state != "dialling",
         _ => true,
     }
 }
@@ -172,7 +173,6 @@ const OUTPUTS: &[&str] = &[
 
 /// What the engine itself, or a worker through it, can answer; the other kinds arise on threads of callers.
 const KINDS: &[ErrorKind] = &[
-    ErrorKind::NodeNotFound,
     ErrorKind::RequestTimeout,
     ErrorKind::ConnectionLost,
     ErrorKind::NoHandler,
@@ -183,7 +183,6 @@ const KINDS: &[ErrorKind] = &[
     ErrorKind::ConnectFailed,
     ErrorKind::HandshakeTimeout,
     ErrorKind::DuplicateId,
-    ErrorKind::Refused,
     ErrorKind::Backpressure,
     ErrorKind::Busy,
     ErrorKind::TooLarge,

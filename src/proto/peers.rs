@@ -117,10 +117,11 @@ impl<T> Mesh<T> {
         let third = Duration::from_millis(u64::from(hello.liveness_ms) / 3);
         link.theirs.heartbeat = config.heartbeat_interval.min(third).max(Duration::from_millis(1));
         link.theirs.message_bytes = usize::try_from(hello.message_bytes).unwrap_or(usize::MAX);
-        let mut calls = hello.calls;
+        let calls = hello.calls;
+        #[cfg(test)]
+        let calls = calls + u32::from(self.planted == Some(super::Planted::LimitOffByOne));
         #[cfg(test)]
         {
-            calls += u32::from(self.planted == Some(super::Planted::LimitOffByOne));
             link.queue.control_behind_data = self.planted == Some(super::Planted::PingBehindData);
         }
         link.gauge = Arc::new(Gauge::new(config.limits.link_queue_bytes, calls, hello.tick_window));

@@ -124,7 +124,7 @@ fn usual_rate(fault: Fault) -> f64 {
         Fault::Freeze | Fault::FreezeWay | Fault::Cut | Fault::Reset => 0.2,
         Fault::Refuse | Fault::Swallow | Fault::AcceptThenCut => 0.5,
         Fault::Suspend => 0.1,
-        Fault::Crash => 0.05,
+        Fault::Crash => 0.1,
     }
 }
 

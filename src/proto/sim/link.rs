@@ -94,9 +94,14 @@ impl Tcp {
         Self { conditions, ways: [way(), way()], ends: [End::default(); 2], frozen: [false; 2] }
     }
 
-    /// Changes what the path is like from now on.
+    /// Changes what the path is like from now on. Kernels never shrink: a full one would take nothing for seconds,
+    /// which is another fault.
     pub(super) fn set_conditions(&mut self, conditions: Conditions) {
-        self.conditions = conditions;
+        self.conditions = Conditions {
+            send_room: conditions.send_room.max(self.conditions.send_room),
+            receive_room: conditions.receive_room.max(self.conditions.receive_room),
+            ..conditions
+        };
     }
 
     /// Stops everything under way, or lets it go on. Nobody is told.

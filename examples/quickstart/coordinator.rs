@@ -73,7 +73,7 @@ pub(crate) fn run(texts: &[String]) -> Outcome<()> {
         work(scope, &node, pieces, report)
     })?;
     report.took = began.elapsed();
-    node.stop()?;
+    node.stop();
 
     report.print(&together);
     report.judge(together == alone)
@@ -131,8 +131,11 @@ fn work<'scope>(
     }
     drop(tell);
     let mut whole = Index::new();
+    let mut last = String::new();
     while left > 0 {
-        let Told { worker, result } = told.recv().map_err(|_| "every worker is gone")?;
+        let Ok(Told { worker, result }) = told.recv() else {
+            return Err(format!("every worker is gone; the last error: {last}").into());
+        };
         match result {
             Ok((part, latency)) => {
                 words::merge(&mut whole, part);
@@ -142,6 +145,7 @@ fn work<'scope>(
             // Indexing a piece twice does no harm, so it is given out again whether it ran or not.
             Err((piece, error)) => {
                 report.shares[worker].lost(&error);
+                last = error.to_string();
                 give.send(Some(piece))?;
             }
         }

@@ -149,13 +149,13 @@ impl<'a> Call<'a> {
     ) -> Result<Pending<T>, Error> {
         let began = Instant::now();
         self.core().may_block()?;
-        let frame = self.frame(began)?;
+        let terms = self.terms(began)?;
         let message = self.message(event, data)?;
         let lookup = self.core().find(self.id)?;
         let (wake, receiver) = Wake::new(Some(self.core().take_slot()?));
-        let plan = lookup.take_call(&message, frame.nested)?;
+        let plan = lookup.take_call(&message, terms.nested)?;
         let call = self.core().draw_call();
-        let Frame { deadline, depth, .. } = frame;
+        let Terms { deadline, depth, .. } = terms;
         let request = Request { call, plan, message, deadline, depth, token: wake };
         self.core().post(Command::Request(request), deadline)?;
         let peer = lookup.peer.id.clone();
@@ -301,14 +301,14 @@ impl<'a> Call<'a> {
     }
 
     /// How long and how deep: what the call says, within what the handler allows that makes it.
-    fn frame(&self, began: Instant) -> Result<Frame, Error> {
+    fn terms(&self, began: Instant) -> Result<Terms, Error> {
         let timeout = self.timeout.unwrap_or(self.core().config.request_timeout);
         if timeout.is_zero() {
             return Err(Error::new(ErrorKind::InvalidArgument, "a timeout of zero"));
         }
         let own = began.checked_add(timeout.min(LONGEST_TIMEOUT)).unwrap_or(began);
         let Some(context) = service::context::current() else {
-            return Ok(Frame { deadline: own, depth: 0, nested: false });
+            return Ok(Terms { deadline: own, depth: 0, nested: false });
         };
         let deadline = context.deadline.map_or(own, |handler| handler.min(own));
         if deadline <= began {
@@ -316,7 +316,7 @@ impl<'a> Call<'a> {
             let error = Error::new(ErrorKind::RequestTimeout, message);
             return Err(error.with_execution(Execution::Never));
         }
-        Ok(Frame { deadline, depth: context.nested_depth(), nested: true })
+        Ok(Terms { deadline, depth: context.nested_depth(), nested: true })
     }
 
     fn core(&self) -> &'a Core {
@@ -326,7 +326,7 @@ impl<'a> Call<'a> {
 
 /// When a request ends, and where it comes from.
 #[derive(Clone, Copy)]
-struct Frame {
+struct Terms {
     deadline: Instant,
     depth: u8,
     /// Made inside a handler.

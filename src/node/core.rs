@@ -216,24 +216,26 @@ impl Core {
     }
 
     fn not_found(&self, id: &str) -> Error {
-        let directory = self.directory();
-        let known: Vec<_> = directory.iter().take(IDS_NAMED).map(|peer| peer.id.as_str()).collect();
-        let others = directory.len().saturating_sub(known.len());
-        let mut message = format!("{id:?} is not connected");
-        if id == self.id.as_str() {
-            message = format!("{id:?} is this node itself, which is not among its own peers");
-        } else if known.is_empty() {
-            message.push_str("; there are no peers");
+        let message = if id == self.id.as_str() {
+            format!("{id:?} is this node itself, which is not among its own peers")
         } else {
-            message.push_str(&format!("; the peers are {}", known.join(", ")));
-        }
-        if others > 0 {
-            message.push_str(&format!(" and {others} more"));
-        }
+            format!("{id:?} is not connected; {}", self.who_is())
+        };
         let error = Error::new(ErrorKind::NodeNotFound, message);
         match NodeId::new(id) {
             Ok(peer) => error.with_peer(peer),
             Err(_) => error,
+        }
+    }
+
+    /// The first few peers, as a help.
+    fn who_is(&self) -> String {
+        let directory = self.directory();
+        let ids: Vec<_> = directory.iter().take(IDS_NAMED).map(|peer| peer.id.as_str()).collect();
+        match directory.len() - ids.len() {
+            _ if ids.is_empty() => "there are no peers".to_owned(),
+            0 => format!("the peers are {}", ids.join(", ")),
+            others => format!("the peers are {} and {others} more", ids.join(", ")),
         }
     }
 

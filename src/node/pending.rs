@@ -230,7 +230,7 @@ impl<T> fmt::Debug for Pending<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("Pending");
         out.field("peer", &self.peer).field("call", &self.call.0);
-        out.field("ended", &(self.finished || !self.receiver.is_empty())).finish()
+        out.field("ended", &(self.finished || !self.receiver.is_empty())).finish_non_exhaustive()
     }
 }
 

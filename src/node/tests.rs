@@ -196,7 +196,11 @@ fn ticks_arrive_in_order_singly_and_in_batches() {
 fn a_batch_ends_at_the_first_tick_that_has_no_room() {
     let (server, client) = pair();
     let (release, held) = bounded::<()>(0);
-    server.on_tick("n", move |_: Tick<Bytes>| drop(held.recv_timeout(LONG))).unwrap();
+    server
+        .on_tick("n", move |_: Tick<Bytes>| {
+            let _ = held.recv_timeout(LONG);
+        })
+        .unwrap();
     let batch = (0..100).map(|_| Bytes::new(vec![0; 10_000]));
     let ticked = client.to("server").ticks("n", batch);
     assert!(ticked.accepted > 0 && ticked.accepted < 100, "{ticked:?}");

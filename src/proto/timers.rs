@@ -84,6 +84,7 @@ impl<K: Copy> Timers<K> {
     }
 
     /// How many timers are armed.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn len(&self) -> usize {
         self.len
     }

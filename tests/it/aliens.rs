@@ -113,7 +113,8 @@ fn a_truncated_frame_is_closed_with_its_sender() {
         alien.say(&length(100));
         alien.say(b"\x85\x01\x00");
         alien.say_no_more();
-        took(HANDSHAKE / 2, || assert!(alien.hear_until_closed().starts_with(LISTENER_MAGIC)));
+        // Whoever says no more before it has joined may not even be greeted.
+        took(HANDSHAKE / 2, || alien.hear_until_closed());
     });
 }
 

@@ -19,16 +19,18 @@ const WAITERS: usize = 20;
 #[test]
 fn timeouts_are_never_early_and_seldom_late_while_64_threads_call() {
     bounded("timeouts under load", Duration::from_secs(60), || {
-        let server = listening("s");
+        // Held handlers keep workers, so they have a node of their own.
+        let (server, mute) = (listening("s"), listening("mute"));
         let (release, released) = channel::<()>();
         let gate = Mutex::new(released);
         let hold = move |_: Request<()>| {
             let _ = gate.lock().unwrap().recv_timeout(SOON);
             Ok(())
         };
-        server.on_request("hold", hold).unwrap();
+        mute.on_request("hold", hold).unwrap();
         server.on_request("echo", |request: Request<u64>| Ok(request.data)).unwrap();
         let client = joined("c", &server);
+        client.connect(mute.local_addr().unwrap()).unwrap();
 
         let (done, calls) = (AtomicBool::new(false), AtomicU64::new(0));
         let mut late = thread::scope(|scope| {
@@ -69,9 +71,10 @@ fn lateness(client: &threadmesh::Node, waiter: usize) -> Vec<Duration> {
     for turn in 0..TIMEOUTS / WAITERS {
         let timeout = Duration::from_millis(50 + (waiter * 7 + turn * 13) as u64 % 100);
         let began = Instant::now();
-        let error = client.to("s").timeout(timeout).request::<()>("hold", &()).unwrap_err();
+        let error = client.to("mute").timeout(timeout).request::<()>("hold", &()).unwrap_err();
         let elapsed = began.elapsed();
-        assert_eq!(error.kind(), ErrorKind::RequestTimeout);
+        // `EXPIRED` is the word of a peer that saw the deadline pass before a worker was free.
+        assert!(matches!(error.kind(), ErrorKind::RequestTimeout | ErrorKind::Expired), "{error}");
         assert!(elapsed >= timeout, "{elapsed:?} instead of {timeout:?}");
         late.push(elapsed.saturating_sub(timeout));
     }

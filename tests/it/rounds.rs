@@ -58,7 +58,7 @@ pub fn stopped_nodes(_: &str) {
     let (client, server) = pair();
     let address = server.local_addr().unwrap();
     let mut events = server.events();
-    server.stop().unwrap();
+    server.stop();
     expect_event(&mut events, |event| matches!(event, NodeEvent::Stopped).then_some(()));
     assert!(events.next().is_none(), "nothing follows the end");
     drop(TcpListener::bind(address).expect("the port is free again"));
@@ -70,7 +70,7 @@ pub fn stopped_nodes(_: &str) {
     ] {
         assert_eq!(error.kind(), ErrorKind::Closed);
     }
-    client.stop().unwrap();
+    client.stop();
     drop((client, server));
     eventually(&format!("threads and descriptors as before: {before:?}"), || {
         census::take() == before

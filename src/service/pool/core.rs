@@ -308,9 +308,11 @@ impl Core {
 
     /// Whether a worker that found nothing may look again for a while; one at a time does.
     pub(super) fn begin_look(&mut self) -> bool {
-        let first = self.looking == 0;
-        self.looking += usize::from(first);
-        first
+        if self.looking > 0 {
+            return false;
+        }
+        self.looking = 1;
+        true
     }
 
     pub(super) fn end_look(&mut self) {

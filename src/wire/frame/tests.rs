@@ -1,5 +1,7 @@
 use super::*;
 use crate::config::SEGMENT_BYTES;
+
+const WHOLE_BYTES: usize = SEGMENT_BYTES / 2;
 use crate::wire::fuzz::receive;
 
 /// A message in segments of these sizes, each with its length word.
@@ -25,7 +27,7 @@ fn word(word: u32) -> [u8; 4] {
 fn any_cutting_gives_the_same_messages() {
     let (small, small_message) = segments(&[100]);
     let (large, large_message) = segments(&[SEGMENT_BYTES, SEGMENT_BYTES, LARGE_BODY_BYTES + 1, 3]);
-    let (middle, middle_message) = segments(&[64 * 1024]);
+    let (middle, middle_message) = segments(&[WHOLE_BYTES]);
     let stream =
         [&small[0], &large[0], &small[0], &large[1], &middle[0], &large[2], &large[3], &small[0]]
             .map(Vec::as_slice)

@@ -117,8 +117,14 @@ impl<T> Mesh<T> {
         let third = Duration::from_millis(u64::from(hello.liveness_ms) / 3);
         link.theirs.heartbeat = config.heartbeat_interval.min(third).max(Duration::from_millis(1));
         link.theirs.message_bytes = usize::try_from(hello.message_bytes).unwrap_or(usize::MAX);
-        link.gauge =
-            Arc::new(Gauge::new(config.limits.link_queue_bytes, hello.calls, hello.tick_window));
+        let calls = hello.calls;
+        #[cfg(test)]
+        let calls = calls + u32::from(self.planted == Some(super::Planted::LimitOffByOne));
+        #[cfg(test)]
+        {
+            link.queue.control_behind_data = self.planted == Some(super::Planted::PingBehindData);
+        }
+        link.gauge = Arc::new(Gauge::new(config.limits.link_queue_bytes, calls, hello.tick_window));
         link.ticks_in = TicksIn::new(config.limits.tick_window_bytes, now);
         link.reader.set_limit(config.limits.message_bytes + ENVELOPE_BYTES);
         let face = LinkFace { link: id, remote: link.remote, gauge: Arc::clone(&link.gauge) };

@@ -95,6 +95,8 @@ struct Running {
     /// How much of the payload's body is staged.
     at: usize,
     written: Written,
+    /// A control frame that must not overtake this message: its own cancel.
+    then: Vec<u8>,
 }
 
 #[derive(Default, Debug)]
@@ -144,6 +146,18 @@ impl SendQueue {
         }
         self.push_state(control);
         Ok(())
+    }
+
+    /// Queues a cancel of message `seq`. It stands behind the last segment of that message, never between them: the
+    /// other side would not know yet what to cancel.
+    pub(super) fn push_cancel(&mut self, seq: Seq, cancel: &Control) -> Result<(), Error> {
+        match &mut self.running {
+            Some(running) if seq + 1 == self.first_seq => {
+                put_control_frame(&mut running.then, cancel);
+                Ok(())
+            }
+            _ => self.push_control(cancel),
+        }
     }
 
     /// Queues a control message of which there can be only a few: the handshake, and state that is told once a write.
@@ -315,7 +329,7 @@ impl SendQueue {
         self.grow(FRAME_HEAD_BYTES + begun);
         let part = segment - begun;
         self.stage_body(&payload, 0..part);
-        self.finish_or_run(Running { payload, at: part, written });
+        self.finish_or_run(Running { payload, at: part, written, then: Vec::new() });
     }
 
     fn stage_segment(&mut self, running: Running) {
@@ -332,6 +346,7 @@ impl SendQueue {
     fn finish_or_run(&mut self, running: Running) {
         if running.at == running.payload.body().len() {
             self.end(running.written);
+            self.control.extend_from_slice(&running.then);
         } else {
             self.running = Some(running);
         }

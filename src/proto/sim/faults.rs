@@ -17,6 +17,8 @@ pub(super) enum Fault {
     Narrow,
     /// Nothing moves for a while.
     Freeze,
+    /// Nothing moves one way for a while.
+    FreezeWay,
     /// Both ends lose each other; some of what was under way arrives.
     Cut,
     /// Both ends are told at once, and what was under way is lost.
@@ -40,6 +42,7 @@ impl Fault {
         Fault::Delay,
         Fault::Narrow,
         Fault::Freeze,
+        Fault::FreezeWay,
         Fault::Cut,
         Fault::Reset,
         Fault::Refuse,
@@ -54,6 +57,7 @@ impl Fault {
         Fault::Delay,
         Fault::Narrow,
         Fault::Freeze,
+        Fault::FreezeWay,
         Fault::Cut,
         Fault::Reset,
         Fault::Suspend,
@@ -90,6 +94,11 @@ impl Swarm {
         Self { rates, lasts, usual: any_conditions(rng) }
     }
 
+    /// Whether `fault` strikes at this rare opportunity: always, if the run has it at all.
+    pub(super) fn seizes(&self, fault: Fault) -> bool {
+        self.rates.iter().any(|(kind, _)| *kind == fault)
+    }
+
     /// Whether `fault` strikes at this opportunity.
     pub(super) fn strikes(&self, fault: Fault, rng: &mut fastrand::Rng) -> bool {
         let rate = self.rates.iter().find(|(kind, _)| *kind == fault);
@@ -112,10 +121,10 @@ fn usual_rate(fault: Fault) -> f64 {
     match fault {
         Fault::Chunk | Fault::Partial => 1.0,
         Fault::Delay | Fault::Narrow => 0.3,
-        Fault::Freeze | Fault::Cut | Fault::Reset => 0.2,
+        Fault::Freeze | Fault::FreezeWay | Fault::Cut | Fault::Reset => 0.2,
         Fault::Refuse | Fault::Swallow | Fault::AcceptThenCut => 0.5,
         Fault::Suspend => 0.1,
-        Fault::Crash => 0.05,
+        Fault::Crash => 0.1,
     }
 }
 

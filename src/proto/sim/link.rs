@@ -46,7 +46,8 @@ pub(super) struct Tcp {
     /// `ways[e]` is written by end `e` and read by the other.
     ways: [Way; 2],
     ends: [End; 2],
-    frozen: bool,
+    /// By the end that writes.
+    frozen: [bool; 2],
 }
 
 #[derive(Debug)]
@@ -90,17 +91,27 @@ impl Tcp {
             fin: Fin::No,
             free_at: now,
         };
-        Self { conditions, ways: [way(), way()], ends: [End::default(); 2], frozen: false }
+        Self { conditions, ways: [way(), way()], ends: [End::default(); 2], frozen: [false; 2] }
     }
 
-    /// Changes what the path is like from now on.
+    /// Changes what the path is like from now on. Kernels never shrink: a full one would take nothing for seconds,
+    /// which is another fault.
     pub(super) fn set_conditions(&mut self, conditions: Conditions) {
-        self.conditions = conditions;
+        self.conditions = Conditions {
+            send_room: conditions.send_room.max(self.conditions.send_room),
+            receive_room: conditions.receive_room.max(self.conditions.receive_room),
+            ..conditions
+        };
     }
 
     /// Stops everything under way, or lets it go on. Nobody is told.
     pub(super) fn freeze(&mut self, frozen: bool) {
-        self.frozen = frozen;
+        self.frozen = [frozen; 2];
+    }
+
+    /// Stops what `end` writes; the other way goes on.
+    pub(super) fn freeze_way(&mut self, end: usize) {
+        self.frozen[end] = true;
     }
 
     /// Both programs have closed: nothing can happen here any more.
@@ -203,11 +214,9 @@ impl Tcp {
 
     /// When something changes by itself; `None` when only a program can change anything.
     pub(super) fn next(&self) -> Option<Instant> {
-        if self.frozen {
-            return None;
-        }
-        let resets = self.ends.iter().filter(|end| !end.broken).filter_map(|end| end.reset_at);
-        let ways = (0..2).filter_map(|end| self.next_of(end));
+        let resets = (0..2).filter(|end| !self.frozen[1 - end] && !self.ends[*end].broken);
+        let resets = resets.filter_map(|end| self.ends[end].reset_at);
+        let ways = (0..2).filter(|end| !self.frozen[*end]).filter_map(|end| self.next_of(end));
         resets.chain(ways).min()
     }
 
@@ -226,13 +235,12 @@ impl Tcp {
 
     /// Lets happen what is due.
     pub(super) fn step(&mut self, now: Instant) {
-        if self.frozen {
-            return;
-        }
-        for end in 0..2 {
+        for end in (0..2).filter(|end| !self.frozen[*end]).collect::<Vec<_>>() {
             self.transmit(end, now);
             self.arrive(end, now);
-            if self.ends[end].reset_at.is_some_and(|at| at <= now) {
+        }
+        for end in 0..2 {
+            if !self.frozen[1 - end] && self.ends[end].reset_at.is_some_and(|at| at <= now) {
                 self.break_end(end);
             }
         }

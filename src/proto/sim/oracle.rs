@@ -35,6 +35,8 @@ struct Call {
     asked: Asked,
     life: Life,
     due: Instant,
+    /// What a suspended node still has once it goes on: a stop counts from when it is heard.
+    span: Duration,
     cancelled: bool,
     verdict: Option<Execution>,
     /// How it ended: well, or with an error of that kind.
@@ -67,6 +69,8 @@ pub(super) struct Oracle {
     ticks: BTreeMap<Label, TickRecord>,
     senders: BTreeMap<Life, Sender>,
     joined: BTreeMap<usize, BTreeSet<NodeId>>,
+    /// Lives that gave up a call whose answer may still be on its way: the other side counts it until it is written.
+    gave_up: BTreeSet<Life>,
     /// The world was so unkind that silence is no surprise.
     pub(super) silence_excused: bool,
 }
@@ -80,10 +84,18 @@ impl Oracle {
         self.failure.get_or_insert(why);
     }
 
-    pub(super) fn asked(&mut self, label: Label, asked: Asked, life: Life, due: Instant) {
+    pub(super) fn asked(
+        &mut self,
+        label: Label,
+        asked: Asked,
+        life: Life,
+        due: Instant,
+        now: Instant,
+    ) {
+        let span = if asked == Asked::Stop { due - now } else { Duration::ZERO };
         self.open.insert((due, label));
         let (cancelled, verdict, end, runs, ran_at) = (false, None, None, 0, None);
-        let call = Call { asked, life, due, cancelled, verdict, end, runs, ran_at };
+        let call = Call { asked, life, due, span, cancelled, verdict, end, runs, ran_at };
         self.calls.insert(label, call);
         if asked == Asked::Tick {
             self.ticks.insert(label, TickRecord { accepted: None, life, delivered: 0 });
@@ -141,7 +153,7 @@ impl Oracle {
         let Some(call) = self.calls.get_mut(&label) else {
             return self.fail(format!("a command {label:?} that nobody gave completes"));
         };
-        let (asked, due) = (call.asked, call.due);
+        let (asked, due, span) = (call.asked, call.due, call.span);
         if call.life != life {
             return self.fail(format!("{label:?} completes at another node than it was given to"));
         }
@@ -152,7 +164,7 @@ impl Oracle {
         call.verdict = Some(verdict);
         call.end = Some(result.as_ref().map(|_| ()).map_err(Error::kind));
         self.open.remove(&(due, label));
-        if now > due.max(resumed) + TURN {
+        if now > due.max(resumed + span) + TURN {
             self.fail(format!("{asked:?} {label:?} completes {:?} late", now - due));
         }
         match asked {
@@ -165,6 +177,7 @@ impl Oracle {
 
     fn answered(&mut self, label: Label, now: Instant, result: &Result<Done, Error>) {
         let Some(call) = self.calls.get(&label) else { return };
+        let life = call.life;
         let (runs, ran_at, due, cancelled) =
             (call.runs, call.ran_at.clone(), call.due, call.cancelled);
         match result {
@@ -189,6 +202,15 @@ impl Oracle {
                 }
                 if error.kind() == ErrorKind::RequestTimeout && now < due {
                     self.fail(format!("{label:?} times out {:?} early", due - now));
+                }
+                if matches!(error.kind(), ErrorKind::RequestTimeout | ErrorKind::Cancelled) {
+                    self.gave_up.insert(life);
+                }
+                let by_engine = !error.message().contains(payloads::WORKER);
+                if error.kind() == ErrorKind::Busy && by_engine && !self.gave_up.contains(&life) {
+                    self.fail(format!(
+                        "{label:?} is beyond a limit that its sender knew: {error:?}"
+                    ));
                 }
                 if error.kind() == ErrorKind::Cancelled && !cancelled {
                     self.fail(format!("{label:?} ends as cancelled, but nobody cancelled it"));
@@ -250,14 +272,21 @@ impl Oracle {
         self.senders.entry(life).or_default().crashed = true;
     }
 
-    pub(super) fn event(&mut self, life: Life, event: &NodeEvent, published: &Directory) {
+    /// What a node tells its program. `leaves_again`: a later output of the same input says that it has left.
+    pub(super) fn event(
+        &mut self,
+        life: Life,
+        event: &NodeEvent,
+        published: &Directory,
+        leaves_again: bool,
+    ) {
         let joined = self.joined.entry(life.0).or_default();
         match event {
             NodeEvent::PeerJoined(info) => {
                 let fresh = joined.insert(info.id.clone());
                 if !fresh {
                     self.fail(format!("node {} hears {} join twice", life.0, info.id));
-                } else if published.get(info.id.as_str()).is_none() {
+                } else if !leaves_again && published.get(info.id.as_str()).is_none() {
                     self.fail(format!("{} joins node {} before it is listed", info.id, life.0));
                 }
             }
@@ -310,7 +339,7 @@ impl Oracle {
                 return;
             }
             let call = &self.calls[label];
-            if now > resumed(call.life.0) + TURN {
+            if now > resumed(call.life.0) + call.span + TURN {
                 let why = format!("{:?} {label:?} is overdue by {:?}", call.asked, now - *due);
                 return self.fail(why);
             }
@@ -378,6 +407,9 @@ pub(super) mod payloads {
             && head == label.0.to_be_bytes()
             && tail == &PATTERN[start(label)..][..tail.len()]
     }
+
+    /// What a worker says when it refuses.
+    pub(in super::super) const WORKER: &str = "the worker says so";
 
     /// The code of a handler's error.
     pub(in super::super) fn code(label: Label) -> String {

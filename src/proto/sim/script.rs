@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Label;
 use super::faults::Swarm;
 use super::oracle::{Asked, payloads};
-use super::shell::Node;
+use super::shell::{Blunder, Node};
 use super::world::{World, address_of};
 use crate::address::Address;
 use crate::config::{Config, Reconnect};
@@ -75,7 +75,7 @@ pub(super) fn draw(seed: u64) -> World {
     let config = any_config(&mut world.rng);
     for number in 0..nodes {
         // Now and then two nodes have the same id.
-        let name = if number > 0 && world.rng.u8(..12) == 0 { number - 1 } else { number };
+        let name = if number > 0 && world.rng.u8(..5) == 0 { number - 1 } else { number };
         world.add_node(&format!("node-{name}"), config.clone());
     }
     world
@@ -125,7 +125,7 @@ fn any_config(rng: &mut fastrand::Rng) -> Config {
     let heartbeat = rng.u64(100..600);
     config.heartbeat_interval = Duration::from_millis(heartbeat);
     config.liveness_timeout = Duration::from_millis(heartbeat * rng.u64(3..7) + 500);
-    config.write_stall = Duration::from_millis(rng.u64(1_500..4_000));
+    config.write_stall = Duration::from_millis(rng.u64(700..4_000));
     config.handshake_timeout = Duration::from_millis(rng.u64(1_000..4_000));
     config.reconnect_first = Duration::from_millis(rng.u64(10..200));
     config.reconnect_longest = Duration::from_millis(rng.u64(200..2_000));
@@ -163,7 +163,7 @@ impl World {
     pub(super) fn ask(&mut self, n: usize, asked: Asked, within: Duration) -> Label {
         let label = self.label();
         let life = self.life(n);
-        self.oracle.asked(label, asked, life, self.now + within);
+        self.oracle.asked(label, asked, life, self.now + within, self.now);
         label
     }
 
@@ -312,8 +312,9 @@ impl World {
         let entry = self.nodes[n].published.iter().nth(peer)?;
         let face = entry.face(Directions::BOTH)?;
         plan.room = face.gauge.ask_call(cost(message.payload.len())).ok().map(|()| face.link);
+        let fresh = !self.blunders(Blunder::ReusedId);
         let node = &mut self.nodes[n];
-        node.next_call += 1;
+        node.next_call += u64::from(fresh || node.next_call == 0);
         let call = CallId(node.next_call);
         node.calls.insert(label, call);
         let deadline = self.now + within;
@@ -339,7 +340,7 @@ impl World {
             self.oracle.tick_posted(label, life);
         } else {
             let deadline = self.now + Duration::from_millis(self.rng.u64(1..2_000));
-            self.oracle.asked(label, Asked::Tick, life, deadline);
+            self.oracle.asked(label, Asked::Tick, life, deadline, self.now);
             message.event = event('t', label);
             wait = Some((deadline, label));
         }

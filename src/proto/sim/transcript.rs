@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::faults::Fault;
 use crate::error::ErrorKind;
 
+/// Lines kept of a run, unless `SIM_LINES` says otherwise.
 const KEPT: usize = 60;
 
 /// All lines of a run as one hash, the last of them as text.
@@ -14,19 +15,20 @@ const KEPT: usize = 60;
 pub(super) struct Transcript {
     hash: u64,
     lines: u64,
+    kept: usize,
     last: VecDeque<String>,
 }
 
 impl Transcript {
     pub(super) fn new() -> Self {
-        Self { hash: 0xcbf2_9ce4_8422_2325, lines: 0, last: VecDeque::new() }
+        let kept = std::env::var("SIM_LINES").ok().and_then(|lines| lines.parse().ok());
+        let (hash, kept) = (0xcbf2_9ce4_8422_2325, kept.unwrap_or(KEPT));
+        Self { hash, lines: 0, kept, last: VecDeque::new() }
     }
 
     pub(super) fn line(&mut self, at: Duration, text: fmt::Arguments<'_>) {
-        let mut line = match self.last.len() {
-            KEPT => self.last.pop_front().unwrap_or_default(),
-            _ => String::new(),
-        };
+        let full = self.last.len() >= self.kept;
+        let mut line = if full { self.last.pop_front() } else { None }.unwrap_or_default();
         line.clear();
         let _ = write!(line, "{:>10.3} ms  {text}", at.as_secs_f64() * 1_000.0);
         for byte in line.bytes() {

@@ -245,7 +245,8 @@ impl World {
     /// A link has come into a new state: the moment at which faults like to strike.
     pub(super) fn tempt(&mut self, node: usize, number: u64, state: &'static str) {
         for fault in Fault::STRIKING {
-            if self.swarm.strikes(*fault, &mut self.rng) {
+            let rare = state == "probing" && self.swarm.seizes(*fault) && self.rng.bool();
+            if rare || self.swarm.strikes(*fault, &mut self.rng) {
                 self.struck(*fault, state);
                 self.strike(*fault, node, number);
             }
@@ -267,6 +268,10 @@ impl World {
             Fault::Narrow => wire.tcp.set_conditions(narrow(Conditions::GOOD, &mut self.rng)),
             Fault::Freeze => {
                 wire.tcp.freeze(true);
+                self.oracle.silence_excused = true;
+            }
+            Fault::FreezeWay => {
+                wire.tcp.freeze_way(self.rng.usize(..2));
                 self.oracle.silence_excused = true;
             }
             Fault::Cut => wire.tcp.cut(&mut self.rng),

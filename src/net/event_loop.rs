@@ -158,10 +158,8 @@ impl<T: Send + 'static, A: Above<T>, E: Engine<T>> Loop<T, A, E> {
         if self.is_busy() {
             return self.look(Some(Duration::ZERO));
         }
-        if self.patience.looks() {
-            if self.look_for_a_moment()? {
-                return Ok(());
-            }
+        if self.patience.looks() && self.look_for_a_moment()? {
+            return Ok(());
         }
         self.park()
     }

@@ -1,5 +1,6 @@
 //! Ticks: taken with credit, confirmed by the receiver's handlers, and the state that is told whenever a link is written.
 
+use super::calls::too_large;
 use super::handshake::pages;
 use super::leave::lost_unsent;
 use super::link::Parked;
@@ -8,7 +9,7 @@ use super::queue::{Item, ItemHead};
 use super::timers::TimerId;
 use super::{Done, Output, Tick};
 use crate::error::{Error, ErrorKind};
-use crate::id::LinkId;
+use crate::id::{LinkId, NodeId};
 use crate::node_event::NodeEvent;
 use crate::options::Options;
 use crate::routing::cost;
@@ -23,7 +24,7 @@ impl<T> Mesh<T> {
         let cost = cost(tick.message.payload.len());
         let target = self.peers.route(step);
         let Some(link) = target.and_then(|link| self.links.get_mut(&link)) else {
-            return self.tick_unplaced(tick, out);
+            return self.tick_left_behind(tick, out);
         };
         let id = link.id;
         let fits = tick.message.payload.len() <= link.theirs.message_bytes;
@@ -31,8 +32,17 @@ impl<T> Mesh<T> {
         if fits && (room || (link.waiting.is_empty() && link.gauge.take_tick(cost).is_ok())) {
             return self.queue_tick(id, tick, out);
         }
-        let Some((until, _)) = tick.wait.as_ref().filter(|_| fits) else {
-            return self.tick_unplaced(tick, out);
+        if !fits {
+            if room {
+                link.gauge.give_queue(cost);
+                link.gauge.give_ticks(cost as u64);
+            }
+            let most = link.theirs.message_bytes;
+            let error = too_large(tick.message.payload.len(), most);
+            return self.tick_unplaced(tick, error, out);
+        }
+        let Some((until, _)) = tick.wait.as_ref() else {
+            return self.tick_left_behind(tick, out);
         };
         self.next_parked += 1;
         let number = self.next_parked;
@@ -53,11 +63,21 @@ impl<T> Mesh<T> {
         self.flush(id, out);
     }
 
-    /// The peer left, or cannot take it, between the caller's look at the directory and now.
-    fn tick_unplaced(&mut self, tick: Tick<T>, out: &mut Out<T>) {
-        let id = self.peers.name(tick.plan.first.peer).unwrap_or_else(|| self.local.id.clone());
+    /// The peer left between the caller's look at the directory and now.
+    fn tick_left_behind(&mut self, tick: Tick<T>, out: &mut Out<T>) {
+        let error = lost_unsent(&self.name_of(&tick));
+        self.tick_unplaced(tick, error, out);
+    }
+
+    fn name_of(&self, tick: &Tick<T>) -> NodeId {
+        self.peers.name(tick.plan.first.peer).unwrap_or_else(|| self.local.id.clone())
+    }
+
+    /// The tick goes nowhere: who waits is told why, else the program is told that one was lost.
+    fn tick_unplaced(&mut self, tick: Tick<T>, error: Error, out: &mut Out<T>) {
+        let id = self.name_of(&tick);
         match tick.wait {
-            Some((_, token)) => out.push(Output::Complete { token, result: Err(lost_unsent(&id)) }),
+            Some((_, token)) => out.push(Output::Complete { token, result: Err(error) }),
             None => {
                 out.push(Output::Event(NodeEvent::Undelivered {
                     id,

@@ -97,6 +97,7 @@ impl<T> Mesh<T> {
         };
         let seq = link.queue.push(Item { head, payload, cost });
         link.pending.insert(id);
+        link.budget.earn();
         call.phase = Phase::Queued(to, seq);
         self.flush(to, out);
     }

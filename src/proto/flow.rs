@@ -57,6 +57,7 @@ impl<T> Mesh<T> {
         let head = ItemHead::Tick { event: tick.message.event, headers: tick.message.headers };
         link.queue.push(Item { head, payload: tick.message.payload, cost });
         link.ticks_out.accepted += 1;
+        link.budget.earn();
         if let Some((_, token)) = tick.wait {
             out.push(Output::Complete { token, result: Ok(Done::Nothing) });
         }

@@ -191,7 +191,8 @@ impl<T> Link<T> {
     }
 }
 
-/// A token bucket for messages that cost the sender little: a flood of them costs it the link.
+/// A token bucket for messages that cost the sender little: a flood of them costs it the link. What brings such messages
+/// about, here or there, earns one each: a request its Cancel or its Fault, a tick its Consumed.
 #[derive(Debug)]
 pub(super) struct ControlBudget {
     left: u32,
@@ -199,6 +200,11 @@ pub(super) struct ControlBudget {
 }
 
 impl ControlBudget {
+    /// A message was sent or has come in which one cheap message of the other side may answer or take back.
+    pub(super) fn earn(&mut self) {
+        self.left = (self.left + 1).min(CONTROL_BURST);
+    }
+
     /// Takes one; false when the flood is too high.
     pub(super) fn take(&mut self, now: Instant) -> bool {
         if self.left == 0 {

@@ -63,6 +63,9 @@ impl<T> Mesh<T> {
                     out,
                 );
             }
+            Incoming::UnsupportedHeader { kind, call, key, .. } if wire::kinds::is_answer(kind) => {
+                self.unsupported_answer(id, kind, call, key, out);
+            }
             Incoming::UnsupportedHeader { kind, call, key, payload } => {
                 if kind == wire::kinds::TICK {
                     // It used up credit of its sender, which comes back like that of a tick that was handled.
@@ -80,6 +83,23 @@ impl<T> Mesh<T> {
         if self.take_place(id, out).is_some() {
             self.push_fault(id, call, Error::new(ErrorKind::Unsupported, message), out);
         }
+    }
+
+    /// The number is that of a call of ours, so a fault that bore it would seem to be about one of theirs: it ends here.
+    fn unsupported_answer(
+        &mut self,
+        id: LinkId,
+        kind: u64,
+        call: CallId,
+        key: u64,
+        out: &mut Out<T>,
+    ) {
+        self.dropped.unknown_kinds += 1;
+        let handled = kind == wire::kinds::REPLY || kind == wire::kinds::FAILURE;
+        let execution = if handled { Execution::Happened } else { Execution::Unknown };
+        let why = format!("the answer has header {key}, which is not part of protocol 1");
+        let error = Error::new(ErrorKind::Unsupported, why).with_execution(execution);
+        self.answered(id, call, Err(error), out);
     }
 
     fn data(&mut self, id: LinkId, head: Data<'_>, payload: Payload, out: &mut Out<T>) {

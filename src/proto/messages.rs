@@ -15,6 +15,9 @@ use crate::payload::Payload;
 use crate::routing::cost;
 use crate::wire::{self, Control, Data, Farewell, Fault, Incoming};
 
+/// So much is shown of a text of the other side.
+const TOLD_LETTERS: usize = 500;
+
 impl<T> Mesh<T> {
     /// One whole message. `shared` is the same bytes where they need not be copied.
     pub(super) fn message(
@@ -189,7 +192,7 @@ impl<T> Mesh<T> {
         let Fault { call, kind, execution, message, .. } = fault;
         // The receiver found the deadline passed: to the caller that is its own timeout, with the certainty that it never ran.
         let kind = if kind == ErrorKind::Expired { ErrorKind::RequestTimeout } else { kind };
-        let error = Error::new(kind, message).with_execution(execution);
+        let error = Error::new(kind, told(&message)).with_execution(execution);
         let error = match self.peer_of(id) {
             Some(peer) => error.with_peer(peer),
             None => error,
@@ -256,7 +259,9 @@ impl<T> Mesh<T> {
             Farewell::Stop | Farewell::Disconnect | Farewell::Other { .. } => LeftReason::PeerLeft,
             Farewell::Replaced => LeftReason::Replaced,
             Farewell::Silent => LeftReason::Silent,
-            Farewell::Protocol(why) => LeftReason::Protocol(format!("the peer says: {why}")),
+            Farewell::Protocol(why) => {
+                LeftReason::Protocol(format!("the peer says: {}", told(why)))
+            }
         };
         self.leave(id, reason, out);
         if let Some(link) = self.links.get_mut(&id) {
@@ -282,4 +287,11 @@ impl<T> Mesh<T> {
             self.flush(id, out);
         }
     }
+}
+
+/// A text of the other side, as it is shown here: it neither fills the memory nor forges a line of a log.
+pub(super) fn told(text: &str) -> String {
+    let printable = |letter: char| if letter.is_control() { ' ' } else { letter };
+    let shown: String = text.chars().take(TOLD_LETTERS).map(printable).collect();
+    if text.chars().nth(TOLD_LETTERS).is_some() { shown + " …" } else { shown }
 }

@@ -8,6 +8,7 @@ use super::mesh::{Mesh, Out, Timer};
 use super::queue::{Item, ItemHead};
 use super::timers::TimerId;
 use super::{Done, Output, Tick};
+use crate::config::TELL_PAUSE;
 use crate::error::{Error, ErrorKind};
 use crate::id::{LinkId, NodeId};
 use crate::node_event::NodeEvent;
@@ -145,8 +146,8 @@ impl<T> Mesh<T> {
     pub(super) fn refresh(&mut self, id: LinkId) {
         let now = self.now;
         let Some(link) = self.links.get_mut(&id).filter(|link| link.is_ready()) else { return };
-        let told = link.tell_consumed || link.tell_options || link.tell_services;
-        if !told || !link.queue.has_control_room() {
+        let tells = link.tells_at().is_some_and(|at| at <= now);
+        if !(link.tell_consumed || tells) || !link.queue.has_control_room() {
             return;
         }
         let mut controls = Vec::new();
@@ -163,16 +164,20 @@ impl<T> Mesh<T> {
                 controls.push(Control::Grant { tick_window: wider, calls });
             }
         }
-        if std::mem::take(&mut link.tell_options) {
+        let others = controls.len();
+        if tells && std::mem::take(&mut link.tell_options) {
             let (version, options) = (self.options_version, self.local.options.clone());
             controls.push(Control::Options { version, options });
         }
-        if std::mem::take(&mut link.tell_services) {
+        if tells && std::mem::take(&mut link.tell_services) {
             let pages = pages(&self.local.services);
             let (version, count) = (self.services_version, pages.len());
             controls.extend(pages.into_iter().enumerate().map(|(index, names)| {
                 Control::ServicesChanged { version, last: index + 1 == count, names }
             }));
+        }
+        if tells {
+            link.tell_after = now + TELL_PAUSE * (controls.len() - others) as u32;
         }
         for control in &controls {
             link.queue.push_state(control);
@@ -199,6 +204,9 @@ impl<T> Mesh<T> {
                 tell(link);
             }
             self.flush(id, out);
+            if self.links.get(&id).is_some_and(|link| link.tells_at().is_some()) {
+                self.arm_liveness(id);
+            }
         }
     }
 }

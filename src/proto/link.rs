@@ -119,6 +119,8 @@ pub(super) struct Link<T> {
     /// Our options or services have changed since this link was last written.
     pub(super) tell_options: bool,
     pub(super) tell_services: bool,
+    /// Not before this is the other side told of options or services again.
+    pub(super) tell_after: Instant,
     /// Services of an update that comes in pages, and its version.
     pub(super) services_page: (u64, Vec<String>),
     /// The stamp of a heartbeat that waits to be echoed; 0 if none does.
@@ -167,11 +169,18 @@ impl<T> Link<T> {
             budget: ControlBudget { left: CONTROL_BURST, filled: now },
             tell_options: false,
             tell_services: false,
+            tell_after: now,
             services_page: (0, Vec::new()),
             echo: 0,
             echoed: false,
             tell_consumed: false,
         }
+    }
+
+    /// When the other side is to be told of options or services, if it is and has room for that.
+    pub(super) fn tells_at(&self) -> Option<Instant> {
+        let tells = (self.tell_options || self.tell_services) && self.queue.has_control_room();
+        tells.then_some(self.tell_after)
     }
 
     pub(super) fn is_ready(&self) -> bool {

@@ -306,6 +306,12 @@ impl<T> Mesh<T> {
         dial.stage = Stage::Joined { link, peer };
         dial.keep = Keep::Standing;
         dial.pause = Duration::ZERO;
+        self.reconnected(id, peer, out);
+    }
+
+    /// Whoever waits for the address is told, and so is the program if a link of it had been lost.
+    fn reconnected(&mut self, id: DialId, peer: PeerKey, out: &mut Out<T>) {
+        let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
         let again = dial.lost.take().is_some();
         let address = dial.address.to_string();
         self.tell_waiters(id, peer, out);
@@ -322,8 +328,9 @@ impl<T> Mesh<T> {
         };
         if let Some(dial) = self.dials.by_id.get_mut(&id) {
             dial.stage = Stage::Alias { peer };
+            dial.pause = Duration::ZERO;
         }
-        self.tell_waiters(id, peer, out);
+        self.reconnected(id, peer, out);
     }
 
     fn tell_waiters(&mut self, id: DialId, peer: PeerKey, out: &mut Out<T>) {

@@ -2,6 +2,7 @@
 
 pub(crate) mod alien;
 pub(crate) mod census;
+pub(crate) mod impostor;
 pub(crate) mod process;
 
 use std::process::exit;

@@ -122,6 +122,8 @@ pub(super) struct Link<T> {
     /// Our options or services have changed since this link was last written.
     pub(super) tell_options: bool,
     pub(super) tell_services: bool,
+    /// Not before this is the other side told of options or services again.
+    pub(super) tell_after: Instant,
     /// Services of an update that comes in pages, and its version.
     pub(super) services_page: (u64, Vec<String>),
     /// The stamp of a heartbeat that waits to be echoed; 0 if none does.
@@ -171,6 +173,7 @@ impl<T> Link<T> {
             budget: ControlBudget { left: CONTROL_BURST, filled: now },
             tell_options: false,
             tell_services: false,
+            tell_after: now,
             services_page: (0, Vec::new()),
             echo: 0,
             echoed: false,
@@ -202,6 +205,12 @@ impl<T> Link<T> {
         }
     }
 
+    /// When the other side is to be told of options or services, if it is and has room for that.
+    pub(super) fn tells_at(&self) -> Option<Instant> {
+        let tells = (self.tell_options || self.tell_services) && self.queue.has_control_room();
+        tells.then_some(self.tell_after)
+    }
+
     pub(super) fn is_ready(&self) -> bool {
         matches!(self.state, State::Ready)
     }
@@ -219,7 +228,8 @@ impl<T> Link<T> {
     }
 }
 
-/// A token bucket for messages that cost the sender little: a flood of them costs it the link.
+/// A token bucket for messages that cost the sender little: a flood of them costs it the link. What brings such messages
+/// about, here or there, earns one each: a request its Cancel or its Fault, a tick its Consumed.
 #[derive(Debug)]
 pub(super) struct ControlBudget {
     left: u32,
@@ -227,6 +237,11 @@ pub(super) struct ControlBudget {
 }
 
 impl ControlBudget {
+    /// A message was sent or has come in which one cheap message of the other side may answer or take back.
+    pub(super) fn earn(&mut self) {
+        self.left = (self.left + 1).min(CONTROL_BURST);
+    }
+
     /// Takes one; false when the flood is too high.
     pub(super) fn take(&mut self, now: Instant) -> bool {
         if self.left == 0 {

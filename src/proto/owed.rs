@@ -35,6 +35,7 @@ impl<T> Mesh<T> {
         let Some(open) = self.take_place(id, out) else { return };
         let over = open > limit;
         let Some(link) = self.links.get_mut(&id) else { return };
+        link.budget.earn();
         if call == CallId(0) || link.owed.contains_key(&call) {
             return self.violated(id, "a request with a number that is in use", out);
         }

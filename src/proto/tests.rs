@@ -253,6 +253,31 @@ fn both_sides_know_each_other_when_connect_returns() {
 }
 
 #[test]
+fn two_dials_of_one_listener_at_once_leave_a_link_however_its_answers_interleave() {
+    let mut pair = Pair::new(&["client", "server"]);
+    let other = SocketAddr::from(([127, 0, 0, 2], addr(1).port()));
+    let (mode, deadline) = (ConnectMode::Patient, pair.now + Duration::from_secs(10));
+    for (address, token) in [(addr(1), "one"), (other, "two")] {
+        pair.command(0, Command::Connect { address: address.into(), mode, deadline, token });
+    }
+    // Once the first link has joined, what comes on the second is heard first.
+    while !pair.steps.is_empty() {
+        let to = |link| move |arrival: &Arrival| matches!(arrival, Arrival::Bytes(0, at, _) if *at == link);
+        let joined = pair.nodes[0].link_state(LinkId(1)) == Some("ready");
+        let at = pair.steps.iter().position(to(LinkId(2))).filter(|_| joined);
+        match pair.steps.remove(at.unwrap_or(0)) {
+            Some(Arrival::Input(node, input)) => pair.feed(node, input),
+            Some(Arrival::Bytes(node, link, bytes)) => pair.arrive(node, link, &bytes),
+            None => unreachable!(),
+        }
+    }
+    assert!(matches!(pair.result("one"), Ok(Done::Connected(_))));
+    assert!(matches!(pair.result("two"), Ok(Done::Connected(_))));
+    pair.pass(Duration::from_secs(5));
+    assert_eq!((pair.nodes[0].directory().len(), pair.nodes[1].directory().len()), (1, 1));
+}
+
+#[test]
 fn a_request_of_any_size_is_delivered_and_answered_once() {
     for len in [0, 50, 20_000, 70_000, 140_000, 3_000_000] {
         let mut pair = Pair::joined(&["client", "server"]);

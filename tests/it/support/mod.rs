@@ -3,6 +3,7 @@
 pub(crate) mod alien;
 pub(crate) mod bound;
 pub(crate) mod census;
+pub(crate) mod impostor;
 pub(crate) mod process;
 
 use std::thread;

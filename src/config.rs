@@ -198,6 +198,9 @@ pub(crate) const SERVICES_BYTES: usize = 256 * 1024;
 pub(crate) const CONTROL_PER_SECOND: u32 = 1_000;
 /// The burst of cheap messages.
 pub(crate) const CONTROL_BURST: u32 = 4_000;
+/// After each message that tells a peer of changed options or services this side waits so long before the next, which then tells the
+/// newest state: a storm of changes stays well below what a peer takes for a flood.
+pub(crate) const TELL_PAUSE: Duration = Duration::from_millis(5);
 /// Alternates in a plan.
 pub(crate) const ALTERNATES: usize = 3;
 /// A waiting thread looks again this long, yielding between looks, before it parks.

@@ -66,6 +66,7 @@ mod tests {
 
     #[test]
     fn looking_stops_when_it_did_not_pay_and_resumes_when_it_would_have() {
+        let _bound = crate::bound::bound();
         let mut patience = Patience::default();
         for _ in 0..MISSES {
             assert!(patience.looks());
@@ -79,6 +80,7 @@ mod tests {
 
     #[test]
     fn one_look_that_paid_forgives_those_in_vain() {
+        let _bound = crate::bound::bound();
         let mut patience = Patience::default();
         (1..MISSES).for_each(|_| patience.missed(SHORT));
         patience.paid(SHORT);
@@ -88,6 +90,7 @@ mod tests {
 
     #[test]
     fn a_look_that_lost_the_processor_is_paid_off_by_parking_at_once() {
+        let _bound = crate::bound::bound();
         let mut patience = Patience::default();
         patience.paid(ROBBED);
         let mut waits = 0;

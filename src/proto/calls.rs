@@ -63,16 +63,12 @@ impl<T> Mesh<T> {
             return self.next_step(id, lost_unsent(&peer), out);
         };
         if message.payload.len() > link.theirs.message_bytes {
-            let why = format!(
-                "the data has {} bytes, the peer takes {}",
-                message.payload.len(),
-                link.theirs.message_bytes
-            );
+            let error = too_large(message.payload.len(), link.theirs.message_bytes);
             if room == Some(link.id) {
                 link.gauge.give_queue(cost);
                 link.gauge.give_call_slot();
             }
-            return self.end_call(id, Err(Error::new(ErrorKind::TooLarge, why)), out);
+            return self.end_call(id, Err(error), out);
         }
         if room == Some(link.id) || (link.waiting.is_empty() && link.gauge.take_call(cost).is_ok())
         {
@@ -101,6 +97,7 @@ impl<T> Mesh<T> {
         };
         let seq = link.queue.push(Item { head, payload, cost });
         link.pending.insert(id);
+        link.budget.earn();
         call.phase = Phase::Queued(to, seq);
         self.flush(to, out);
     }
@@ -166,6 +163,10 @@ impl<T> Mesh<T> {
             (Ok(_), None) => unreachable!("answers are read on joined links only"),
         }
         self.admit_waiting(from, out);
+    }
+
+    pub(super) fn is_past_deadline(&self, id: CallId) -> bool {
+        self.calls.get(&id).is_some_and(|call| call.deadline <= self.now)
     }
 
     pub(super) fn call_due(&mut self, id: CallId, out: &mut Out<T>) {
@@ -274,6 +275,12 @@ impl<T> Mesh<T> {
             self.end_call(other, Ok(Done::Answered(Answered { payload, peer })), out);
         }
     }
+}
+
+/// The peer takes no payload of that length.
+pub(super) fn too_large(bytes: usize, most: usize) -> Error {
+    let why = format!("the data has {bytes} bytes, the peer takes {most}");
+    Error::new(ErrorKind::TooLarge, why)
 }
 
 fn given_up(kind: ErrorKind, peer: Option<NodeId>, execution: Execution) -> Error {

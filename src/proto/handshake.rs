@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::leave::Ending;
 use super::link::{Link, Shaking, State};
 use super::mesh::{Mesh, Out};
+use super::messages::told;
 use super::peers::Claim;
 use crate::config::{PROBE, SERVICES, SERVICES_BYTES, SERVICES_PAGE_BYTES};
 use crate::error::{Error, ErrorKind};
@@ -305,7 +306,7 @@ impl<T> Mesh<T> {
             ErrorKind::DuplicateId | ErrorKind::Closed | ErrorKind::Busy => Ending::Again,
             _ => Ending::Final,
         };
-        let why = format!("{} refused this node: {message}", link.remote);
+        let why = format!("{} refused this node: {}", link.remote, told(message));
         self.joining_failed(id, Error::new(kind, why), ending, out);
         self.forget(id, true, out);
     }

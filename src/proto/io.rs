@@ -112,8 +112,8 @@ impl<T> Mesh<T> {
         (link.wrote, link.progress) = (now, now);
         let written = link.queue.sent(len);
         link.gauge.give_queue(written.cost);
-        link.ticks_out.written += written.ticks;
-        link.their_calls = link.their_calls.saturating_sub(written.answers);
+        link.ticks_out.written(written.ticks, written.tick_cost);
+        link.answers_written(written.answers);
         link.writing = !link.queue.nothing_staged();
         self.flush(id, out);
         self.all_written(id, out);

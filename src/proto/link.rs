@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::Tick;
 use super::dial::DialId;
-use super::queue::SendQueue;
+use super::queue::{Item, SendQueue};
 use super::ticks::{TicksIn, TicksOut};
 use super::timers::TimerId;
 use crate::config::{CONTROL_BURST, CONTROL_PER_SECOND, Config, HANDSHAKE_FRAME_BYTES};
@@ -106,6 +106,9 @@ pub(super) struct Link<T> {
     pub(super) owed: BTreeMap<CallId, OwedCall>,
     /// Calls of theirs that count in the number we granted: neither answered to the last byte nor cancelled.
     pub(super) their_calls: u64,
+    /// Answers that are not written to their last byte, in the order in which they were queued; `None` once the caller
+    /// gave up and its place is free.
+    answers: VecDeque<Option<CallId>>,
     pub(super) ticks_out: TicksOut,
     pub(super) ticks_in: TicksIn,
     pub(super) born: Instant,
@@ -119,6 +122,8 @@ pub(super) struct Link<T> {
     /// Our options or services have changed since this link was last written.
     pub(super) tell_options: bool,
     pub(super) tell_services: bool,
+    /// Not before this is the other side told of options or services again.
+    pub(super) tell_after: Instant,
     /// Services of an update that comes in pages, and its version.
     pub(super) services_page: (u64, Vec<String>),
     /// The stamp of a heartbeat that waits to be echoed; 0 if none does.
@@ -157,6 +162,7 @@ impl<T> Link<T> {
             waiting: VecDeque::new(),
             owed: BTreeMap::new(),
             their_calls: 0,
+            answers: VecDeque::new(),
             ticks_out: TicksOut::default(),
             ticks_in: TicksIn::new(limits.tick_window_bytes, now),
             born: now,
@@ -167,11 +173,42 @@ impl<T> Link<T> {
             budget: ControlBudget { left: CONTROL_BURST, filled: now },
             tell_options: false,
             tell_services: false,
+            tell_after: now,
             services_page: (0, Vec::new()),
             echo: 0,
             echoed: false,
             tell_consumed: false,
         }
+    }
+
+    /// Queues an answer; the caller's place is free when its last byte is written, or the caller gives up.
+    pub(super) fn push_answer(&mut self, call: CallId, item: Item) {
+        self.queue.push(item);
+        self.answers.push_back(Some(call));
+    }
+
+    /// The kernel has the last byte of that many more answers.
+    pub(super) fn answers_written(&mut self, count: u64) {
+        for _ in 0..count {
+            if let Some(Some(_)) = self.answers.pop_front() {
+                self.their_calls = self.their_calls.saturating_sub(1);
+            }
+        }
+    }
+
+    /// The caller gave up: its place is free, although its answer may still be on the way out.
+    pub(super) fn free_place(&mut self, call: CallId) {
+        let answer = self.answers.iter_mut().find(|answer| **answer == Some(call));
+        let handled = self.owed.get(&call).is_some_and(|owed| !owed.cancelled.swap(true, Relaxed));
+        if answer.and_then(Option::take).is_some() || handled {
+            self.their_calls = self.their_calls.saturating_sub(1);
+        }
+    }
+
+    /// When the other side is to be told of options or services, if it is and has room for that.
+    pub(super) fn tells_at(&self) -> Option<Instant> {
+        let tells = (self.tell_options || self.tell_services) && self.queue.has_control_room();
+        tells.then_some(self.tell_after)
     }
 
     pub(super) fn is_ready(&self) -> bool {
@@ -191,7 +228,8 @@ impl<T> Link<T> {
     }
 }
 
-/// A token bucket for messages that cost the sender little: a flood of them costs it the link.
+/// A token bucket for messages that cost the sender little: a flood of them costs it the link. What brings such messages
+/// about, here or there, earns one each: a request its Cancel or its Fault, a tick its Consumed.
 #[derive(Debug)]
 pub(super) struct ControlBudget {
     left: u32,
@@ -199,6 +237,11 @@ pub(super) struct ControlBudget {
 }
 
 impl ControlBudget {
+    /// A message was sent or has come in which one cheap message of the other side may answer or take back.
+    pub(super) fn earn(&mut self) {
+        self.left = (self.left + 1).min(CONTROL_BURST);
+    }
+
     /// Takes one; false when the flood is too high.
     pub(super) fn take(&mut self, now: Instant) -> bool {
         if self.left == 0 {

@@ -30,6 +30,7 @@ impl<T> Mesh<T> {
         if link.writing {
             next = next.min(link.progress + config.write_stall);
         }
+        next = link.tells_at().map_or(next, |at| next.min(at));
         let soonest = self.now + Duration::from_millis(1);
         self.arm_link(id, next.max(soonest));
     }
@@ -66,6 +67,7 @@ impl<T> Mesh<T> {
                 link.wrote = now;
             }
         }
+        self.flush(id, out);
         self.arm_liveness(id);
     }
 

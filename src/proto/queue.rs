@@ -64,6 +64,8 @@ pub(super) struct Written {
     /// Room to give back to the queue.
     pub(super) cost: usize,
     pub(super) ticks: u64,
+    /// What those ticks count in the window.
+    pub(super) tick_cost: u64,
     pub(super) answers: u64,
 }
 
@@ -245,6 +247,7 @@ impl SendQueue {
         while let Some(end) = self.ends.front().filter(|end| end.position <= position) {
             written.cost += end.written.cost;
             written.ticks += end.written.ticks;
+            written.tick_cost += end.written.tick_cost;
             written.answers += end.written.answers;
             self.ends.pop_front();
             self.sent_seq += 1;
@@ -302,7 +305,8 @@ impl SendQueue {
             ItemHead::Tick { .. } => (1, 0),
             ItemHead::Reply { .. } | ItemHead::Failure { .. } | ItemHead::Fault(_) => (0, 1),
         };
-        let written = Written { cost: item.cost, ticks, answers };
+        let tick_cost = if ticks == 0 { 0 } else { item.cost as u64 };
+        let written = Written { cost: item.cost, ticks, tick_cost, answers };
         if let ItemHead::Fault(fault) = &item.head {
             let before = self.tail().len();
             put_control_frame(self.tail(), fault);

@@ -52,8 +52,9 @@ impl<T> Mesh<T> {
         }
     }
 
+    /// The newest first: those that wait in line must not take the room of older ones, and be sent, just to be cut off.
     fn cut_calls(&mut self, calls: &[CallId], out: &mut Out<T>) {
-        for call in calls {
+        for call in calls.iter().rev() {
             self.give_up(*call, ErrorKind::Closed, out);
         }
         if let Some(stopping) = &mut self.stopping {
@@ -127,6 +128,9 @@ impl<T> Mesh<T> {
         self.cut_calls(&calls, out);
         let ready: Vec<LinkId> =
             self.links.values().filter(|link| link.is_ready()).map(|link| link.id).collect();
+        for id in &ready {
+            self.count_staged(*id);
+        }
         let now = self.now;
         let Some(stopping) = &mut self.stopping else { return };
         for link in ready.iter().filter_map(|id| self.links.get(id)) {

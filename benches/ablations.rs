@@ -102,7 +102,12 @@ fn build(without: &str) -> String {
 fn run(program: &str, quick: bool) -> Vec<(String, f64)> {
     let quick: &[&str] = if quick { &["--quick"] } else { &[] };
     let ran = Command::new(program).arg("--probe").args(quick).stderr(Stdio::inherit()).output();
-    let told = String::from_utf8(ran.expect("it was built").stdout).expect("it prints text");
+    let ran = ran.expect("it was built");
+    assert!(
+        ran.status.success(),
+        "{program} failed, its figures would be compared with those of other rounds"
+    );
+    let told = String::from_utf8(ran.stdout).expect("it prints text");
     let figure = |line: &str| {
         let (name, figure) = line.split_once('|')?;
         Some((name.to_owned(), figure.parse().ok()?))

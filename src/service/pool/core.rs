@@ -311,6 +311,8 @@ impl Core {
         if self.looking > 0 {
             return false;
         }
+        // Not as `self.looking += usize::from(first)` with a branch on `first` behind it: rustc 1.95 drops that store when it
+        // optimises, and then the count falls below zero and nobody is woken any more.
         self.looking = 1;
         true
     }

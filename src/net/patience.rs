@@ -45,6 +45,7 @@ mod tests {
 
     #[test]
     fn looking_stops_when_it_did_not_pay_and_resumes_when_it_would_have() {
+        let _bound = crate::bound::bound();
         let mut patience = Patience::default();
         for _ in 0..MISSES {
             assert!(patience.looks());
@@ -58,6 +59,7 @@ mod tests {
 
     #[test]
     fn one_look_that_paid_forgives_those_in_vain() {
+        let _bound = crate::bound::bound();
         let mut patience = Patience::default();
         (1..MISSES).for_each(|_| patience.missed());
         patience.paid();

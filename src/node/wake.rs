@@ -141,6 +141,7 @@ mod tests {
 
     #[test]
     fn a_result_wakes_the_waiting_thread_and_frees_its_slot_first() {
+        let _bound = crate::bound::bound();
         let pending = Arc::new(AtomicUsize::new(0));
         let (wake, receiver) = Wake::new(Slot::take(&pending, 1));
         assert!(Slot::take(&pending, 1).is_none());
@@ -154,6 +155,7 @@ mod tests {
 
     #[test]
     fn a_token_that_is_dropped_ends_the_wait_and_frees_its_slot() {
+        let _bound = crate::bound::bound();
         let pending = Arc::new(AtomicUsize::new(0));
         let (wake, receiver) = Wake::new(Slot::take(&pending, 1));
         drop(wake);
@@ -164,6 +166,7 @@ mod tests {
 
     #[test]
     fn a_wait_ends_at_its_deadline_and_not_before() {
+        let _bound = crate::bound::bound();
         let (_wake, receiver) = Wake::new(None);
         let deadline = Instant::now() + Duration::from_millis(20);
         assert_eq!(wait(&receiver, deadline).unwrap_err(), Nothing::Late);

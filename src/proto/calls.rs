@@ -165,6 +165,10 @@ impl<T> Mesh<T> {
         self.admit_waiting(from, out);
     }
 
+    pub(super) fn is_past_deadline(&self, id: CallId) -> bool {
+        self.calls.get(&id).is_some_and(|call| call.deadline <= self.now)
+    }
+
     pub(super) fn call_due(&mut self, id: CallId, out: &mut Out<T>) {
         self.give_up(id, ErrorKind::RequestTimeout, out);
     }

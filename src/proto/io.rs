@@ -113,7 +113,7 @@ impl<T> Mesh<T> {
         let written = link.queue.sent(len);
         link.gauge.give_queue(written.cost);
         link.ticks_out.written(written.ticks, written.tick_cost);
-        link.their_calls = link.their_calls.saturating_sub(written.answers);
+        link.answers_written(written.answers);
         link.writing = !link.queue.nothing_staged();
         self.flush(id, out);
         self.all_written(id, out);

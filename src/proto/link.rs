@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::Tick;
 use super::dial::DialId;
-use super::queue::SendQueue;
+use super::queue::{Item, SendQueue};
 use super::ticks::{TicksIn, TicksOut};
 use super::timers::TimerId;
 use crate::config::{CONTROL_BURST, CONTROL_PER_SECOND, Config, HANDSHAKE_FRAME_BYTES};
@@ -106,6 +106,9 @@ pub(super) struct Link<T> {
     pub(super) owed: BTreeMap<CallId, OwedCall>,
     /// Calls of theirs that count in the number we granted: neither answered to the last byte nor cancelled.
     pub(super) their_calls: u64,
+    /// Answers that are not written to their last byte, in the order in which they were queued; `None` once the caller
+    /// gave up and its place is free.
+    answers: VecDeque<Option<CallId>>,
     pub(super) ticks_out: TicksOut,
     pub(super) ticks_in: TicksIn,
     pub(super) born: Instant,
@@ -159,6 +162,7 @@ impl<T> Link<T> {
             waiting: VecDeque::new(),
             owed: BTreeMap::new(),
             their_calls: 0,
+            answers: VecDeque::new(),
             ticks_out: TicksOut::default(),
             ticks_in: TicksIn::new(limits.tick_window_bytes, now),
             born: now,
@@ -181,6 +185,30 @@ impl<T> Link<T> {
     pub(super) fn tells_at(&self) -> Option<Instant> {
         let tells = (self.tell_options || self.tell_services) && self.queue.has_control_room();
         tells.then_some(self.tell_after)
+    }
+
+    /// Queues an answer; the caller's place is free when its last byte is written, or the caller gives up.
+    pub(super) fn push_answer(&mut self, call: CallId, item: Item) {
+        self.queue.push(item);
+        self.answers.push_back(Some(call));
+    }
+
+    /// The kernel has the last byte of that many more answers.
+    pub(super) fn answers_written(&mut self, count: u64) {
+        for _ in 0..count {
+            if let Some(Some(_)) = self.answers.pop_front() {
+                self.their_calls = self.their_calls.saturating_sub(1);
+            }
+        }
+    }
+
+    /// The caller gave up: its place is free, although its answer may still be on the way out.
+    pub(super) fn free_place(&mut self, call: CallId) {
+        let answer = self.answers.iter_mut().find(|answer| **answer == Some(call));
+        let handled = self.owed.get(&call).is_some_and(|owed| !owed.cancelled.swap(true, Relaxed));
+        if answer.and_then(Option::take).is_some() || handled {
+            self.their_calls = self.their_calls.saturating_sub(1);
+        }
     }
 
     pub(super) fn is_ready(&self) -> bool {

@@ -190,8 +190,9 @@ impl<T> Mesh<T> {
 
     fn fault(&mut self, id: LinkId, fault: Fault, out: &mut Out<T>) {
         let Fault { call, kind, execution, message, .. } = fault;
-        // The receiver found the deadline passed: to the caller that is its own timeout, with the certainty that it never ran.
-        let kind = if kind == ErrorKind::Expired { ErrorKind::RequestTimeout } else { kind };
+        // Both sides found the deadline passed: to the caller that is its timeout, with the certainty that it never ran.
+        let expired = kind == ErrorKind::Expired && self.is_past_deadline(call);
+        let kind = if expired { ErrorKind::RequestTimeout } else { kind };
         let error = Error::new(kind, told(&message)).with_execution(execution);
         let error = match self.peer_of(id) {
             Some(peer) => error.with_peer(peer),
@@ -283,7 +284,7 @@ impl<T> Mesh<T> {
         debug_assert!(call != CallId(0) || execution == Execution::Never);
         if let Some(link) = self.links.get_mut(&id) {
             let head = ItemHead::Fault(Box::new(Control::Fault(Box::new(fault))));
-            link.queue.push(Item { head, payload: Payload::null(), cost: 0 });
+            link.push_answer(call, Item { head, payload: Payload::null(), cost: 0 });
             self.flush(id, out);
         }
     }

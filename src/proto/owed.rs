@@ -101,11 +101,8 @@ impl<T> Mesh<T> {
 
     /// The peer gave up.
     pub(super) fn cancelled(&mut self, id: LinkId, call: CallId) {
-        let Some(link) = self.links.get_mut(&id) else { return };
-        if let Some(owed) = link.owed.get(&call) {
-            if !owed.cancelled.swap(true, Relaxed) {
-                link.their_calls = link.their_calls.saturating_sub(1);
-            }
+        if let Some(link) = self.links.get_mut(&id) {
+            link.free_place(call);
         }
     }
 
@@ -130,14 +127,14 @@ impl<T> Mesh<T> {
                 self.push_fault(id, call, error, out);
             }
             Answer::Reply(payload) => {
-                link.queue.push(Item { head: ItemHead::Reply { call }, payload, cost: 0 });
+                link.push_answer(call, Item { head: ItemHead::Reply { call }, payload, cost: 0 });
                 self.flush(id, out);
             }
             Answer::Failure { code, message, data } => {
                 let has_data = data.is_some();
                 let head = ItemHead::Failure { call, code, message, has_data };
                 let payload = data.unwrap_or_else(Payload::null);
-                link.queue.push(Item { head, payload, cost: 0 });
+                link.push_answer(call, Item { head, payload, cost: 0 });
                 self.flush(id, out);
             }
             Answer::Fault(error) => self.push_fault(id, call, error, out),

@@ -128,6 +128,9 @@ impl<T> Mesh<T> {
         self.cut_calls(&calls, out);
         let ready: Vec<LinkId> =
             self.links.values().filter(|link| link.is_ready()).map(|link| link.id).collect();
+        for id in &ready {
+            self.count_staged(*id);
+        }
         let now = self.now;
         let Some(stopping) = &mut self.stopping else { return };
         for link in ready.iter().filter_map(|id| self.links.get(id)) {

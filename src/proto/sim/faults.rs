@@ -123,7 +123,8 @@ fn usual_rate(fault: Fault) -> f64 {
         Fault::Delay | Fault::Narrow => 0.3,
         Fault::Freeze | Fault::FreezeWay | Fault::Cut | Fault::Reset => 0.2,
         Fault::Refuse | Fault::Swallow | Fault::AcceptThenCut => 0.5,
-        Fault::Suspend | Fault::Crash => 0.1,
+        Fault::Suspend => 0.1,
+        Fault::Crash => 0.15,
     }
 }
 

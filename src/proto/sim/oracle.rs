@@ -69,8 +69,6 @@ pub(super) struct Oracle {
     ticks: BTreeMap<Label, TickRecord>,
     senders: BTreeMap<Life, Sender>,
     joined: BTreeMap<usize, BTreeSet<NodeId>>,
-    /// Lives that gave up a call whose answer may still be on its way: the other side counts it until it is written.
-    gave_up: BTreeSet<Life>,
     /// The world was so unkind that silence is no surprise.
     pub(super) silence_excused: bool,
 }
@@ -177,7 +175,6 @@ impl Oracle {
 
     fn answered(&mut self, label: Label, now: Instant, result: &Result<Done, Error>) {
         let Some(call) = self.calls.get(&label) else { return };
-        let life = call.life;
         let (runs, ran_at, due, cancelled) =
             (call.runs, call.ran_at.clone(), call.due, call.cancelled);
         match result {
@@ -203,11 +200,8 @@ impl Oracle {
                 if error.kind() == ErrorKind::RequestTimeout && now < due {
                     self.fail(format!("{label:?} times out {:?} early", due - now));
                 }
-                if matches!(error.kind(), ErrorKind::RequestTimeout | ErrorKind::Cancelled) {
-                    self.gave_up.insert(life);
-                }
                 let by_engine = !error.message().contains(payloads::WORKER);
-                if error.kind() == ErrorKind::Busy && by_engine && !self.gave_up.contains(&life) {
+                if error.kind() == ErrorKind::Busy && by_engine {
                     self.fail(format!(
                         "{label:?} is beyond a limit that its sender knew: {error:?}"
                     ));

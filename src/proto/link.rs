@@ -193,6 +193,11 @@ impl<T> Link<T> {
         self.answers.push_back(Some(call));
     }
 
+    /// Answers whose last byte the kernel has not taken, wanted or not.
+    pub(super) fn unread_answers(&self) -> u64 {
+        self.answers.len() as u64
+    }
+
     /// The kernel has the last byte of that many more answers.
     pub(super) fn answers_written(&mut self, count: u64) {
         for _ in 0..count {

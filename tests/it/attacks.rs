@@ -108,29 +108,6 @@ fn who_asks_without_reading_the_answers_is_disconnected() {
     });
 }
 
-// covers P19
-#[test]
-fn who_takes_its_questions_back_without_reading_the_answers_is_disconnected() {
-    attack("takes back", |house, evil| {
-        let ask = |call| frame(request(call, "blob", &item(Value::Null)));
-        let calls = (1..=20_000_u64).collect::<Vec<_>>();
-        for calls in calls.chunks(250) {
-            let asked: Vec<u8> = calls.iter().flat_map(|call| ask(*call)).collect();
-            let heard = evil.write(&asked);
-            // Requests of the good peer stand behind those, so that most are answered when they are taken back.
-            for number in 0..20_u64 {
-                assert_eq!(house.client.request::<u64>("s", "echo", &number).unwrap(), number);
-            }
-            let taken: Vec<u8> =
-                calls.iter().flat_map(|call| frame(message(13, *call, []))).collect();
-            if !heard || !evil.write(&taken) {
-                break;
-            }
-        }
-        assert!(house.expect_thrown_out().contains("does not read"));
-    });
-}
-
 // covers P21
 #[test]
 fn a_flood_of_heartbeats_is_a_protocol_error() {

@@ -137,6 +137,7 @@ fn it_does_not_matter_who_starts_first() {
     });
 }
 
+// covers P25
 #[test]
 fn a_timeout_ends_the_call_when_it_should_and_tells_the_handler() {
     let _bound = crate::bound::bound();
@@ -159,6 +160,7 @@ fn a_timeout_ends_the_call_when_it_should_and_tells_the_handler() {
     assert!(hears.recv_timeout(LONG).unwrap());
 }
 
+// covers P30
 #[test]
 fn a_pending_request_can_be_awaited_looked_at_selected_and_cancelled() {
     let _bound = crate::bound::bound();
@@ -224,6 +226,7 @@ fn a_batch_ends_at_the_first_tick_that_has_no_room() {
     client.to("server").wait(LONG).tick("n", &Bytes::new(vec![0; 10_000])).unwrap();
 }
 
+// covers P26
 #[test]
 fn nested_requests_back_to_the_caller_complete_and_inherit_the_deadline() {
     let _bound = crate::bound::bound();
@@ -334,6 +337,7 @@ fn after_the_end_everything_is_closed_and_the_port_is_free() {
     drop(client);
 }
 
+// covers P35
 #[test]
 fn a_stop_from_a_handler_answers_first_and_lets_wait_return() {
     let _bound = crate::bound::bound();
@@ -349,6 +353,7 @@ fn a_stop_from_a_handler_answers_first_and_lets_wait_return() {
     assert!(report.is_clean(), "{report:?}");
 }
 
+// covers P35
 #[test]
 fn a_node_that_its_own_handler_owns_ends_without_waiting_for_itself() {
     let _bound = crate::bound::bound();
@@ -369,6 +374,7 @@ fn a_node_that_its_own_handler_owns_ends_without_waiting_for_itself() {
     drop(std::net::TcpListener::bind(address).unwrap());
 }
 
+// covers P34
 #[test]
 fn a_stop_fails_what_is_pending_and_names_the_worker_that_is_stuck() {
     let _bound = crate::bound::bound();

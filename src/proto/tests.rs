@@ -318,6 +318,7 @@ fn a_request_of_any_size_is_delivered_and_answered_once() {
     }
 }
 
+// covers P30
 #[test]
 fn a_call_to_a_silent_handler_times_out_and_is_cancelled_there() {
     let mut pair = Pair::joined(&["client", "server"]);
@@ -335,6 +336,7 @@ fn a_call_to_a_silent_handler_times_out_and_is_cancelled_there() {
     assert_eq!(pair.nodes[1].dropped().unwanted_answers, 1);
 }
 
+// covers P11
 #[test]
 fn idle_peers_stay_and_a_frozen_one_is_left_within_its_time() {
     let mut pair = Pair::joined(&["client", "server"]);
@@ -352,6 +354,7 @@ fn idle_peers_stay_and_a_frozen_one_is_left_within_its_time() {
     );
 }
 
+// covers P12
 #[test]
 fn a_link_that_breaks_fails_its_calls_at_once() {
     let mut pair = Pair::joined(&["client", "server"]);
@@ -380,6 +383,7 @@ fn stop_says_goodbye_and_ends_with_nothing_armed() {
     assert!(pair.events_of(0).contains(&format!("{left:?}")));
 }
 
+// covers P09
 #[test]
 fn a_living_duplicate_is_refused_and_named() {
     let mut pair = Pair::new(&["twin", "server", "twin"]);
@@ -393,6 +397,7 @@ fn a_living_duplicate_is_refused_and_named() {
     assert_eq!(pair.nodes[2].dialled(), 0);
 }
 
+// covers P09
 #[test]
 fn a_dead_duplicate_gives_way() {
     let mut pair = Pair::new(&["twin", "server", "twin"]);
@@ -407,6 +412,7 @@ fn a_dead_duplicate_gives_way() {
     assert!(at("PeerLeft") < at("PeerJoined"), "{events:?}");
 }
 
+// covers P10
 #[test]
 fn dialling_oneself_is_refused_and_leaves_nothing() {
     let mut pair = Pair::new(&["one"]);

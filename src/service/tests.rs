@@ -75,6 +75,7 @@ impl Drop for Bomb {
     }
 }
 
+// covers P23
 #[test]
 fn a_panic_is_fenced_and_its_text_stays_here() {
     let _bound = crate::bound::bound();
@@ -96,6 +97,7 @@ fn a_panic_is_fenced_and_its_text_stays_here() {
     assert_eq!(fake.service.stats().pool.most, 1);
 }
 
+// covers P07
 #[test]
 fn data_of_another_type_never_reaches_the_handler() {
     let _bound = crate::bound::bound();

@@ -92,7 +92,7 @@ fn nobody_left(events: &mut Events) {
     }
 }
 
-// covers P18 P19
+// covers P18, P19
 #[test]
 fn who_asks_without_reading_the_answers_is_disconnected() {
     attack("asks without reading", |house, evil| {
@@ -216,7 +216,7 @@ fn a_call_id_in_use_is_a_protocol_error() {
     });
 }
 
-// covers P30 P31
+// covers P30, P31
 #[test]
 fn answers_to_calls_that_nobody_made_are_dropped() {
     attack("unasked answers", |house, evil| {
@@ -405,7 +405,7 @@ fn an_answer_with_an_unknown_even_header_ends_its_call_and_no_other() {
     });
 }
 
-// covers P06 P07
+// covers P06, P07
 #[test]
 fn malformed_payloads_fail_only_their_request() {
     attack("malformed payloads", |_, evil| {

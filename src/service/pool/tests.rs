@@ -39,6 +39,7 @@ fn all_done(answers: &[Receiver<Answer>]) {
     }
 }
 
+// covers P26
 #[test]
 fn sixty_four_handlers_that_call_back_complete_with_at_most_sixty_six_workers() {
     let _bound = crate::bound::bound();
@@ -194,6 +195,7 @@ fn a_queued_nested_request_is_busy_as_soon_as_the_last_worker_waits() {
     reply::<()>(taken(&answer));
 }
 
+// covers P22
 #[test]
 fn requests_beyond_the_queue_are_busy_and_ticks_are_not() {
     let _bound = crate::bound::bound();
@@ -211,6 +213,7 @@ fn requests_beyond_the_queue_are_busy_and_ticks_are_not() {
     all_done(&queued);
 }
 
+// covers P22
 #[test]
 fn bytes_beyond_the_queue_are_busy_but_an_empty_queue_takes_any_size() {
     let _bound = crate::bound::bound();
@@ -408,6 +411,7 @@ fn a_stop_refuses_queued_requests_runs_queued_ticks_and_lets_handlers_finish() {
     assert_eq!(fake.service.stats().pool.workers, 0);
 }
 
+// covers P24
 #[test]
 fn a_worker_still_in_user_code_at_the_bound_is_named_and_ends_later() {
     let _bound = crate::bound::bound();

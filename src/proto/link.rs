@@ -181,10 +181,21 @@ impl<T> Link<T> {
         }
     }
 
+    /// When the other side is to be told of options or services, if it is and has room for that.
+    pub(super) fn tells_at(&self) -> Option<Instant> {
+        let tells = (self.tell_options || self.tell_services) && self.queue.has_control_room();
+        tells.then_some(self.tell_after)
+    }
+
     /// Queues an answer; the caller's place is free when its last byte is written, or the caller gives up.
     pub(super) fn push_answer(&mut self, call: CallId, item: Item) {
         self.queue.push(item);
         self.answers.push_back(Some(call));
+    }
+
+    /// Answers whose last byte the kernel has not taken, wanted or not.
+    pub(super) fn unread_answers(&self) -> u64 {
+        self.answers.len() as u64
     }
 
     /// The kernel has the last byte of that many more answers.
@@ -203,12 +214,6 @@ impl<T> Link<T> {
         if answer.and_then(Option::take).is_some() || handled {
             self.their_calls = self.their_calls.saturating_sub(1);
         }
-    }
-
-    /// When the other side is to be told of options or services, if it is and has room for that.
-    pub(super) fn tells_at(&self) -> Option<Instant> {
-        let tells = (self.tell_options || self.tell_services) && self.queue.has_control_room();
-        tells.then_some(self.tell_after)
     }
 
     pub(super) fn is_ready(&self) -> bool {

@@ -130,6 +130,8 @@ pub(super) struct Link<T> {
     pub(super) echo: u64,
     /// The other side has answered a heartbeat since it was last asked for life.
     pub(super) echoed: bool,
+    /// When it was last asked for life.
+    pub(super) asked: Option<Instant>,
     /// The other side is to be told what was consumed.
     pub(super) tell_consumed: bool,
 }
@@ -177,6 +179,7 @@ impl<T> Link<T> {
             services_page: (0, Vec::new()),
             echo: 0,
             echoed: false,
+            asked: None,
             tell_consumed: false,
         }
     }

@@ -178,6 +178,7 @@ mod net;
 mod node;
 mod node_event;
 mod options;
+mod patience;
 mod payload;
 mod proto;
 mod routing;

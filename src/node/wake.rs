@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounde
 
 use crate::config::YIELD_BEFORE_PARK;
 use crate::error::{Error, ErrorKind};
-use crate::net::Patience;
+use crate::patience::Patience;
 use crate::proto::Done;
 use crate::service;
 
@@ -124,12 +124,12 @@ fn look_again(receiver: &Receiver<Arrival>, began: Instant) -> Option<Result<Arr
         match look(receiver) {
             Err(Nothing::Late) => {}
             found => {
-                PATIENCE.with_borrow_mut(Patience::paid);
+                PATIENCE.with_borrow_mut(|patience| patience.paid(began.elapsed()));
                 return Some(found);
             }
         }
     }
-    PATIENCE.with_borrow_mut(Patience::missed);
+    PATIENCE.with_borrow_mut(|patience| patience.missed(began.elapsed()));
     None
 }
 

@@ -27,7 +27,7 @@ fn what_one_thread_posts_arrives_in_its_order() {
     let (_poll, mailbox, intake) = open(8);
     mailbox.post(1).unwrap();
     mailbox.post_all([2, 3]).unwrap();
-    mailbox.post_deadline(4, Instant::now()).unwrap();
+    mailbox.post_deadline(4, Instant::now).unwrap();
     let taken: Vec<u32> = std::iter::from_fn(|| intake.take()).collect();
     assert_eq!(taken, [1, 2, 3, 4]);
 }
@@ -89,7 +89,7 @@ fn a_post_with_a_deadline_comes_back_from_a_full_mailbox() {
     let (_poll, mailbox, _intake) = open(1);
     mailbox.post(1).unwrap();
     let deadline = Instant::now() + Duration::from_millis(20);
-    assert!(matches!(mailbox.post_deadline(2, deadline), Err(Unposted::Full(2))));
+    assert!(matches!(mailbox.post_deadline(2, || deadline), Err(Unposted::Full(2))));
     assert!(Instant::now() >= deadline);
 }
 
@@ -105,7 +105,7 @@ fn posts_fail_and_blocked_posters_return_when_the_loop_has_ended() {
     });
     assert!(matches!(mailbox.post(3), Err(Closed(3))));
     assert!(matches!(mailbox.post_all([4, 5]), Err(Closed(4))));
-    assert!(matches!(mailbox.post_deadline(6, Instant::now() + LONG), Err(Unposted::Closed(6))));
+    assert!(matches!(mailbox.post_deadline(6, || Instant::now() + LONG), Err(Unposted::Closed(6))));
 }
 
 #[test]

@@ -213,8 +213,7 @@ impl<T> Mesh<T> {
             link.gauge.give_queue(cost);
             return Execution::Never;
         }
-        // A peer that lets control messages pile up is closed by the next one that must not be lost.
-        let _ = link.queue.push_cancel(seq, &Control::Cancel { call: id });
+        link.queue.push_cancel(seq, &Control::Cancel { call: id });
         Execution::Unknown
     }
 

@@ -222,6 +222,7 @@ impl<T> Mesh<T> {
         for older in older {
             self.ask_for_life(older, out);
         }
+        self.recheck = true;
     }
 
     /// Looks at every contested id again: an older link has shown life, or has left.

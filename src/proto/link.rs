@@ -130,6 +130,8 @@ pub(super) struct Link<T> {
     pub(super) echo: u64,
     /// The other side has answered a heartbeat since it was last asked for life.
     pub(super) echoed: bool,
+    /// When it was last asked for life.
+    pub(super) asked: Option<Instant>,
     /// The other side is to be told what was consumed.
     pub(super) tell_consumed: bool,
 }
@@ -177,14 +179,26 @@ impl<T> Link<T> {
             services_page: (0, Vec::new()),
             echo: 0,
             echoed: false,
+            asked: None,
             tell_consumed: false,
         }
+    }
+
+    /// When the other side is to be told of options or services, if it is and has room for that.
+    pub(super) fn tells_at(&self) -> Option<Instant> {
+        let tells = (self.tell_options || self.tell_services) && self.queue.has_control_room();
+        tells.then_some(self.tell_after)
     }
 
     /// Queues an answer; the caller's place is free when its last byte is written, or the caller gives up.
     pub(super) fn push_answer(&mut self, call: CallId, item: Item) {
         self.queue.push(item);
         self.answers.push_back(Some(call));
+    }
+
+    /// Answers whose last byte the kernel has not taken, wanted or not.
+    pub(super) fn unread_answers(&self) -> u64 {
+        self.answers.len() as u64
     }
 
     /// The kernel has the last byte of that many more answers.
@@ -203,12 +217,6 @@ impl<T> Link<T> {
         if answer.and_then(Option::take).is_some() || handled {
             self.their_calls = self.their_calls.saturating_sub(1);
         }
-    }
-
-    /// When the other side is to be told of options or services, if it is and has room for that.
-    pub(super) fn tells_at(&self) -> Option<Instant> {
-        let tells = (self.tell_options || self.tell_services) && self.queue.has_control_room();
-        tells.then_some(self.tell_after)
     }
 
     pub(super) fn is_ready(&self) -> bool {

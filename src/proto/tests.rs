@@ -252,6 +252,26 @@ fn both_sides_know_each_other_when_connect_returns() {
     assert_eq!(pair.events_of(1).len(), 1);
 }
 
+// covers P19
+#[test]
+fn answers_that_are_taken_back_and_not_read_do_not_pile_up() {
+    let mut pair = Pair::joined(&["client", "server"]);
+    pair.frozen.push(1);
+    for _ in 0..10_000 {
+        let call = pair.request(0, "server", bytes_of(0), "call");
+        pair.run();
+        let Some((_, Delivery { work: Work::Request { owed, .. }, .. })) = pair.delivered.pop()
+        else {
+            break;
+        };
+        pair.feed(1, Input::Answer { owed, answer: Answer::Reply(bytes_of(0)) });
+        pair.command(0, Command::Cancel { call });
+        pair.run();
+    }
+    let events = pair.events_of(1);
+    assert!(events.iter().any(|event| event.contains("does not read")), "{events:?}");
+}
+
 #[test]
 fn two_dials_of_one_listener_at_once_leave_a_link_however_its_answers_interleave() {
     let mut pair = Pair::new(&["client", "server"]);

@@ -8,7 +8,7 @@ use super::mesh::{Mesh, Out, disarm};
 use crate::config::LINGER;
 use crate::error::{Error, ErrorKind, Execution};
 use crate::id::{LinkId, NodeId};
-use crate::node_event::{LeftReason, NodeEvent};
+use crate::node_event::{Direction, LeftReason, NodeEvent};
 use crate::wire::{Control, Farewell};
 
 /// Whether it makes sense to dial again after a failed handshake.
@@ -58,6 +58,9 @@ impl<T> Mesh<T> {
         if let Some(dial) = dial {
             self.dial_lost(dial, &reason, out);
         }
+        if direction == Direction::Up {
+            self.aliases_lost(key, &reason, out);
+        }
     }
 
     fn parked_lost(&mut self, parked: Parked<T>, peer: &NodeId, out: &mut Out<T>) {
@@ -86,6 +89,10 @@ impl<T> Mesh<T> {
         }
         if !link.is_ready() && !link.is_joining() {
             return self.forget(id, true, out);
+        }
+        if matches!(link.state, State::Greeting { .. }) && link.direction == Direction::Down {
+            // Nothing was agreed on yet: a message would be taken for the greeting of something else.
+            return self.linger(id, out);
         }
         let (ticks, cost) = (link.ticks_in.finished, link.ticks_in.finished_cost);
         self.count_staged(id);

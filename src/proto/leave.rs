@@ -114,6 +114,7 @@ impl<T> Mesh<T> {
         let Some(link) = self.links.get_mut(&id) else { return };
         link.state = State::Closing { discarded: 0, shut: false, ended: false };
         link.dial = None;
+        self.recheck |= !self.held.is_empty();
         self.shaking.remove(&id);
         self.arm_link(id, until);
         self.flush(id, out);
@@ -189,6 +190,7 @@ impl<T> Mesh<T> {
     /// Drops a link. `hang` tells the shell, which has forgotten the socket otherwise.
     pub(super) fn forget(&mut self, id: LinkId, hang: bool, out: &mut Out<T>) {
         let Some(mut link) = self.links.remove(&id) else { return };
+        self.recheck |= !self.held.is_empty();
         debug_assert!(link.peer.is_none(), "a joined link leaves before it is forgotten");
         disarm(&mut self.timers, &mut link.timer);
         self.shaking.remove(&id);

@@ -72,7 +72,9 @@ pub(crate) struct Mesh<T> {
     pub(super) shaking: BTreeSet<LinkId>,
     /// Links whose id is contested.
     pub(super) probing: BTreeSet<LinkId>,
-    /// The contested ids are to be looked at again at the end of this input.
+    /// Links that were dialled and wait until another handshake with the same peer has ended.
+    pub(super) held: BTreeSet<LinkId>,
+    /// The contested ids and the links held back are to be looked at again at the end of this input.
     pub(super) recheck: bool,
     pub(super) peers: Peers,
     pub(super) calls: BTreeMap<CallId, Call<T>>,
@@ -103,6 +105,7 @@ impl<T> Mesh<T> {
             next_link: 0,
             shaking: BTreeSet::new(),
             probing: BTreeSet::new(),
+            held: BTreeSet::new(),
             recheck: false,
             peers: Peers::default(),
             calls: BTreeMap::new(),

@@ -23,7 +23,7 @@ impl<T> Mesh<T> {
         let cost = cost(tick.message.payload.len());
         let target = self.peers.route(step);
         let Some(link) = target.and_then(|link| self.links.get_mut(&link)) else {
-            return self.tick_unplaced(tick, out);
+            return self.tick_unplaced(tick, true, out);
         };
         let id = link.id;
         let fits = tick.message.payload.len() <= link.theirs.message_bytes;
@@ -31,8 +31,12 @@ impl<T> Mesh<T> {
         if fits && (room || (link.waiting.is_empty() && link.gauge.take_tick(cost).is_ok())) {
             return self.queue_tick(id, tick, out);
         }
+        if !fits && room {
+            link.gauge.give_queue(cost);
+            link.gauge.give_ticks(cost as u64);
+        }
         let Some((until, _)) = tick.wait.as_ref().filter(|_| fits) else {
-            return self.tick_unplaced(tick, out);
+            return self.tick_unplaced(tick, fits, out);
         };
         self.next_parked += 1;
         let number = self.next_parked;
@@ -47,6 +51,7 @@ impl<T> Mesh<T> {
         let head = ItemHead::Tick { event: tick.message.event, headers: tick.message.headers };
         link.queue.push(Item { head, payload: tick.message.payload, cost });
         link.ticks_out.accepted += 1;
+        link.ticks_out.accepted_cost += cost as u64;
         if let Some((_, token)) = tick.wait {
             out.push(Output::Complete { token, result: Ok(Done::Nothing) });
         }
@@ -54,10 +59,18 @@ impl<T> Mesh<T> {
     }
 
     /// The peer left, or cannot take it, between the caller's look at the directory and now.
-    fn tick_unplaced(&mut self, tick: Tick<T>, out: &mut Out<T>) {
+    fn tick_unplaced(&mut self, tick: Tick<T>, fits: bool, out: &mut Out<T>) {
         let id = self.peers.name(tick.plan.first.peer).unwrap_or_else(|| self.local.id.clone());
+        let bytes = tick.message.payload.len();
+        let too_large = || {
+            let why = format!("the data has {bytes} bytes, more than {id} takes in one message");
+            Error::new(ErrorKind::TooLarge, why).with_peer(id.clone())
+        };
         match tick.wait {
-            Some((_, token)) => out.push(Output::Complete { token, result: Err(lost_unsent(&id)) }),
+            Some((_, token)) => {
+                let error = if fits { lost_unsent(&id) } else { too_large() };
+                out.push(Output::Complete { token, result: Err(error) });
+            }
             None => {
                 out.push(Output::Event(NodeEvent::Undelivered {
                     id,
@@ -170,10 +183,11 @@ impl<T> Mesh<T> {
         self.tell_all(out, |link| link.tell_services = true);
     }
 
+    /// Links whose handshake is under way are told once they have joined: their hello may have said the old value.
     fn tell_all(&mut self, out: &mut Out<T>, tell: impl Fn(&mut super::link::Link<T>)) {
-        let ready: Vec<LinkId> =
-            self.links.values().filter(|link| link.is_ready()).map(|link| link.id).collect();
-        for id in ready {
+        let open = |link: &&super::link::Link<T>| link.is_ready() || link.is_joining();
+        let open: Vec<LinkId> = self.links.values().filter(open).map(|link| link.id).collect();
+        for id in open {
             if let Some(link) = self.links.get_mut(&id) {
                 tell(link);
             }

@@ -9,6 +9,7 @@ const BUSY: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Default, Debug)]
 pub(super) struct TicksOut {
     pub(super) accepted: u64,
+    pub(super) accepted_cost: u64,
     pub(super) written: u64,
     pub(super) confirmed: u64,
     pub(super) confirmed_cost: u64,
@@ -27,7 +28,9 @@ impl TicksOut {
 
     /// Takes a cumulative report; gives what is newly confirmed, or `None` if it cannot be true.
     pub(super) fn confirm(&mut self, ticks: u64, cost: u64) -> Option<u64> {
-        if ticks < self.confirmed || ticks > self.written || cost < self.confirmed_cost {
+        let counted = self.confirmed..=self.written;
+        let paid = self.confirmed_cost..=self.accepted_cost;
+        if !counted.contains(&ticks) || !paid.contains(&cost) {
             return None;
         }
         let newly = cost - self.confirmed_cost;
@@ -122,8 +125,10 @@ mod tests {
 
     #[test]
     fn a_report_that_cannot_be_true_is_refused() {
-        let mut ticks = TicksOut { accepted: 3, written: 2, ..TicksOut::default() };
+        let mut ticks =
+            TicksOut { accepted: 3, accepted_cost: 384, written: 2, ..TicksOut::default() };
         assert_eq!(ticks.confirm(3, 384), None);
+        assert_eq!(ticks.confirm(1, 385), None, "more bytes than were ever sent");
         assert_eq!(ticks.confirm(1, 128), Some(128));
         assert_eq!(ticks.confirm(0, 0), None);
         assert_eq!((ticks.unwritten(), ticks.unconfirmed()), (1, 1));

@@ -46,6 +46,8 @@ use crate::options::Options;
 use crate::payload::Payload;
 use crate::routing::{PeerEntry, Plan};
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use check::Posted;
 pub(crate) use mesh::Mesh;
 #[cfg(test)]
 pub(crate) use planted::Planted;

@@ -80,6 +80,8 @@ pub(crate) struct Mesh<T> {
     pub(super) calls: BTreeMap<CallId, Call<T>>,
     pub(super) dials: Dials<T>,
     pub(super) listener: Listener<T>,
+    /// Answers to `Listen` that are under way and mean nothing any more.
+    pub(super) stale_listens: u32,
     pub(super) stopping: Option<Stopping<T>>,
     pub(super) stopped: bool,
     pub(super) directory: Directory,
@@ -111,6 +113,7 @@ impl<T> Mesh<T> {
             calls: BTreeMap::new(),
             dials: Dials::default(),
             listener: Listener::Closed,
+            stale_listens: 0,
             stopping: None,
             stopped: false,
             directory: Directory::default(),

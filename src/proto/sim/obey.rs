@@ -140,10 +140,7 @@ impl World {
         let node = &mut self.nodes[n];
         let Some(mesh) = node.mesh.take() else { return };
         let left = (mesh.pending_calls(), mesh.owed_calls(), mesh.armed_timers());
-        // An answer to `Listen` that is still under way finds nobody: the shell closes its listener itself.
-        let unheard = |mail: &Mail| matches!(mail, Mail::Input(Input::Listening(Ok(_))));
-        let listens = node.listening.is_some() && !node.mail.values().any(unheard);
-        if left != (0, 0, 0) || !node.sockets.is_empty() || listens {
+        if left != (0, 0, 0) || !node.sockets.is_empty() || node.listening.is_some() {
             let sockets = node.sockets.len();
             let why = format!(
                 "node {n} has stopped with (pending, owed, timers) {left:?}, {sockets} sockets"

@@ -100,8 +100,8 @@ impl<T> Mesh<T> {
         posted: &dyn Fn(LinkId) -> Posted,
         honest: bool,
     ) -> Option<String> {
-        let ready = self.links.values().filter(|link| link.is_ready());
-        let of_links = ready.filter_map(|link| link.broken_ledger(posted(link.id), honest)).next();
+        let mut ready = self.links.values().filter(|link| link.is_ready());
+        let of_links = ready.find_map(|link| link.broken_ledger(posted(link.id), honest));
         let limit = self.local.config.limits.calls_per_link as usize;
         let over = self.links.values().find(|link| link.handled() > limit);
         let over = over.map(|link| format!("{:?} owes {} answers", link.id, link.handled()));

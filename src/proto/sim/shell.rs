@@ -180,6 +180,7 @@ impl World {
             advertise: None,
             config: node.config.clone(),
         };
+        #[cfg_attr(not(test), allow(unused_mut))]
         let mut mesh = Mesh::new(local, rng, self.now);
         #[cfg(test)]
         if let Some(planted) = self.planted {

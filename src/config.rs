@@ -122,7 +122,11 @@ impl Default for Limits {
 /// Messages to the loop that wait in its channel: a burst of this size needs no waiting, and 4,096 × 256 B is one MiB.
 pub(crate) const MAILBOX_COMMANDS: usize = 4_096;
 /// Commands taken in one turn, so that a storm of them does not starve the sockets.
-pub(crate) const COMMANDS_PER_TURN: usize = 4_096;
+pub(crate) const COMMANDS_PER_TURN: usize =
+    if cfg!(threadmesh_without = "bursts") { 1 } else { 4_096 };
+/// Messages handed to the workers at once, so that they begin while the rest of a large burst is still being read.
+pub(crate) const MESSAGES_PER_HANDOVER: usize =
+    if cfg!(threadmesh_without = "bursts") { 1 } else { 1_024 };
 /// Connections accepted in one turn, so that a herd does not starve the links that stand.
 pub(crate) const ACCEPTS_PER_TURN: usize = 64;
 /// Bytes read from one link in one turn.
@@ -152,7 +156,8 @@ pub(crate) const SEGMENT_MOST_BYTES: usize = 256 * 1024;
 /// A body above this is read straight into its final buffer and written straight from its payload.
 pub(crate) const LARGE_BODY_BYTES: usize = 16 * 1024;
 /// Bytes staged for the kernel on one link before more are framed. Small, because what is staged cannot be withdrawn.
-pub(crate) const STAGED_BYTES: usize = 64 * 1024;
+pub(crate) const STAGED_BYTES: usize =
+    if cfg!(threadmesh_without = "gather") { 1 } else { 64 * 1024 };
 /// Control messages queued on one link; a peer that makes us owe more is disconnected.
 pub(crate) const CONTROL_QUEUE_BYTES: usize = 64 * 1024;
 /// A closing link reads and discards at most this much while it waits for the other side to close.
@@ -193,10 +198,16 @@ pub(crate) const SERVICES_BYTES: usize = 256 * 1024;
 pub(crate) const CONTROL_PER_SECOND: u32 = 1_000;
 /// The burst of cheap messages.
 pub(crate) const CONTROL_BURST: u32 = 4_000;
+/// After each message that tells a peer of changed options or services this side waits so long before the next, which then tells the
+/// newest state: a storm of changes stays well below what a peer takes for a flood.
+pub(crate) const TELL_PAUSE: Duration = Duration::from_millis(5);
 /// Alternates in a plan.
 pub(crate) const ALTERNATES: usize = 3;
 /// A waiting thread looks again this long, yielding between looks, before it parks.
-pub(crate) const YIELD_BEFORE_PARK: Duration = Duration::from_micros(20);
+pub(crate) const YIELD_BEFORE_PARK: Duration =
+    Duration::from_micros(if cfg!(threadmesh_without = "yield") { 0 } else { 20 });
+/// Whether a thread wakes another while it holds a lock that the other takes next: never, except to measure what that costs.
+pub(crate) const WAKES_UNDER_LOCK: bool = cfg!(threadmesh_without = "unlocked_wakes");
 /// An idle worker above the minimum ends after this.
 pub(crate) const WORKER_IDLE: Duration = Duration::from_secs(10);
 /// A worker is added when jobs are queued and none was taken for this long.

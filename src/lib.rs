@@ -155,6 +155,14 @@
 #[doc = include_str!("architecture.md")]
 mod architecture {}
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+#[cfg(test)]
+#[path = "../tests/it/support/bound.rs"]
+mod bound;
+
 mod address;
 mod cbor;
 mod config;
@@ -170,6 +178,7 @@ mod net;
 mod node;
 mod node_event;
 mod options;
+mod patience;
 mod payload;
 mod proto;
 mod routing;

@@ -181,7 +181,7 @@ impl fmt::Debug for Options {
     }
 }
 
-/// Builds [`Options`](crate::Options) as they would be written in JSON, with Rust expressions where values stand;
+/// Builds [`Options`] as they would be written in JSON, with Rust expressions where values stand;
 /// see [`value!`](crate::value!) for what nests.
 ///
 /// # Example

@@ -15,6 +15,8 @@ use crate::error::Error;
 
 /// A byte string of 64 bytes and its head fit, so that the commonest small message needs no heap.
 const INLINE: usize = 78;
+/// What then fits of a byte string beside its head.
+const INLINE_CONTENT: usize = INLINE - 2;
 
 /// One encoded CBOR item.
 #[derive(Clone)]
@@ -101,9 +103,15 @@ impl Payload {
         if item.len() > INLINE {
             return Self::from_item(item.to_vec());
         }
-        let mut bytes = [0; INLINE];
-        bytes[..item.len()].copy_from_slice(item);
-        Self(Repr::Inline { len: item.len() as u8, bytes })
+        Self::joined(&[], item)
+    }
+
+    /// Copies an item that is given in two parts and fits in place.
+    fn joined(head: &[u8], body: &[u8]) -> Self {
+        let (mut bytes, len) = ([0; INLINE], head.len() + body.len());
+        bytes[..head.len()].copy_from_slice(head);
+        bytes[head.len()..len].copy_from_slice(body);
+        Self(Repr::Inline { len: len as u8, bytes })
     }
 
     /// Shares one encoded item that stands in a larger buffer.
@@ -160,11 +168,14 @@ impl PartialEq for Payload {
 ///
 /// On the wire they are one CBOR byte string, so an end that uses `serde_bytes` understands them, and the reverse.
 /// (`Vec<u8>` through serde is an array of integers: twice the bytes and a thousand times slower to decode.)
-/// Cloning shares the buffer.
-#[derive(Clone, Default)]
-pub struct Bytes {
-    buffer: Arc<Vec<u8>>,
-    range: Range<u32>,
+/// Cloning shares the buffer; a few bytes live in place and need none.
+#[derive(Clone)]
+pub struct Bytes(Held);
+
+#[derive(Clone)]
+enum Held {
+    Inline { len: u8, bytes: [u8; INLINE_CONTENT] },
+    Shared { buffer: Arc<Vec<u8>>, range: Range<u32> },
 }
 
 impl Bytes {
@@ -172,7 +183,13 @@ impl Bytes {
     pub fn new(buffer: impl Into<Arc<Vec<u8>>>) -> Self {
         let buffer = buffer.into();
         let range = 0..u32::try_from(buffer.len()).unwrap_or(u32::MAX);
-        Self { buffer, range }
+        Self(Held::Shared { buffer, range })
+    }
+}
+
+impl Default for Bytes {
+    fn default() -> Self {
+        Self::from([].as_slice())
     }
 }
 
@@ -180,19 +197,27 @@ impl Deref for Bytes {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.buffer[self.range.start as usize..self.range.end as usize]
+        match &self.0 {
+            Held::Inline { len, bytes } => &bytes[..usize::from(*len)],
+            Held::Shared { buffer, range } => &buffer[range.start as usize..range.end as usize],
+        }
     }
 }
 
 impl From<Vec<u8>> for Bytes {
     fn from(bytes: Vec<u8>) -> Self {
-        Self::new(bytes)
+        if bytes.len() <= INLINE_CONTENT { Self::from(&*bytes) } else { Self::new(bytes) }
     }
 }
 
 impl From<&[u8]> for Bytes {
-    fn from(bytes: &[u8]) -> Self {
-        Self::new(bytes.to_vec())
+    fn from(content: &[u8]) -> Self {
+        if content.len() > INLINE_CONTENT {
+            return Self::new(content.to_vec());
+        }
+        let mut bytes = [0; INLINE_CONTENT];
+        bytes[..content.len()].copy_from_slice(content);
+        Self(Held::Inline { len: content.len() as u8, bytes })
     }
 }
 

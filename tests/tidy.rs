@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const VOCABULARY: &[&[&str]] = &[
     &["config", "cbor"],
     &["id", "error"],
-    &["value", "scan"],
+    &["value", "scan", "patience"],
     &["payload", "options", "headers", "event", "address"],
     &["node_event", "handler_error"],
 ];
@@ -44,7 +44,10 @@ const PURE: &[&str] = &["src/wire/", "src/routing/", "src/proto/"];
 const MOST_LINES: usize = 700;
 
 /// The promises of the reliability text that this version makes; each needs a test that says `// covers Pnn`.
-const PROMISES: &[&str] = &[];
+const PROMISES: &[&str] = &[
+    "P01", "P02", "P03", "P04", "P06", "P07", "P09", "P10", "P11", "P12", "P18", "P19", "P21",
+    "P22", "P23", "P24", "P25", "P26", "P27", "P30", "P31", "P32", "P34", "P35", "P40",
+];
 
 /// The highest promise there is.
 const LAST_PROMISE: u32 = 44;
@@ -257,7 +260,8 @@ fn tree<'a>(text: &'a str, prefix: &mut Vec<String>, found: &mut Vec<Vec<String>
 fn objection(room: &str, path: &[String]) -> Option<String> {
     let target = path.first()?.as_str();
     let inner = path.get(1).map_or("", String::as_str);
-    if target == room || target.ends_with('!') {
+    // The bound of a test is no room: it exists only in tests, which any file may have.
+    if target == room || target.ends_with('!') || target == "bound" {
         return None;
     }
     if room != "lib" && target.starts_with(|c: char| c.is_uppercase()) {

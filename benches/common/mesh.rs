@@ -1,13 +1,15 @@
 //! The crate itself: a node that echoes and counts, and the node that asks it.
 
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use threadmesh::{Bytes, HandlerError, Node, Request, Tick};
+use threadmesh::{Bytes, HandlerError, Node, Pending, Request, Tick};
 
-use super::{announce, until_the_parent_ends};
+use super::{announce, thousands_per_second, until_the_parent_ends};
 
 pub(crate) const SERVER: &str = "server";
 
@@ -114,4 +116,48 @@ pub(crate) fn tick(node: &Node, event: &str, data: &impl threadmesh::Encode) -> 
 pub(crate) fn ticks(node: &Node, data: &Bytes, batch: usize) -> u64 {
     let data = std::iter::repeat_n(data, batch).cloned();
     node.to(SERVER).wait(PATIENCE).ticks("count", data).all().expect("the server keeps up") as u64
+}
+
+/// Thousands of requests a second from so many threads, each of which waits for its answers.
+pub(crate) fn threads(node: &Node, bytes: usize, many: usize, each: Duration) -> f64 {
+    let (done, completed) = (AtomicBool::new(false), AtomicU64::new(0));
+    let began = Instant::now();
+    thread::scope(|scope| {
+        for _ in 0..many {
+            scope.spawn(|| {
+                let data = Bytes::from(vec![7; bytes]);
+                while !done.load(Relaxed) {
+                    echo(node, &data);
+                    completed.fetch_add(1, Relaxed);
+                }
+            });
+        }
+        thread::park_timeout(each);
+        done.store(true, Relaxed);
+    });
+    completed.load(Relaxed) as f64 / began.elapsed().as_secs_f64() / 1e3
+}
+
+/// Thousands of requests a second from one thread that keeps so many outstanding.
+pub(crate) fn window(node: &Node, bytes: usize, many: usize, each: Duration) -> f64 {
+    let data = Bytes::from(vec![7; bytes]);
+    let start = || node.start::<Bytes>(SERVER, "echo", &data).expect("the link has room");
+    let finish = |pending: Pending<Bytes>| pending.wait().expect("the server echoes");
+    let mut open: VecDeque<_> = (0..many).map(|_| start()).collect();
+    let rate = thousands_per_second(each, || {
+        // Takes all that has come, at least one, so that answers that came together are taken together.
+        let mut finished = 0;
+        while let Some(pending) = open.pop_front() {
+            if finished > 0 && pending.receiver().is_empty() {
+                open.push_front(pending);
+                break;
+            }
+            finish(pending);
+            finished += 1;
+        }
+        open.extend((0..finished).map(|_| start()));
+        finished
+    });
+    open.into_iter().map(finish).for_each(drop);
+    rate
 }

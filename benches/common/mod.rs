@@ -122,15 +122,19 @@ impl<'a> Table<'a> {
     /// Measures everything and prints medians and ratios.
     pub(crate) fn measure(mut self, effort: Effort) {
         let mut figures = vec![Vec::new(); self.cells.len()];
+        let only = only();
+        let is_wanted = |cell: &Cell<'_>| cell.name.contains(&only);
         for _ in 0..effort.rounds {
-            for (cell, figures) in self.cells.iter_mut().zip(&mut figures) {
+            let cells = self.cells.iter_mut().zip(&mut figures);
+            for (cell, figures) in cells.filter(|(cell, _)| is_wanted(cell)) {
                 figures.push((cell.run)(effort.each));
             }
         }
         let medians: Vec<f64> = figures.iter_mut().map(|figures| median(figures)).collect();
         println!("\n{}  ({} rounds of {:?})", self.title, effort.rounds, effort.each);
-        for (cell, median) in self.cells.iter().zip(&medians) {
-            let ratio = cell.baseline.map(|raw| format!("{:.2} x raw", median / medians[raw]));
+        for (cell, median) in self.cells.iter().zip(&medians).filter(|(cell, _)| is_wanted(cell)) {
+            let raw = cell.baseline.map(|raw| medians[raw]).filter(|raw| !raw.is_nan());
+            let ratio = raw.map(|raw| format!("{:.2} x raw", median / raw));
             println!(
                 "  {:34} {median:>12.1} {:6} {}",
                 cell.name,
@@ -139,6 +143,11 @@ impl<'a> Table<'a> {
             );
         }
     }
+}
+
+/// `--only TEXT` leaves out the figures whose names lack the text: for a profiler.
+fn only() -> String {
+    env::args().skip_while(|argument| argument != "--only").nth(1).unwrap_or_default()
 }
 
 pub(crate) fn median(figures: &mut [f64]) -> f64 {

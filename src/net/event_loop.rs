@@ -20,12 +20,12 @@ use super::above::Above;
 use super::engine::Engine;
 use super::listener::Listener;
 use super::mailbox::{Intake, Mailbox, mailbox};
-use super::patience::Patience;
 use super::resolver::Resolver;
 use super::stream::Stream;
 use crate::config::{COMMANDS_PER_TURN, MAILBOX_COMMANDS, YIELD_BEFORE_PARK};
 use crate::error::{Error, ErrorKind as Kind};
 use crate::id::LinkId;
+use crate::patience::Patience;
 use crate::proto::{Command, Delivery, Input, Mesh, Output};
 
 /// Links count up from small numbers, so these two are free.
@@ -158,11 +158,8 @@ impl<T: Send + 'static, A: Above<T>, E: Engine<T>> Loop<T, A, E> {
         if self.is_busy() {
             return self.look(Some(Duration::ZERO));
         }
-        if self.patience.looks() {
-            if self.look_for_a_moment()? {
-                return Ok(());
-            }
-            self.patience.missed();
+        if self.patience.looks() && self.look_for_a_moment()? {
+            return Ok(());
         }
         self.park()
     }
@@ -179,18 +176,20 @@ impl<T: Send + 'static, A: Above<T>, E: Engine<T>> Loop<T, A, E> {
 
     /// Polls without parking, and lets other threads run between two looks: on few cores it is they who bring the news.
     fn look_for_a_moment(&mut self) -> io::Result<bool> {
-        let until = Instant::now() + YIELD_BEFORE_PARK;
+        let since = Instant::now();
         loop {
             self.look(Some(Duration::ZERO))?;
             self.now = Instant::now();
+            let took = self.now.saturating_duration_since(since);
             if self.is_busy() {
-                self.patience.paid();
+                self.patience.paid(took);
                 return Ok(true);
             }
             if self.come_back().is_some_and(|instant| instant <= self.now) {
                 return Ok(true);
             }
-            if self.now >= until {
+            if took >= YIELD_BEFORE_PARK {
+                self.patience.missed(took);
                 return Ok(false);
             }
             thread::yield_now();

@@ -129,6 +129,7 @@ mod tests {
 
     #[test]
     fn the_real_port_is_told_and_a_taken_one_is_refused_with_its_address() {
+        let _bound = crate::bound::bound();
         let (poll, listener) = listen();
         assert_ne!(listener.local().port(), 0);
         let error = Listener::bind(&[listener.local()], poll.registry(), Token(4)).unwrap_err();
@@ -138,6 +139,7 @@ mod tests {
 
     #[test]
     fn the_first_address_that_works_is_bound() {
+        let _bound = crate::bound::bound();
         let (poll, listener) = listen();
         let addrs = [listener.local(), "127.0.0.1:0".parse().unwrap()];
         let second = Listener::bind(&addrs, poll.registry(), Token(4)).unwrap();
@@ -146,6 +148,7 @@ mod tests {
 
     #[test]
     fn all_that_wait_are_accepted_after_one_notice() {
+        let _bound = crate::bound::bound();
         let (mut poll, mut listener) = listen();
         let now = Instant::now();
         assert!(listener.accept(now).is_none(), "nothing is accepted without a notice");
@@ -159,6 +162,7 @@ mod tests {
 
     #[test]
     fn want_of_descriptors_pauses_and_keeps_the_notice() {
+        let _bound = crate::bound::bound();
         let (_poll, mut listener) = listen();
         let now = Instant::now();
         listener.note_ready();
@@ -172,6 +176,7 @@ mod tests {
 
     #[test]
     fn a_connection_that_was_reset_while_it_waited_is_skipped() {
+        let _bound = crate::bound::bound();
         let (_poll, mut listener) = listen();
         let now = Instant::now();
         for kind in [io::ErrorKind::ConnectionAborted, io::ErrorKind::Interrupted] {

@@ -55,8 +55,12 @@ impl<M> Mailbox<M> {
         Ok(())
     }
 
-    /// Posts one message. Blocks while the mailbox is full, at most until `deadline`.
-    pub(crate) fn post_deadline(&self, message: M, deadline: Instant) -> Result<(), Unposted<M>> {
+    /// Posts one message. Blocks while the mailbox is full, at most until `deadline`, which is asked for only then.
+    pub(crate) fn post_deadline(
+        &self,
+        message: M,
+        deadline: impl FnOnce() -> Instant,
+    ) -> Result<(), Unposted<M>> {
         let full = match self.sender.try_send(message) {
             Ok(()) => {
                 self.bell.ring();
@@ -66,7 +70,7 @@ impl<M> Mailbox<M> {
             Err(TrySendError::Full(message)) => message,
         };
         self.bell.ring();
-        self.sender.send_deadline(full, deadline).map_err(|error| match error {
+        self.sender.send_deadline(full, deadline()).map_err(|error| match error {
             SendTimeoutError::Timeout(message) => Unposted::Full(message),
             SendTimeoutError::Disconnected(message) => Unposted::Closed(message),
         })?;

@@ -9,11 +9,9 @@ mod engine;
 mod event_loop;
 mod listener;
 mod mailbox;
-mod patience;
 mod resolver;
 mod stream;
 
 pub(crate) use above::Above;
 pub(crate) use event_loop::prepare;
 pub(crate) use mailbox::{Mailbox, Unposted};
-pub(crate) use patience::Patience;

@@ -172,16 +172,15 @@ impl<'a> Call<'a> {
     /// # Blocking
     /// Not at all, or as long as [`wait`](Self::wait) allows.
     pub fn tick(&self, event: &str, data: &(impl Encode + ?Sized)) -> Result<(), Error> {
-        let began = Instant::now();
         self.core().may_block()?;
         let message = self.message(event, data)?;
         let lookup = self.core().find(self.id)?;
         match lookup.take_tick(&message) {
             Ok(plan) => {
-                let latest = began + self.core().config.request_timeout;
-                self.core().post(Command::Tick(Tick { plan, message, wait: None }), latest)
+                let latest = || Instant::now() + self.core().config.request_timeout;
+                self.core().post_until(Command::Tick(Tick { plan, message, wait: None }), latest)
             }
-            Err(_) if self.waits() => self.wait_for_room(&lookup, message, began),
+            Err(_) if self.waits() => self.wait_for_room(&lookup, message, Instant::now()),
             Err(error) => Err(error),
         }
     }

@@ -104,11 +104,13 @@ mod tests {
 
     #[test]
     fn the_defaults_make_sense() {
+        let _bound = crate::bound::bound();
         check(&Config::default()).unwrap();
     }
 
     #[test]
     fn what_makes_no_sense_is_refused_and_named() {
+        let _bound = crate::bound::bound();
         assert!(refused(|c| c.request_timeout = Duration::ZERO).contains("request_timeout"));
         assert!(refused(|c| c.liveness_timeout = Duration::MAX).contains("liveness_timeout"));
         assert!(refused(|c| c.heartbeat_interval = c.liveness_timeout).contains("heartbeat"));

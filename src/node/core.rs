@@ -125,6 +125,15 @@ impl Core {
 
     /// Posts a command; waits while the mailbox is full, at most until `latest`.
     pub(crate) fn post(&self, command: Command<Wake>, latest: Instant) -> Result<(), Error> {
+        self.post_until(command, || latest)
+    }
+
+    /// The same, reading the clock only if the mailbox is full.
+    pub(crate) fn post_until(
+        &self,
+        command: Command<Wake>,
+        latest: impl FnOnce() -> Instant,
+    ) -> Result<(), Error> {
         match self.mailbox.post_deadline(Input::Command(command), latest) {
             Ok(()) => Ok(()),
             Err(Unposted::Closed(_)) => Err(self.closed()),

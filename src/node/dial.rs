@@ -142,6 +142,7 @@ mod tests {
 
     #[test]
     fn a_text_is_a_connected_peer_then_an_address_then_an_id() {
+        let _bound = crate::bound::bound();
         let text = || PeerRef::from("host:80");
         let id = NodeId::new("host:80").unwrap();
         assert_eq!(text().resolve(|id| id == "host:80").unwrap(), Whom::Id(id));

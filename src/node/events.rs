@@ -199,6 +199,7 @@ mod tests {
 
     #[test]
     fn every_subscriber_sees_every_event_in_order() {
+        let _bound = crate::bound::bound();
         let hub = Hub::new(8);
         let (mut one, mut two) = (hub.subscribe(), hub.subscribe());
         hub.publish(&event("a"));
@@ -212,6 +213,7 @@ mod tests {
 
     #[test]
     fn a_slow_subscriber_is_told_how_many_it_missed() {
+        let _bound = crate::bound::bound();
         let hub = Hub::new(2);
         let mut events = hub.subscribe();
         for name in ["a", "b", "c", "d", "e"] {
@@ -225,6 +227,7 @@ mod tests {
 
     #[test]
     fn stopped_ends_the_stream_and_nothing_follows() {
+        let _bound = crate::bound::bound();
         let hub = Hub::new(1);
         let mut events = hub.subscribe();
         hub.publish(&NodeEvent::Stopped);
@@ -236,6 +239,7 @@ mod tests {
 
     #[test]
     fn a_dropped_subscription_is_forgotten() {
+        let _bound = crate::bound::bound();
         let hub = Hub::new(1);
         drop(hub.subscribe());
         hub.publish(&event("a"));
@@ -244,6 +248,7 @@ mod tests {
 
     #[test]
     fn a_waiting_subscriber_wakes_for_an_event_of_another_thread() {
+        let _bound = crate::bound::bound();
         let hub = Arc::new(Hub::new(4));
         let mut events = hub.subscribe();
         std::thread::scope(|scope| {

@@ -147,6 +147,7 @@ mod tests {
 
     #[test]
     fn only_the_first_stop_has_the_duty_and_all_get_the_report() {
+        let _bound = crate::bound::bound();
         let life = Life::new();
         assert!(!life.is_closed());
         assert!(matches!(life.begin_stop(), Begun::First(None)));

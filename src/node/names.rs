@@ -30,6 +30,7 @@ mod tests {
 
     #[test]
     fn random_ids_are_readable_and_differ() {
+        let _bound = crate::bound::bound();
         let mut rng = fastrand::Rng::with_seed(7);
         let (one, two) = (random_id(&mut rng), random_id(&mut rng));
         assert_ne!(one, two);

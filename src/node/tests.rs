@@ -36,6 +36,7 @@ fn kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {
 
 #[test]
 fn a_request_is_answered_in_both_directions() {
+    let _bound = crate::bound::bound();
     let (server, client) = pair();
     server.on_request("double", |request: Request<i64>| Ok(request.data * 2)).unwrap();
     client.on_request("who", |request: Request<()>| Ok(request.sender().to_string())).unwrap();
@@ -48,6 +49,7 @@ fn a_request_is_answered_in_both_directions() {
 
 #[test]
 fn the_handlers_error_comes_back_as_it_was() {
+    let _bound = crate::bound::bound();
     let (server, client) = pair();
     let refuse = |_: Request<()>| {
         Err::<(), _>(HandlerError::new("NO_MONEY", "the account is short").with_data(&7)?)
@@ -62,6 +64,7 @@ fn the_handlers_error_comes_back_as_it_was() {
 
 #[test]
 fn a_missing_handler_is_told_at_once_and_named() {
+    let _bound = crate::bound::bound();
     let (_server, client) = pair();
     let began = Instant::now();
     let error = client.request::<()>("server", "nobody:home", &()).unwrap_err();
@@ -72,6 +75,7 @@ fn a_missing_handler_is_told_at_once_and_named() {
 
 #[test]
 fn an_unknown_peer_is_told_at_once_with_its_id_and_those_that_are_known() {
+    let _bound = crate::bound::bound();
     let lone = node("lone");
     let error = lone.request::<()>("unknown-node", "x", &()).unwrap_err();
     assert_eq!((error.kind(), error.execution()), (ErrorKind::NodeNotFound, Execution::Never));
@@ -84,6 +88,7 @@ fn an_unknown_peer_is_told_at_once_with_its_id_and_those_that_are_known() {
 
 #[test]
 fn what_is_wrong_with_a_call_is_said_before_anything_is_sent() {
+    let _bound = crate::bound::bound();
     let (server, client) = pair();
     let zero = client.to("server").timeout(Duration::ZERO);
     assert_eq!(kind(zero.request::<()>("x", &())), ErrorKind::InvalidArgument);
@@ -99,6 +104,7 @@ fn what_is_wrong_with_a_call_is_said_before_anything_is_sent() {
 
 #[test]
 fn a_connect_to_nothing_fails_in_its_time_and_leaves_nothing_behind() {
+    let _bound = crate::bound::bound();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = free.local_addr().unwrap();
     drop(free);
@@ -119,6 +125,7 @@ fn a_connect_to_nothing_fails_in_its_time_and_leaves_nothing_behind() {
 
 #[test]
 fn it_does_not_matter_who_starts_first() {
+    let _bound = crate::bound::bound();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = free.local_addr().unwrap();
     drop(free);
@@ -130,8 +137,10 @@ fn it_does_not_matter_who_starts_first() {
     });
 }
 
+// covers P25
 #[test]
 fn a_timeout_ends_the_call_when_it_should_and_tells_the_handler() {
+    let _bound = crate::bound::bound();
     let (server, client) = pair();
     let (told, hears) = bounded(1);
     let patient = move |request: Request<()>| {
@@ -151,8 +160,10 @@ fn a_timeout_ends_the_call_when_it_should_and_tells_the_handler() {
     assert!(hears.recv_timeout(LONG).unwrap());
 }
 
+// covers P30
 #[test]
 fn a_pending_request_can_be_awaited_looked_at_selected_and_cancelled() {
+    let _bound = crate::bound::bound();
     let (server, client) = pair();
     let (release, held) = unbounded::<()>();
     server.on_request("quick", |request: Request<i64>| Ok(request.data + 1)).unwrap();
@@ -181,6 +192,7 @@ fn a_pending_request_can_be_awaited_looked_at_selected_and_cancelled() {
 
 #[test]
 fn ticks_arrive_in_order_singly_and_in_batches() {
+    let _bound = crate::bound::bound();
     let (server, client) = pair();
     let (sender, receiver) = unbounded();
     server.on_tick("n", move |tick: Tick<u32>| sender.send(tick.data).unwrap()).unwrap();
@@ -194,6 +206,7 @@ fn ticks_arrive_in_order_singly_and_in_batches() {
 
 #[test]
 fn a_batch_ends_at_the_first_tick_that_has_no_room() {
+    let _bound = crate::bound::bound();
     let (server, client) = pair();
     let (release, held) = bounded::<()>(0);
     server
@@ -213,8 +226,10 @@ fn a_batch_ends_at_the_first_tick_that_has_no_room() {
     client.to("server").wait(LONG).tick("n", &Bytes::new(vec![0; 10_000])).unwrap();
 }
 
+// covers P26
 #[test]
 fn nested_requests_back_to_the_caller_complete_and_inherit_the_deadline() {
+    let _bound = crate::bound::bound();
     let (server, client) = pair();
     let back = server.handle();
     client
@@ -239,6 +254,7 @@ fn nested_requests_back_to_the_caller_complete_and_inherit_the_deadline() {
 
 #[test]
 fn a_peer_is_waited_for_listed_and_disconnected() {
+    let _bound = crate::bound::bound();
     let server = Node::builder().id("server").bind("127.0.0.1:0").start().unwrap();
     let address = server.local_addr().unwrap();
     let client = Node::builder().id("client").connect(address).start().unwrap();
@@ -261,6 +277,7 @@ fn a_peer_is_waited_for_listed_and_disconnected() {
 
 #[test]
 fn events_tell_of_joining_leaving_and_the_end_in_order() {
+    let _bound = crate::bound::bound();
     let server = Node::builder().id("server").bind("127.0.0.1:0").start().unwrap();
     let mut events = server.events();
     let client = node("client");
@@ -281,6 +298,7 @@ fn events_tell_of_joining_leaving_and_the_end_in_order() {
 
 #[test]
 fn binding_twice_is_no_error_at_the_same_address_and_one_at_another() {
+    let _bound = crate::bound::bound();
     let node = node("node");
     assert_eq!(kind(node.local_addr()), ErrorKind::InvalidArgument);
     let address = node.bind("tcp://127.0.0.1:0").unwrap();
@@ -296,6 +314,7 @@ fn binding_twice_is_no_error_at_the_same_address_and_one_at_another() {
 
 #[test]
 fn after_the_end_everything_is_closed_and_the_port_is_free() {
+    let _bound = crate::bound::bound();
     let (server, client) = pair();
     let address = server.local_addr().unwrap();
     assert!(server.stop().unwrap().is_clean());
@@ -318,8 +337,10 @@ fn after_the_end_everything_is_closed_and_the_port_is_free() {
     drop(client);
 }
 
+// covers P35
 #[test]
 fn a_stop_from_a_handler_answers_first_and_lets_wait_return() {
+    let _bound = crate::bound::bound();
     let (server, client) = pair();
     let handle = server.handle();
     let stop = move |_: Request<()>| {
@@ -332,8 +353,10 @@ fn a_stop_from_a_handler_answers_first_and_lets_wait_return() {
     assert!(report.is_clean(), "{report:?}");
 }
 
+// covers P35
 #[test]
 fn a_node_that_its_own_handler_owns_ends_without_waiting_for_itself() {
+    let _bound = crate::bound::bound();
     let (server, client) = pair();
     let (address, handle) = (server.local_addr().unwrap(), server.handle());
     let dropped = Arc::new(AtomicUsize::new(0));
@@ -351,8 +374,10 @@ fn a_node_that_its_own_handler_owns_ends_without_waiting_for_itself() {
     drop(std::net::TcpListener::bind(address).unwrap());
 }
 
+// covers P34
 #[test]
 fn a_stop_fails_what_is_pending_and_names_the_worker_that_is_stuck() {
+    let _bound = crate::bound::bound();
     let (server, client) = pair();
     let (entered, enters) = bounded(1);
     let (release, held) = bounded::<()>(0);
@@ -377,6 +402,7 @@ fn a_stop_fails_what_is_pending_and_names_the_worker_that_is_stuck() {
 
 #[test]
 fn the_builder_refuses_what_makes_no_sense() {
+    let _bound = crate::bound::bound();
     assert_eq!(kind(Node::builder().id("").start()), ErrorKind::InvalidArgument);
     let zero = Node::builder().request_timeout(Duration::ZERO).start();
     assert_eq!(kind(zero), ErrorKind::InvalidArgument);
@@ -389,6 +415,7 @@ fn the_builder_refuses_what_makes_no_sense() {
 
 #[test]
 fn every_error_code_stands_in_the_table_of_the_front_page() {
+    let _bound = crate::bound::bound();
     let front = include_str!("../lib.rs");
     for kind in ErrorKind::ALL {
         let executed = match kind.usual_execution() {
@@ -404,6 +431,7 @@ fn every_error_code_stands_in_the_table_of_the_front_page() {
 #[test]
 fn the_face_crosses_threads() {
     fn crosses<T: Send + Sync + 'static>() {}
+    let _bound = crate::bound::bound();
     crosses::<Node>();
     crosses::<Handle>();
     crosses::<Pending<std::rc::Rc<()>>>();

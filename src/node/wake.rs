@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounde
 
 use crate::config::YIELD_BEFORE_PARK;
 use crate::error::{Error, ErrorKind};
-use crate::net::Patience;
+use crate::patience::Patience;
 use crate::proto::Done;
 use crate::service;
 
@@ -124,12 +124,12 @@ fn look_again(receiver: &Receiver<Arrival>, began: Instant) -> Option<Result<Arr
         match look(receiver) {
             Err(Nothing::Late) => {}
             found => {
-                PATIENCE.with_borrow_mut(Patience::paid);
+                PATIENCE.with_borrow_mut(|patience| patience.paid(began.elapsed()));
                 return Some(found);
             }
         }
     }
-    PATIENCE.with_borrow_mut(Patience::missed);
+    PATIENCE.with_borrow_mut(|patience| patience.missed(began.elapsed()));
     None
 }
 
@@ -141,6 +141,7 @@ mod tests {
 
     #[test]
     fn a_result_wakes_the_waiting_thread_and_frees_its_slot_first() {
+        let _bound = crate::bound::bound();
         let pending = Arc::new(AtomicUsize::new(0));
         let (wake, receiver) = Wake::new(Slot::take(&pending, 1));
         assert!(Slot::take(&pending, 1).is_none());
@@ -154,6 +155,7 @@ mod tests {
 
     #[test]
     fn a_token_that_is_dropped_ends_the_wait_and_frees_its_slot() {
+        let _bound = crate::bound::bound();
         let pending = Arc::new(AtomicUsize::new(0));
         let (wake, receiver) = Wake::new(Slot::take(&pending, 1));
         drop(wake);
@@ -164,6 +166,7 @@ mod tests {
 
     #[test]
     fn a_wait_ends_at_its_deadline_and_not_before() {
+        let _bound = crate::bound::bound();
         let (_wake, receiver) = Wake::new(None);
         let deadline = Instant::now() + Duration::from_millis(20);
         assert_eq!(wait(&receiver, deadline).unwrap_err(), Nothing::Late);

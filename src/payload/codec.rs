@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Bytes, Decode, Encode, Head, INLINE, Payload, Repr};
+use super::{Bytes, Decode, Encode, Head, Held, INLINE, INLINE_CONTENT, Payload, Repr};
 use crate::config::PAYLOAD_DEPTH;
 use crate::error::{Error, ErrorKind};
 use crate::scan::{byte_string, scan};
@@ -29,11 +29,14 @@ impl<T: Serialize + ?Sized> Encode for T {
 
 impl Encode for Bytes {
     fn encode(&self) -> Result<Payload, Error> {
-        let head = Head::of_byte_string(self.len());
-        if head.len() + self.len() <= INLINE {
-            return Ok(Payload::from_item_slice(&[&head, &**self].concat()));
+        match &self.0 {
+            Held::Shared { buffer, range } if self.len() > INLINE_CONTENT => {
+                Ok(Payload(Repr::Blob { buffer: Arc::clone(buffer), range: range.clone() }))
+            }
+            Held::Shared { .. } | Held::Inline { .. } => {
+                Ok(Payload::joined(&Head::of_byte_string(self.len()), self))
+            }
         }
-        Ok(Payload(Repr::Blob { buffer: Arc::clone(&self.buffer), range: self.range.clone() }))
     }
 }
 
@@ -69,7 +72,7 @@ impl<T: DeserializeOwned> Decode for T {
 impl Decode for Bytes {
     fn decode(payload: &Payload) -> Result<Self, Error> {
         if let Repr::Blob { buffer, range } = &payload.0 {
-            return Ok(Self { buffer: Arc::clone(buffer), range: range.clone() });
+            return Ok(Self(Held::Shared { buffer: Arc::clone(buffer), range: range.clone() }));
         }
         let content = byte_string(payload.body()).ok_or_else(|| {
             undecodable::<Self>(&"the data is not one byte string of definite length")
@@ -77,7 +80,7 @@ impl Decode for Bytes {
         match &payload.0 {
             Repr::Item { buffer, range } => {
                 let start = range.end - content.len() as u32;
-                Ok(Self { buffer: Arc::clone(buffer), range: start..range.end })
+                Ok(Self(Held::Shared { buffer: Arc::clone(buffer), range: start..range.end }))
             }
             Repr::Inline { .. } | Repr::Blob { .. } => Ok(Self::from(content)),
         }

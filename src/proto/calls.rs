@@ -63,16 +63,12 @@ impl<T> Mesh<T> {
             return self.next_step(id, lost_unsent(&peer), out);
         };
         if message.payload.len() > link.theirs.message_bytes {
-            let why = format!(
-                "the data has {} bytes, the peer takes {}",
-                message.payload.len(),
-                link.theirs.message_bytes
-            );
+            let error = too_large(message.payload.len(), link.theirs.message_bytes);
             if room == Some(link.id) {
                 link.gauge.give_queue(cost);
                 link.gauge.give_call_slot();
             }
-            return self.end_call(id, Err(Error::new(ErrorKind::TooLarge, why)), out);
+            return self.end_call(id, Err(error), out);
         }
         if room == Some(link.id) || (link.waiting.is_empty() && link.gauge.take_call(cost).is_ok())
         {
@@ -101,6 +97,7 @@ impl<T> Mesh<T> {
         };
         let seq = link.queue.push(Item { head, payload, cost });
         link.pending.insert(id);
+        link.budget.earn();
         call.phase = Phase::Queued(to, seq);
         self.flush(to, out);
     }
@@ -216,8 +213,7 @@ impl<T> Mesh<T> {
             link.gauge.give_queue(cost);
             return Execution::Never;
         }
-        // A peer that lets control messages pile up is closed by the next one that must not be lost.
-        let _ = link.queue.push_cancel(seq, &Control::Cancel { call: id });
+        link.queue.push_cancel(seq, &Control::Cancel { call: id });
         Execution::Unknown
     }
 
@@ -278,6 +274,12 @@ impl<T> Mesh<T> {
             self.end_call(other, Ok(Done::Answered(Answered { payload, peer })), out);
         }
     }
+}
+
+/// The peer takes no payload of that length.
+pub(super) fn too_large(bytes: usize, most: usize) -> Error {
+    let why = format!("the data has {bytes} bytes, the peer takes {most}");
+    Error::new(ErrorKind::TooLarge, why)
 }
 
 fn given_up(kind: ErrorKind, peer: Option<NodeId>, execution: Execution) -> Error {

@@ -358,8 +358,13 @@ impl<T> Mesh<T> {
     pub(super) fn dial_lost(&mut self, id: DialId, reason: &LeftReason, out: &mut Out<T>) {
         let again = self.stopping.is_none()
             && match (self.local.config.reconnect, reason) {
+                // This node had two links under way to one listener: it took the first for the one that counts and closed the
+                // second, while to the listener the second had replaced the first. Now neither stands.
+                (Reconnect::Always | Reconnect::OnFailure, LeftReason::Replaced) => {
+                    self.has_alias(id)
+                }
                 (Reconnect::Never, _)
-                | (_, LeftReason::Replaced | LeftReason::Disconnected)
+                | (_, LeftReason::Disconnected)
                 | (Reconnect::OnFailure, LeftReason::PeerLeft) => false,
                 (Reconnect::Always | Reconnect::OnFailure, _) => true,
             };
@@ -375,6 +380,17 @@ impl<T> Mesh<T> {
         self.pause(id, error, out);
         self.arm_waiters(id);
         out.push(Output::Event(NodeEvent::Reconnecting { address }));
+    }
+
+    /// Whether another address led to the peer of this dial.
+    fn has_alias(&self, id: DialId) -> bool {
+        let Some(Stage::Joined { peer, .. }) = self.dials.by_id.get(&id).map(|dial| &dial.stage)
+        else {
+            return false;
+        };
+        let alias =
+            |dial: &Dial<T>| matches!(dial.stage, Stage::Alias { peer: other } if other == *peer);
+        self.dials.by_id.values().any(alias)
     }
 
     /// The address is not dialled any more: everybody who waits is told, and so is the program if the link once stood.

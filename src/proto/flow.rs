@@ -1,5 +1,6 @@
 //! Ticks: taken with credit, confirmed by the receiver's handlers, and the state that is told whenever a link is written.
 
+use super::calls::too_large;
 use super::handshake::pages;
 use super::leave::lost_unsent;
 use super::link::Parked;
@@ -7,8 +8,9 @@ use super::mesh::{Mesh, Out, Timer};
 use super::queue::{Item, ItemHead};
 use super::timers::TimerId;
 use super::{Done, Output, Tick};
+use crate::config::TELL_PAUSE;
 use crate::error::{Error, ErrorKind};
-use crate::id::LinkId;
+use crate::id::{LinkId, NodeId};
 use crate::node_event::NodeEvent;
 use crate::options::Options;
 use crate::routing::cost;
@@ -23,7 +25,7 @@ impl<T> Mesh<T> {
         let cost = cost(tick.message.payload.len());
         let target = self.peers.route(step);
         let Some(link) = target.and_then(|link| self.links.get_mut(&link)) else {
-            return self.tick_unplaced(tick, true, out);
+            return self.tick_left_behind(tick, out);
         };
         let id = link.id;
         let fits = tick.message.payload.len() <= link.theirs.message_bytes;
@@ -31,12 +33,17 @@ impl<T> Mesh<T> {
         if fits && (room || (link.waiting.is_empty() && link.gauge.take_tick(cost).is_ok())) {
             return self.queue_tick(id, tick, out);
         }
-        if !fits && room {
-            link.gauge.give_queue(cost);
-            link.gauge.give_ticks(cost as u64);
+        if !fits {
+            if room {
+                link.gauge.give_queue(cost);
+                link.gauge.give_ticks(cost as u64);
+            }
+            let most = link.theirs.message_bytes;
+            let error = too_large(tick.message.payload.len(), most);
+            return self.tick_unplaced(tick, error, out);
         }
-        let Some((until, _)) = tick.wait.as_ref().filter(|_| fits) else {
-            return self.tick_unplaced(tick, fits, out);
+        let Some((until, _)) = tick.wait.as_ref() else {
+            return self.tick_left_behind(tick, out);
         };
         self.next_parked += 1;
         let number = self.next_parked;
@@ -52,25 +59,28 @@ impl<T> Mesh<T> {
         link.queue.push(Item { head, payload: tick.message.payload, cost });
         link.ticks_out.accepted += 1;
         link.ticks_out.accepted_cost += cost as u64;
+        link.budget.earn();
         if let Some((_, token)) = tick.wait {
             out.push(Output::Complete { token, result: Ok(Done::Nothing) });
         }
         self.flush(id, out);
     }
 
-    /// The peer left, or cannot take it, between the caller's look at the directory and now.
-    fn tick_unplaced(&mut self, tick: Tick<T>, fits: bool, out: &mut Out<T>) {
-        let id = self.peers.name(tick.plan.first.peer).unwrap_or_else(|| self.local.id.clone());
-        let bytes = tick.message.payload.len();
-        let too_large = || {
-            let why = format!("the data has {bytes} bytes, more than {id} takes in one message");
-            Error::new(ErrorKind::TooLarge, why).with_peer(id.clone())
-        };
+    /// The peer left between the caller's look at the directory and now.
+    fn tick_left_behind(&mut self, tick: Tick<T>, out: &mut Out<T>) {
+        let error = lost_unsent(&self.name_of(&tick));
+        self.tick_unplaced(tick, error, out);
+    }
+
+    fn name_of(&self, tick: &Tick<T>) -> NodeId {
+        self.peers.name(tick.plan.first.peer).unwrap_or_else(|| self.local.id.clone())
+    }
+
+    /// The tick goes nowhere: who waits is told why, else the program is told that one was lost.
+    fn tick_unplaced(&mut self, tick: Tick<T>, error: Error, out: &mut Out<T>) {
+        let id = self.name_of(&tick);
         match tick.wait {
-            Some((_, token)) => {
-                let error = if fits { lost_unsent(&id) } else { too_large() };
-                out.push(Output::Complete { token, result: Err(error) });
-            }
+            Some((_, token)) => out.push(Output::Complete { token, result: Err(error) }),
             None => {
                 out.push(Output::Event(NodeEvent::Undelivered {
                     id,
@@ -137,8 +147,8 @@ impl<T> Mesh<T> {
     pub(super) fn refresh(&mut self, id: LinkId) {
         let now = self.now;
         let Some(link) = self.links.get_mut(&id).filter(|link| link.is_ready()) else { return };
-        let told = link.tell_consumed || link.tell_options || link.tell_services;
-        if !told || !link.queue.has_control_room() {
+        let tells = link.tells_at().is_some_and(|at| at <= now);
+        if !(link.tell_consumed || tells) || !link.queue.has_control_room() {
             return;
         }
         let mut controls = Vec::new();
@@ -155,16 +165,20 @@ impl<T> Mesh<T> {
                 controls.push(Control::Grant { tick_window: wider, calls });
             }
         }
-        if std::mem::take(&mut link.tell_options) {
+        let others = controls.len();
+        if tells && std::mem::take(&mut link.tell_options) {
             let (version, options) = (self.options_version, self.local.options.clone());
             controls.push(Control::Options { version, options });
         }
-        if std::mem::take(&mut link.tell_services) {
+        if tells && std::mem::take(&mut link.tell_services) {
             let pages = pages(&self.local.services);
             let (version, count) = (self.services_version, pages.len());
             controls.extend(pages.into_iter().enumerate().map(|(index, names)| {
                 Control::ServicesChanged { version, last: index + 1 == count, names }
             }));
+        }
+        if tells {
+            link.tell_after = now + TELL_PAUSE * (controls.len() - others) as u32;
         }
         for control in &controls {
             link.queue.push_state(control);
@@ -192,6 +206,9 @@ impl<T> Mesh<T> {
                 tell(link);
             }
             self.flush(id, out);
+            if self.links.get(&id).is_some_and(|link| link.tells_at().is_some()) {
+                self.arm_liveness(id);
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::leave::Ending;
 use super::link::{Link, Shaking, State};
 use super::mesh::{Mesh, Out};
+use super::messages::told;
 use super::peers::Claim;
 use crate::config::{PROBE, SERVICES, SERVICES_BYTES, SERVICES_PAGE_BYTES};
 use crate::error::{Error, ErrorKind};
@@ -240,6 +241,7 @@ impl<T> Mesh<T> {
         for older in older {
             self.ask_for_life(older, out);
         }
+        self.recheck = true;
     }
 
     /// Looks at every contested id again: an older link has shown life, or has left.
@@ -327,7 +329,7 @@ impl<T> Mesh<T> {
             ErrorKind::DuplicateId | ErrorKind::Closed | ErrorKind::Busy => Ending::Again,
             _ => Ending::Final,
         };
-        let why = format!("{} refused this node: {message}", link.remote);
+        let why = format!("{} refused this node: {}", link.remote, told(message));
         self.joining_failed(id, Error::new(kind, why), ending, out);
         self.forget(id, true, out);
     }

@@ -112,7 +112,7 @@ impl<T> Mesh<T> {
         (link.wrote, link.progress) = (now, now);
         let written = link.queue.sent(len);
         link.gauge.give_queue(written.cost);
-        link.ticks_out.written += written.ticks;
+        link.ticks_out.written(written.ticks, written.tick_cost);
         link.answers_written(written.answers);
         link.writing = !link.queue.nothing_staged();
         self.flush(id, out);

@@ -139,7 +139,8 @@ impl<T> Mesh<T> {
     /// What is staged on a link that lingers will be written, and what may be read may run.
     pub(super) fn count_staged(&mut self, id: LinkId) {
         if let Some(link) = self.links.get_mut(&id) {
-            link.ticks_out.written += link.queue.count_staged().ticks;
+            let written = link.queue.count_staged();
+            link.ticks_out.written(written.ticks, written.tick_cost);
         }
     }
 

@@ -122,12 +122,16 @@ pub(super) struct Link<T> {
     /// Our options or services have changed since this link was last written.
     pub(super) tell_options: bool,
     pub(super) tell_services: bool,
+    /// Not before this is the other side told of options or services again.
+    pub(super) tell_after: Instant,
     /// Services of an update that comes in pages, and its version.
     pub(super) services_page: (u64, Vec<String>),
     /// The stamp of a heartbeat that waits to be echoed; 0 if none does.
     pub(super) echo: u64,
     /// The other side has answered a heartbeat since it was last asked for life.
     pub(super) echoed: bool,
+    /// When it was last asked for life.
+    pub(super) asked: Option<Instant>,
     /// The other side is to be told what was consumed.
     pub(super) tell_consumed: bool,
 }
@@ -171,17 +175,30 @@ impl<T> Link<T> {
             budget: ControlBudget { left: CONTROL_BURST, filled: now },
             tell_options: false,
             tell_services: false,
+            tell_after: now,
             services_page: (0, Vec::new()),
             echo: 0,
             echoed: false,
+            asked: None,
             tell_consumed: false,
         }
+    }
+
+    /// When the other side is to be told of options or services, if it is and has room for that.
+    pub(super) fn tells_at(&self) -> Option<Instant> {
+        let tells = (self.tell_options || self.tell_services) && self.queue.has_control_room();
+        tells.then_some(self.tell_after)
     }
 
     /// Queues an answer; the caller's place is free when its last byte is written, or the caller gives up.
     pub(super) fn push_answer(&mut self, call: CallId, item: Item) {
         self.queue.push(item);
         self.answers.push_back(Some(call));
+    }
+
+    /// Answers whose last byte the kernel has not taken, wanted or not.
+    pub(super) fn unread_answers(&self) -> u64 {
+        self.answers.len() as u64
     }
 
     /// The kernel has the last byte of that many more answers.
@@ -231,7 +248,8 @@ impl<T> Link<T> {
     }
 }
 
-/// A token bucket for messages that cost the sender little: a flood of them costs it the link.
+/// A token bucket for messages that cost the sender little: a flood of them costs it the link. What brings such messages
+/// about, here or there, earns one each: a request its Cancel or its Fault, a tick its Consumed.
 #[derive(Debug)]
 pub(super) struct ControlBudget {
     left: u32,
@@ -239,6 +257,11 @@ pub(super) struct ControlBudget {
 }
 
 impl ControlBudget {
+    /// A message was sent or has come in which one cheap message of the other side may answer or take back.
+    pub(super) fn earn(&mut self) {
+        self.left = (self.left + 1).min(CONTROL_BURST);
+    }
+
     /// Takes one; false when the flood is too high.
     pub(super) fn take(&mut self, now: Instant) -> bool {
         if self.left == 0 {

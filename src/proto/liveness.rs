@@ -8,6 +8,9 @@ use crate::id::LinkId;
 use crate::node_event::LeftReason;
 use crate::wire::{Control, Farewell};
 
+/// An echo is evidence of life for this long, and a question is not repeated within it.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+
 impl<T> Mesh<T> {
     /// Moves the engine's clock. After a gap in which this node itself was suspended, nobody else is to blame for
     /// the silence: everybody gets the whole time again.
@@ -30,6 +33,7 @@ impl<T> Mesh<T> {
         if link.writing {
             next = next.min(link.progress + config.write_stall);
         }
+        next = link.tells_at().map_or(next, |at| next.min(at));
         let soonest = self.now + Duration::from_millis(1);
         self.arm_link(id, next.max(soonest));
     }
@@ -66,6 +70,7 @@ impl<T> Mesh<T> {
                 link.wrote = now;
             }
         }
+        self.flush(id, out);
         self.arm_liveness(id);
     }
 
@@ -89,12 +94,16 @@ impl<T> Mesh<T> {
         }
     }
 
-    /// This side wants to see life.
+    /// This side wants to see life. Many newcomers that claim one id ask its owner once: each question costs an answer,
+    /// and a flood of them would look like one of the owner's.
     pub(super) fn ask_for_life(&mut self, id: LinkId, out: &mut Out<T>) {
         let stamp = self.rng.u64(1..=u64::from(u32::MAX));
-        if let Some(link) = self.links.get_mut(&id) {
-            link.echoed = false;
+        let now = self.now;
+        let Some(link) = self.links.get_mut(&id) else { return };
+        if link.asked.is_some_and(|asked| now < asked + ASK_AGAIN) {
+            return;
         }
+        (link.asked, link.echoed) = (Some(now), false);
         self.heartbeat(id, stamp, out);
     }
 }

@@ -15,6 +15,9 @@ use crate::payload::Payload;
 use crate::routing::cost;
 use crate::wire::{self, Control, Data, Farewell, Fault, Incoming};
 
+/// So much is shown of a text of the other side.
+const TOLD_LETTERS: usize = 500;
+
 impl<T> Mesh<T> {
     /// One whole message. `shared` is the same bytes where they need not be copied.
     pub(super) fn message(
@@ -63,6 +66,9 @@ impl<T> Mesh<T> {
                     out,
                 );
             }
+            Incoming::UnsupportedHeader { kind, call, key, .. } if wire::kinds::is_answer(kind) => {
+                self.unsupported_answer(id, kind, call, key, out);
+            }
             Incoming::UnsupportedHeader { kind, call, key, payload } => {
                 if kind == wire::kinds::TICK {
                     // It used up credit of its sender, which comes back like that of a tick that was handled.
@@ -80,6 +86,23 @@ impl<T> Mesh<T> {
         if self.take_place(id, out).is_some() {
             self.push_fault(id, call, Error::new(ErrorKind::Unsupported, message), out);
         }
+    }
+
+    /// The number is that of a call of ours, so a fault that bore it would seem to be about one of theirs: it ends here.
+    fn unsupported_answer(
+        &mut self,
+        id: LinkId,
+        kind: u64,
+        call: CallId,
+        key: u64,
+        out: &mut Out<T>,
+    ) {
+        self.dropped.unknown_kinds += 1;
+        let handled = kind == wire::kinds::REPLY || kind == wire::kinds::FAILURE;
+        let execution = if handled { Execution::Happened } else { Execution::Unknown };
+        let why = format!("the answer has header {key}, which is not part of protocol 1");
+        let error = Error::new(ErrorKind::Unsupported, why).with_execution(execution);
+        self.answered(id, call, Err(error), out);
     }
 
     fn data(&mut self, id: LinkId, head: Data<'_>, payload: Payload, out: &mut Out<T>) {
@@ -170,7 +193,7 @@ impl<T> Mesh<T> {
         // Both sides found the deadline passed: to the caller that is its timeout, with the certainty that it never ran.
         let expired = kind == ErrorKind::Expired && self.is_past_deadline(call);
         let kind = if expired { ErrorKind::RequestTimeout } else { kind };
-        let error = Error::new(kind, message).with_execution(execution);
+        let error = Error::new(kind, told(&message)).with_execution(execution);
         let error = match self.peer_of(id) {
             Some(peer) => error.with_peer(peer),
             None => error,
@@ -225,7 +248,9 @@ impl<T> Mesh<T> {
             Farewell::Stop | Farewell::Disconnect | Farewell::Other { .. } => LeftReason::PeerLeft,
             Farewell::Replaced => LeftReason::Replaced,
             Farewell::Silent => LeftReason::Silent,
-            Farewell::Protocol(why) => LeftReason::Protocol(format!("the peer says: {why}")),
+            Farewell::Protocol(why) => {
+                LeftReason::Protocol(format!("the peer says: {}", told(why)))
+            }
         };
         self.leave(id, reason, out);
         if let Some(link) = self.links.get_mut(&id) {
@@ -251,4 +276,11 @@ impl<T> Mesh<T> {
             self.flush(id, out);
         }
     }
+}
+
+/// A text of the other side, as it is shown here: it neither fills the memory nor forges a line of a log.
+pub(super) fn told(text: &str) -> String {
+    let printable = |letter: char| if letter.is_control() { ' ' } else { letter };
+    let shown: String = text.chars().take(TOLD_LETTERS).map(printable).collect();
+    if text.chars().nth(TOLD_LETTERS).is_some() { shown + " …" } else { shown }
 }

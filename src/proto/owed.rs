@@ -35,6 +35,7 @@ impl<T> Mesh<T> {
         let Some(open) = self.take_place(id, out) else { return };
         let over = open > limit;
         let Some(link) = self.links.get_mut(&id) else { return };
+        link.budget.earn();
         if call == CallId(0) || link.owed.contains_key(&call) {
             return self.violated(id, "a request with a number that is in use", out);
         }
@@ -86,7 +87,8 @@ impl<T> Mesh<T> {
         let link = self.links.get_mut(&id)?;
         link.their_calls += 1;
         let open = link.their_calls;
-        if open > limit * 2 + SLACK {
+        // An answer that its caller does not want any more fills the memory like any other until it is written.
+        if open.max(link.unread_answers()) > limit * 2 + SLACK {
             self.violated(id, "it asks and does not read the answers", out);
             return None;
         }

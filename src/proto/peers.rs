@@ -20,6 +20,9 @@ use crate::wire::Hello;
 /// So many departed peers are remembered by name, for reports about messages that were on their way to them.
 const DEPARTED: usize = 1_024;
 
+/// A peer that announces a shorter liveness than three of these would have this node do nothing but write heartbeats.
+const FASTEST_HEARTBEAT: Duration = Duration::from_millis(10);
+
 #[derive(Debug)]
 pub(super) struct Peer {
     instance: InstanceId,
@@ -116,7 +119,7 @@ impl<T> Mesh<T> {
         };
         let Some(hello) = shaking.hello else { return };
         let third = Duration::from_millis(u64::from(hello.liveness_ms) / 3);
-        link.theirs.heartbeat = config.heartbeat_interval.min(third).max(Duration::from_millis(1));
+        link.theirs.heartbeat = config.heartbeat_interval.min(third.max(FASTEST_HEARTBEAT));
         link.theirs.message_bytes = usize::try_from(hello.message_bytes).unwrap_or(usize::MAX);
         let calls = hello.calls;
         #[cfg(test)]

@@ -8,7 +8,6 @@ use std::ops::Range;
 use std::time::Instant;
 
 use crate::config::{CONTROL_QUEUE_BYTES, LARGE_BODY_BYTES, SEGMENT_BYTES, STAGED_BYTES};
-use crate::error::{Error, ErrorKind};
 use crate::event::EventName;
 use crate::headers::Headers;
 use crate::id::CallId;
@@ -17,6 +16,9 @@ use crate::wire::{self, Control, DataHead, FRAME_HEAD_BYTES};
 
 /// A chunk grows to this before another one is begun, so that what the kernel has taken can be freed.
 const CHUNK_BYTES: usize = 128 * 1024;
+
+/// What a withdrawn message goes on counting until its place in the order is reached: places are not free either.
+const PLACE_COST: usize = 128;
 
 /// Position in the order in which data messages were queued on one link.
 pub(super) type Seq = u64;
@@ -64,6 +66,8 @@ pub(super) struct Written {
     /// Room to give back to the queue.
     pub(super) cost: usize,
     pub(super) ticks: u64,
+    /// What those ticks count in the window.
+    pub(super) tick_cost: u64,
     pub(super) answers: u64,
 }
 
@@ -133,34 +137,21 @@ impl SendQueue {
         self.framed += bytes.len() as u64;
     }
 
-    /// Queues a control message; it goes out before any data message that is not framed yet.
-    ///
-    /// # Errors
-    /// `BACKPRESSURE` when the other side makes us owe more control messages than it reads.
-    pub(super) fn push_control(&mut self, control: &Control) -> Result<(), Error> {
-        if self.control.len() >= CONTROL_QUEUE_BYTES {
-            let why = format!(
-                "{CONTROL_QUEUE_BYTES} bytes of control messages wait for a peer that does not read"
-            );
-            return Err(Error::new(ErrorKind::Backpressure, why));
-        }
-        self.push_state(control);
-        Ok(())
-    }
-
     /// Queues a cancel of message `seq`. It stands behind the last segment of that message, never between them: the
     /// other side would not know yet what to cancel.
-    pub(super) fn push_cancel(&mut self, seq: Seq, cancel: &Control) -> Result<(), Error> {
+    ///
+    /// Cancels that are not written are bounded by the requests that are: one that is not framed is withdrawn instead.
+    pub(super) fn push_cancel(&mut self, seq: Seq, cancel: &Control) {
         match &mut self.running {
             Some(running) if seq + 1 == self.first_seq => {
-                put_control_frame(&mut running.then, cancel);
-                Ok(())
+                put_control_frame(&mut running.then, cancel)
             }
-            _ => self.push_control(cancel),
+            _ => self.push_state(cancel),
         }
     }
 
-    /// Queues a control message of which there can be only a few: the handshake, and state that is told once a write.
+    /// Queues a control message; it goes out before any data message that is not framed yet. There are only a few:
+    /// the handshake, cancels, and state that is told once a write.
     pub(super) fn push_state(&mut self, control: &Control) {
         put_control_frame(&mut self.control, control);
     }
@@ -185,8 +176,9 @@ impl SendQueue {
     pub(super) fn withdraw(&mut self, seq: Seq) -> Option<usize> {
         let index = usize::try_from(seq.checked_sub(self.first_seq)?).ok()?;
         let item = self.data.get_mut(index)?;
-        let cost = std::mem::take(&mut item.cost);
-        *item = Item { head: ItemHead::Withdrawn, payload: Payload::null(), cost: 0 };
+        let kept = item.cost.min(PLACE_COST);
+        let cost = item.cost - kept;
+        *item = Item { head: ItemHead::Withdrawn, payload: Payload::null(), cost: kept };
         Some(cost)
     }
 
@@ -245,6 +237,7 @@ impl SendQueue {
         while let Some(end) = self.ends.front().filter(|end| end.position <= position) {
             written.cost += end.written.cost;
             written.ticks += end.written.ticks;
+            written.tick_cost += end.written.tick_cost;
             written.answers += end.written.answers;
             self.ends.pop_front();
             self.sent_seq += 1;
@@ -316,7 +309,8 @@ impl SendQueue {
             ItemHead::Tick { .. } => (1, 0),
             ItemHead::Reply { .. } | ItemHead::Failure { .. } | ItemHead::Fault(_) => (0, 1),
         };
-        let written = Written { cost: item.cost, ticks, answers };
+        let tick_cost = if ticks == 0 { 0 } else { item.cost as u64 };
+        let written = Written { cost: item.cost, ticks, tick_cost, answers };
         if let ItemHead::Fault(fault) = &item.head {
             let before = self.tail().len();
             put_control_frame(self.tail(), fault);

@@ -52,8 +52,9 @@ impl<T> Mesh<T> {
         }
     }
 
+    /// The newest first: those that wait in line must not take the room of older ones, and be sent, just to be cut off.
     fn cut_calls(&mut self, calls: &[CallId], out: &mut Out<T>) {
-        for call in calls {
+        for call in calls.iter().rev() {
             self.give_up(*call, ErrorKind::Closed, out);
         }
         if let Some(stopping) = &mut self.stopping {

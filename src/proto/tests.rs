@@ -252,6 +252,51 @@ fn both_sides_know_each_other_when_connect_returns() {
     assert_eq!(pair.events_of(1).len(), 1);
 }
 
+// covers P19
+#[test]
+fn answers_that_are_taken_back_and_not_read_do_not_pile_up() {
+    let mut pair = Pair::joined(&["client", "server"]);
+    pair.frozen.push(1);
+    for _ in 0..10_000 {
+        let call = pair.request(0, "server", bytes_of(0), "call");
+        pair.run();
+        let Some((_, Delivery { work: Work::Request { owed, .. }, .. })) = pair.delivered.pop()
+        else {
+            break;
+        };
+        pair.feed(1, Input::Answer { owed, answer: Answer::Reply(bytes_of(0)) });
+        pair.command(0, Command::Cancel { call });
+        pair.run();
+    }
+    let events = pair.events_of(1);
+    assert!(events.iter().any(|event| event.contains("does not read")), "{events:?}");
+}
+
+#[test]
+fn two_dials_of_one_listener_at_once_leave_a_link_however_its_answers_interleave() {
+    let mut pair = Pair::new(&["client", "server"]);
+    let other = SocketAddr::from(([127, 0, 0, 2], addr(1).port()));
+    let (mode, deadline) = (ConnectMode::Patient, pair.now + Duration::from_secs(10));
+    for (address, token) in [(addr(1), "one"), (other, "two")] {
+        pair.command(0, Command::Connect { address: address.into(), mode, deadline, token });
+    }
+    // Once the first link has joined, what comes on the second is heard first.
+    while !pair.steps.is_empty() {
+        let to = |link| move |arrival: &Arrival| matches!(arrival, Arrival::Bytes(0, at, _) if *at == link);
+        let joined = pair.nodes[0].link_state(LinkId(1)) == Some("ready");
+        let at = pair.steps.iter().position(to(LinkId(2))).filter(|_| joined);
+        match pair.steps.remove(at.unwrap_or(0)) {
+            Some(Arrival::Input(node, input)) => pair.feed(node, input),
+            Some(Arrival::Bytes(node, link, bytes)) => pair.arrive(node, link, &bytes),
+            None => unreachable!(),
+        }
+    }
+    assert!(matches!(pair.result("one"), Ok(Done::Connected(_))));
+    assert!(matches!(pair.result("two"), Ok(Done::Connected(_))));
+    pair.pass(Duration::from_secs(5));
+    assert_eq!((pair.nodes[0].directory().len(), pair.nodes[1].directory().len()), (1, 1));
+}
+
 #[test]
 fn a_request_of_any_size_is_delivered_and_answered_once() {
     for len in [0, 50, 20_000, 70_000, 140_000, 3_000_000] {
@@ -273,6 +318,7 @@ fn a_request_of_any_size_is_delivered_and_answered_once() {
     }
 }
 
+// covers P30
 #[test]
 fn a_call_to_a_silent_handler_times_out_and_is_cancelled_there() {
     let mut pair = Pair::joined(&["client", "server"]);
@@ -290,6 +336,7 @@ fn a_call_to_a_silent_handler_times_out_and_is_cancelled_there() {
     assert_eq!(pair.nodes[1].dropped().unwanted_answers, 1);
 }
 
+// covers P11
 #[test]
 fn idle_peers_stay_and_a_frozen_one_is_left_within_its_time() {
     let mut pair = Pair::joined(&["client", "server"]);
@@ -307,6 +354,7 @@ fn idle_peers_stay_and_a_frozen_one_is_left_within_its_time() {
     );
 }
 
+// covers P12
 #[test]
 fn a_link_that_breaks_fails_its_calls_at_once() {
     let mut pair = Pair::joined(&["client", "server"]);
@@ -335,6 +383,7 @@ fn stop_says_goodbye_and_ends_with_nothing_armed() {
     assert!(pair.events_of(0).contains(&format!("{left:?}")));
 }
 
+// covers P09
 #[test]
 fn a_living_duplicate_is_refused_and_named() {
     let mut pair = Pair::new(&["twin", "server", "twin"]);
@@ -348,6 +397,7 @@ fn a_living_duplicate_is_refused_and_named() {
     assert_eq!(pair.nodes[2].dialled(), 0);
 }
 
+// covers P09
 #[test]
 fn a_dead_duplicate_gives_way() {
     let mut pair = Pair::new(&["twin", "server", "twin"]);
@@ -362,6 +412,7 @@ fn a_dead_duplicate_gives_way() {
     assert!(at("PeerLeft") < at("PeerJoined"), "{events:?}");
 }
 
+// covers P10
 #[test]
 fn dialling_oneself_is_refused_and_leaves_nothing() {
     let mut pair = Pair::new(&["one"]);

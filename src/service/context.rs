@@ -51,6 +51,7 @@ mod tests {
 
     #[test]
     fn the_context_ends_with_its_guard_also_after_a_panic() {
+        let _bound = crate::bound::bound();
         let context = Context { deadline: None, depth: u8::MAX };
         let _ = std::panic::catch_unwind(|| {
             let _entered = enter(context);

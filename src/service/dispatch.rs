@@ -207,7 +207,7 @@ impl Dispatch {
         } else {
             log::Level::Debug
         };
-        log::log!(target: LOG, level, "node {}: a tick {event} is dropped: {error}", self.node);
+        log::log!(target: LOG, level, "node {}: a tick {event:?} is dropped: {:?}", self.node, error.message());
     }
 }
 

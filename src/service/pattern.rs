@@ -200,6 +200,7 @@ mod tests {
 
     #[test]
     fn a_star_is_any_run_of_characters_and_nothing_else_is_special() {
+        let _bound = crate::bound::bound();
         for (glob, event, expected) in [
             ("user:*", "user:get", true),
             ("user:*", "user:", true),
@@ -235,6 +236,7 @@ mod tests {
 
     #[test]
     fn globs_agree_with_a_naive_matcher() {
+        let _bound = crate::bound::bound();
         let mut rng = fastrand::Rng::with_seed(7);
         let mut text = |letters: &[u8], most: usize| -> String {
             let len = rng.usize(1..=most);
@@ -249,6 +251,7 @@ mod tests {
 
     #[test]
     fn a_glob_of_many_stars_does_not_blow_up() {
+        let _bound = crate::bound::bound();
         let glob = pattern(&"a*".repeat(500));
         let event = format!("{}b", "a".repeat(499));
         let begun = std::time::Instant::now();
@@ -260,6 +263,7 @@ mod tests {
 
     #[test]
     fn names_that_no_event_can_have_are_refused() {
+        let _bound = crate::bound::bound();
         for text in ["", "_system:*", "a\nb*", &"*".repeat(1_025)] {
             let error = Pattern::try_from(text).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidEvent, "{text:?}");
@@ -268,6 +272,7 @@ mod tests {
 
     #[test]
     fn patterns_of_one_text_and_different_kinds_differ() {
+        let _bound = crate::bound::bound();
         let exact = Pattern::from(EventName::new("a*").unwrap());
         assert_ne!(exact, pattern("a*"));
         assert_eq!(pattern("a*"), pattern("a*"));
@@ -277,6 +282,7 @@ mod tests {
     #[cfg(feature = "regex")]
     #[test]
     fn a_regex_matches_anywhere_and_is_limited_in_size() {
+        let _bound = crate::bound::bound();
         assert!(Pattern::regex("fo+").unwrap().matches("a foo"));
         assert!(!Pattern::regex("^fo+$").unwrap().matches("a foo"));
         for expression in ["(", &"x".repeat(1_025), "((a{1000}){1000}){1000}"] {

@@ -172,6 +172,7 @@ mod tests {
 
     #[test]
     fn handlers_come_in_the_order_of_registration_whatever_their_kind() {
+        let _bound = crate::bound::bound();
         let registry = registry(&["a*", "ab", "*", "ab", "b", "*b"]);
         assert_eq!(found(&registry, "ab"), [0, 1, 2, 3, 5]);
         assert_eq!(found(&registry, "b"), [2, 4, 5]);
@@ -180,6 +181,7 @@ mod tests {
 
     #[test]
     fn removal_by_number_and_by_pattern_leaves_the_others() {
+        let _bound = crate::bound::bound();
         let registry = registry(&["ab", "a*", "ab", "a*"]);
         assert!(registry.remove(1) && !registry.remove(1));
         assert_eq!(found(&registry, "ab"), [0, 2, 3]);
@@ -189,6 +191,7 @@ mod tests {
 
     #[test]
     fn a_snapshot_outlives_a_removal() {
+        let _bound = crate::bound::bound();
         let registry = registry(&["a"]);
         let before = registry.snapshot();
         registry.close();
@@ -200,11 +203,13 @@ mod tests {
 
     #[test]
     fn names_are_the_exact_ones_each_once_in_order() {
+        let _bound = crate::bound::bound();
         assert_eq!(registry(&["z", "a*", "b", "z", "a"]).snapshot().names(), ["z", "b", "a"]);
     }
 
     #[test]
     fn four_thousand_registrations_take_no_noticeable_time() {
+        let _bound = crate::bound::bound();
         let names: Vec<String> = (0..4_096).map(|index| format!("name:{index}")).collect();
         let begun = std::time::Instant::now();
         let registry = registry(&names.iter().map(String::as_str).collect::<Vec<_>>());

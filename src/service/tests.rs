@@ -14,6 +14,7 @@ use crate::proto::{Answer, Work};
 
 #[test]
 fn a_typed_handler_answers_and_sees_who_asked() {
+    let _bound = crate::bound::bound();
     let fake = Fake::new(&limits(2, 4));
     let seen = |req: Request<u32>| {
         assert_eq!((req.event(), req.sender().as_str()), ("user:get", "there"));
@@ -27,6 +28,7 @@ fn a_typed_handler_answers_and_sees_who_asked() {
 
 #[test]
 fn the_first_registered_of_several_handlers_answers() {
+    let _bound = crate::bound::bound();
     let fake = Fake::new(&limits(2, 4));
     fake.service.on_request("a:*", |_: Request<()>| Ok("glob")).unwrap();
     let exact = fake.service.on_request("a:b", |_: Request<()>| Ok("exact")).unwrap();
@@ -40,6 +42,7 @@ fn the_first_registered_of_several_handlers_answers() {
 
 #[test]
 fn a_request_without_a_handler_is_refused_at_once_naming_event_and_node() {
+    let _bound = crate::bound::bound();
     let fake = Fake::new(&limits(2, 4));
     let error = fault(taken(&fake.ask("no:such", &())));
     assert_eq!((error.kind(), error.execution()), (ErrorKind::NoHandler, Execution::Never));
@@ -48,6 +51,7 @@ fn a_request_without_a_handler_is_refused_at_once_naming_event_and_node() {
 
 #[test]
 fn an_error_of_a_handler_arrives_as_it_is() {
+    let _bound = crate::bound::bound();
     let fake = Fake::new(&limits(2, 4));
     let refuse = |_: Request<()>| -> Result<(), HandlerError> {
         Err(HandlerError::new("E1", "no").with_data(&7)?)
@@ -71,8 +75,10 @@ impl Drop for Bomb {
     }
 }
 
+// covers P23
 #[test]
 fn a_panic_is_fenced_and_its_text_stays_here() {
+    let _bound = crate::bound::bound();
     let fake = Fake::new(&limits(1, 1));
     let panics = |req: Request<u32>| -> Result<(), HandlerError> {
         match req.data {
@@ -91,8 +97,10 @@ fn a_panic_is_fenced_and_its_text_stays_here() {
     assert_eq!(fake.service.stats().pool.most, 1);
 }
 
+// covers P07
 #[test]
 fn data_of_another_type_never_reaches_the_handler() {
+    let _bound = crate::bound::bound();
     let fake = Fake::new(&limits(2, 4));
     fake.service.on_request("a", |req: Request<u32>| Ok(req.data)).unwrap();
     assert_fault(taken(&fake.ask("a", &"text")), ErrorKind::Decode, Execution::Never);
@@ -100,6 +108,7 @@ fn data_of_another_type_never_reaches_the_handler() {
 
 #[test]
 fn an_answer_beyond_the_limit_or_without_encoding_says_that_the_handler_ran() {
+    let _bound = crate::bound::bound();
     let small = Limits { message_bytes: 1_000, ..limits(2, 4) };
     let fake = Fake::new(&small);
     fake.service
@@ -127,6 +136,7 @@ impl serde::Serialize for Unencodable {
 
 #[test]
 fn what_is_expired_or_cancelled_when_it_is_taken_up_never_runs() {
+    let _bound = crate::bound::bound();
     let fake = Fake::new(&limits(2, 4));
     let ran = Arc::new(AtomicUsize::new(0));
     let count = ran.clone();
@@ -148,6 +158,7 @@ fn what_is_expired_or_cancelled_when_it_is_taken_up_never_runs() {
 
 #[test]
 fn a_handler_runs_under_the_deadline_and_depth_of_its_message() {
+    let _bound = crate::bound::bound();
     let fake = Fake::new(&limits(2, 4));
     let depths = |_: Request<()>| {
         let context = context::current().ok_or("no context")?;
@@ -162,6 +173,7 @@ fn a_handler_runs_under_the_deadline_and_depth_of_its_message() {
 
 #[test]
 fn every_matching_tick_handler_runs_and_all_ticks_are_consumed() {
+    let _bound = crate::bound::bound();
     let fake = Fake::new(&limits(2, 4));
     let sum = Arc::new(AtomicU64::new(0));
     for (pattern, factor) in [("evt", 1), ("ev*", 1_000)] {
@@ -186,6 +198,7 @@ fn every_matching_tick_handler_runs_and_all_ticks_are_consumed() {
 
 #[test]
 fn services_are_the_exact_request_names_and_are_announced_when_they_change() {
+    let _bound = crate::bound::bound();
     let fake = Fake::new(&limits(2, 4));
     let b = fake.service.on_request("b", |_: Request<()>| Ok(())).unwrap();
     fake.service.on_request("a", |_: Request<()>| Ok(())).unwrap();
@@ -199,6 +212,7 @@ fn services_are_the_exact_request_names_and_are_announced_when_they_change() {
 
 #[test]
 fn handlers_are_dropped_by_a_stop_and_none_is_taken_afterwards() {
+    let _bound = crate::bound::bound();
     let fake = Fake::new(&limits(2, 4));
     let kept = Arc::new(());
     let (request, of_tick) = (kept.clone(), kept.clone());
@@ -213,6 +227,7 @@ fn handlers_are_dropped_by_a_stop_and_none_is_taken_afterwards() {
 
 #[test]
 fn an_invalid_pattern_is_refused() {
+    let _bound = crate::bound::bound();
     let fake = Fake::new(&limits(2, 4));
     let refused = fake.service.on_tick("", |_: Tick<()>| ());
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidEvent);
@@ -220,6 +235,7 @@ fn an_invalid_pattern_is_refused() {
 
 #[test]
 fn a_dropped_service_ends_its_workers() {
+    let _bound = crate::bound::bound();
     let fake = Fake::with_idle(&limits(2, 4), Duration::from_secs(3_600));
     fake.service.on_request("a", |_: Request<()>| Ok(())).unwrap();
     taken(&fake.ask("a", &()));

@@ -67,6 +67,11 @@ pub(crate) fn has_call(kind: u64) -> bool {
     data.contains(&kind) || control.contains(&kind)
 }
 
+/// Whether messages of this kind carry the number of a call that their receiver made.
+pub(crate) fn is_answer(kind: u64) -> bool {
+    [REPLY, FAILURE, FAULT, DIRECTORY_PAGE, MEMBERS].contains(&kind)
+}
+
 /// Numbers of the headers that this version knows; the document lists those that are reserved.
 pub(crate) mod header {
     /// Bytes; what a tracing system wants to pass on.

@@ -4,6 +4,7 @@
 //! [`support::bounded`], and what must be alone in a process runs in one of its own ([`support::process`]).
 
 mod aliens;
+mod attacks;
 mod deadlines;
 mod direct;
 mod pool;

@@ -79,3 +79,20 @@ fn ring(handle: &Handle, other: &str, left: u32) -> Result<u32, HandlerError> {
 fn is_busy(error: &Error) -> bool {
     error.kind() == ErrorKind::Busy || error.code() == ErrorKind::Busy.code()
 }
+
+// covers P26
+#[test]
+fn nested_calls_32_deep_complete_from_one_worker_each() {
+    bounded("nested", LIMIT, || {
+        let (a, b) = two(1, 256);
+        for (node, other) in [(&a, "b"), (&b, "a")] {
+            let handle = node.handle();
+            node.on_request("down", move |request: Request<u32>| match request.data {
+                0 => Ok(0),
+                n => Ok::<_, HandlerError>(handle.request::<u32>(other, "down", &(n - 1))? + 1),
+            })
+            .unwrap();
+        }
+        assert_eq!(a.request::<u32>("b", "down", &32).unwrap(), 32);
+    });
+}

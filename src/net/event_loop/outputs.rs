@@ -3,6 +3,7 @@
 use std::mem;
 
 use super::Loop;
+use crate::config::MESSAGES_PER_HANDOVER;
 use crate::net::above::Above;
 use crate::net::engine::Engine;
 use crate::proto::{Input, Output};
@@ -14,13 +15,7 @@ impl<T: Send + 'static, A: Above<T>, E: Engine<T>> Loop<T, A, E> {
         loop {
             self.carry_out_all();
             self.publish();
-            if !self.batch.is_empty() {
-                let refused = self.above.deliver(&mut self.batch);
-                self.batch.clear();
-                for (owed, answer) in refused {
-                    self.feed(Input::Answer { owed, answer });
-                }
-            }
+            self.hand_over();
             if self.writes.is_empty() && self.out.is_empty() {
                 return;
             }
@@ -56,10 +51,27 @@ impl<T: Send + 'static, A: Above<T>, E: Engine<T>> Loop<T, A, E> {
             {
                 self.held.push_back(output);
             }
-            Output::Deliver(delivery) => self.batch.push(delivery),
+            Output::Deliver(delivery) => {
+                self.batch.push(delivery);
+                if self.batch.len() >= MESSAGES_PER_HANDOVER {
+                    self.hand_over();
+                }
+            }
             Output::Complete { token, result } => self.above.complete(token, result),
             Output::Event(event) => self.above.event(event),
             Output::Stopped => self.ended = true,
+        }
+    }
+
+    /// Gives the handlers what has come for them.
+    fn hand_over(&mut self) {
+        if self.batch.is_empty() {
+            return;
+        }
+        let refused = self.above.deliver(&mut self.batch);
+        self.batch.clear();
+        for (owed, answer) in refused {
+            self.feed(Input::Answer { owed, answer });
         }
     }
 

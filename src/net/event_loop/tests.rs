@@ -48,6 +48,7 @@ fn round_trip(stream: &mut TcpStream, bytes: &[u8]) {
 
 #[test]
 fn what_is_received_can_be_sent_back() {
+    let _bound = crate::bound::bound();
     let world = World::start(Act::default());
     let mut client = connect(world.listen());
     round_trip(&mut client, b"hello");
@@ -56,6 +57,7 @@ fn what_is_received_can_be_sent_back() {
 
 #[test]
 fn more_than_the_kernel_holds_passes_both_ways_at_once() {
+    let _bound = crate::bound::bound();
     let world = World::start(Act::default());
     let mut client = connect(world.listen());
     let mut writer = client.try_clone().unwrap();
@@ -70,6 +72,7 @@ fn more_than_the_kernel_holds_passes_both_ways_at_once() {
 
 #[test]
 fn a_busy_stream_does_not_starve_another() {
+    let _bound = crate::bound::bound();
     let world = World::start(Act { echo_most: 64, ..Act::default() });
     let addr = world.listen();
     let (busy, mut quiet) = (connect(addr), connect(addr));
@@ -92,6 +95,7 @@ fn timed(act: impl FnOnce()) -> Duration {
 
 #[test]
 fn an_end_is_told_once_and_the_stream_stays_for_the_answer() {
+    let _bound = crate::bound::bound();
     let world = World::start(Act { shut_on_end: true, ..Act::default() });
     let mut client = connect(world.listen());
     client.write_all(b"the last question").unwrap();
@@ -106,6 +110,7 @@ fn an_end_is_told_once_and_the_stream_stays_for_the_answer() {
 
 #[test]
 fn a_link_that_the_engine_hangs_up_on_is_closed_and_nothing_follows_for_it() {
+    let _bound = crate::bound::bound();
     let world = World::start(Act { hang_on_byte: Some(b'!'), ..Act::default() });
     let mut client = connect(world.listen());
     client.write_all(&[b'!'; 4_000]).unwrap();
@@ -118,6 +123,7 @@ fn a_link_that_the_engine_hangs_up_on_is_closed_and_nothing_follows_for_it() {
 
 #[test]
 fn a_reset_is_told_as_broken() {
+    let _bound = crate::bound::bound();
     let world = World::start(Act { echo_most: 8, ..Act::default() });
     let mut client = connect(world.listen());
     client.write_all(b"question").unwrap();
@@ -129,6 +135,7 @@ fn a_reset_is_told_as_broken() {
 
 #[test]
 fn a_connection_beyond_the_limit_is_closed_at_once() {
+    let _bound = crate::bound::bound();
     let world = World::start(Act { links: 1, ..Act::default() });
     let addr = world.listen();
     let mut first = connect(addr);
@@ -140,6 +147,7 @@ fn a_connection_beyond_the_limit_is_closed_at_once() {
 
 #[test]
 fn a_dial_connects_both_ends_and_a_dial_to_nobody_is_refused() {
+    let _bound = crate::bound::bound();
     let world = World::start(Act::default());
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
@@ -158,6 +166,7 @@ fn a_dial_connects_both_ends_and_a_dial_to_nobody_is_refused() {
 
 #[test]
 fn nobody_sees_a_completion_before_the_directory_that_shows_it() {
+    let _bound = crate::bound::bound();
     let world = World::start(Act { publish_refusals: 3, ..Act::default() });
     world.listen();
     world.post(Command::Unbind { token: 5 });
@@ -176,6 +185,7 @@ fn nobody_sees_a_completion_before_the_directory_that_shows_it() {
 
 #[test]
 fn a_deadline_is_met_by_a_parked_loop() {
+    let _bound = crate::bound::bound();
     let world = World::start(Act { due_after: Some(Duration::from_millis(40)), ..Act::default() });
     let since = Instant::now();
     next(&world.seen, |seen| matches!(seen, Seen::Due).then_some(()));
@@ -184,6 +194,7 @@ fn a_deadline_is_met_by_a_parked_loop() {
 
 #[test]
 fn an_idle_loop_takes_no_turns() {
+    let _bound = crate::bound::bound();
     let world = World::start(Act::default());
     let mut client = connect(world.listen());
     round_trip(&mut client, b"one");
@@ -197,6 +208,7 @@ fn an_idle_loop_takes_no_turns() {
 
 #[test]
 fn stopping_frees_the_port_fails_posts_and_completes_what_came_too_late() {
+    let _bound = crate::bound::bound();
     let world = World::start(Act::default());
     let addr = world.listen();
     let mut client = connect(addr);

@@ -23,16 +23,18 @@ fn woken(poll: &mut Poll, timeout: Duration) -> bool {
 
 #[test]
 fn what_one_thread_posts_arrives_in_its_order() {
+    let _bound = crate::bound::bound();
     let (_poll, mailbox, intake) = open(8);
     mailbox.post(1).unwrap();
     mailbox.post_all([2, 3]).unwrap();
-    mailbox.post_deadline(4, Instant::now()).unwrap();
+    mailbox.post_deadline(4, Instant::now).unwrap();
     let taken: Vec<u32> = std::iter::from_fn(|| intake.take()).collect();
     assert_eq!(taken, [1, 2, 3, 4]);
 }
 
 #[test]
 fn a_loop_that_is_not_parked_is_not_woken() {
+    let _bound = crate::bound::bound();
     let (mut poll, mailbox, _intake) = open(8);
     mailbox.post(1).unwrap();
     assert!(!woken(&mut poll, Duration::ZERO));
@@ -40,6 +42,7 @@ fn a_loop_that_is_not_parked_is_not_woken() {
 
 #[test]
 fn a_loop_does_not_park_on_a_message() {
+    let _bound = crate::bound::bound();
     let (_poll, mailbox, intake) = open(8);
     assert!(intake.arm());
     intake.disarm();
@@ -49,6 +52,7 @@ fn a_loop_does_not_park_on_a_message() {
 
 #[test]
 fn a_parked_loop_is_woken_by_a_post() {
+    let _bound = crate::bound::bound();
     let (mut poll, mailbox, intake) = open(8);
     assert!(intake.arm());
     thread::scope(|scope| {
@@ -60,6 +64,7 @@ fn a_parked_loop_is_woken_by_a_post() {
 
 #[test]
 fn a_batch_larger_than_the_mailbox_wakes_the_loop_that_must_make_room() {
+    let _bound = crate::bound::bound();
     let (mut poll, mailbox, intake) = open(2);
     assert!(intake.arm());
     thread::scope(|scope| {
@@ -80,15 +85,17 @@ fn a_batch_larger_than_the_mailbox_wakes_the_loop_that_must_make_room() {
 
 #[test]
 fn a_post_with_a_deadline_comes_back_from_a_full_mailbox() {
+    let _bound = crate::bound::bound();
     let (_poll, mailbox, _intake) = open(1);
     mailbox.post(1).unwrap();
     let deadline = Instant::now() + Duration::from_millis(20);
-    assert!(matches!(mailbox.post_deadline(2, deadline), Err(Unposted::Full(2))));
+    assert!(matches!(mailbox.post_deadline(2, || deadline), Err(Unposted::Full(2))));
     assert!(Instant::now() >= deadline);
 }
 
 #[test]
 fn posts_fail_and_blocked_posters_return_when_the_loop_has_ended() {
+    let _bound = crate::bound::bound();
     let (_poll, mailbox, intake) = open(1);
     mailbox.post(1).unwrap();
     thread::scope(|scope| {
@@ -98,12 +105,13 @@ fn posts_fail_and_blocked_posters_return_when_the_loop_has_ended() {
     });
     assert!(matches!(mailbox.post(3), Err(Closed(3))));
     assert!(matches!(mailbox.post_all([4, 5]), Err(Closed(4))));
-    assert!(matches!(mailbox.post_deadline(6, Instant::now() + LONG), Err(Unposted::Closed(6))));
+    assert!(matches!(mailbox.post_deadline(6, || Instant::now() + LONG), Err(Unposted::Closed(6))));
 }
 
 #[test]
 fn no_wake_is_lost_between_many_posters_and_a_loop_without_a_deadline() {
     const EACH: usize = 5_000;
+    let _bound = crate::bound::bound();
     let (mut poll, mailbox, intake) = open(16);
     let mut events = Events::with_capacity(4);
     thread::scope(|scope| {

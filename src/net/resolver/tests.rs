@@ -31,6 +31,7 @@ fn address(text: &str) -> Address {
 
 #[test]
 fn a_numeric_address_needs_no_thread() {
+    let _bound = crate::bound::bound();
     let (_poll, mut resolver, _intake) = open(|_| panic!("nobody was to be asked"));
     let answer = resolver.ask(QueryId(1), address("[::1]:80"));
     assert_eq!(answer, Some(Ok(vec!["[::1]:80".parse().unwrap()])));
@@ -39,6 +40,7 @@ fn a_numeric_address_needs_no_thread() {
 
 #[test]
 fn the_name_of_this_machine_is_resolved_off_the_loop() {
+    let _bound = crate::bound::bound();
     let (_poll, mut resolver, intake) = open(system_lookup);
     assert_eq!(resolver.ask(QueryId(5), address("localhost:80")), None);
     let (query, result) = next(&intake);
@@ -48,6 +50,7 @@ fn the_name_of_this_machine_is_resolved_off_the_loop() {
 
 #[test]
 fn a_name_that_fails_or_has_no_address_says_which() {
+    let _bound = crate::bound::bound();
     let (_poll, mut resolver, intake) = open(|address| match address.host() {
         "empty" => Ok(Vec::new()),
         _ => Err(io::Error::other("no such host")),
@@ -62,6 +65,7 @@ fn a_name_that_fails_or_has_no_address_says_which() {
 #[test]
 fn slow_names_take_a_bounded_number_of_threads_and_questions() {
     static RELEASED: AtomicBool = AtomicBool::new(false);
+    let _bound = crate::bound::bound();
     let (_poll, mut resolver, intake) = open(|_| {
         while !RELEASED.load(Relaxed) {
             thread::yield_now();

@@ -53,6 +53,7 @@ fn write(script: &mut Script, slices: &[&[u8]]) -> Progress {
 
 #[test]
 fn an_interrupted_read_or_write_is_repeated() {
+    let _bound = crate::bound::bound();
     let mut script = Script::new([interrupted(), interrupted(), Ok(3)]);
     assert_eq!(read_once(&mut script, &mut [0; 8]), Progress::Moved(3));
     let mut script = Script::new([interrupted(), Ok(2)]);
@@ -62,6 +63,7 @@ fn an_interrupted_read_or_write_is_repeated() {
 
 #[test]
 fn every_end_of_a_read_is_told_apart() {
+    let _bound = crate::bound::bound();
     let read = |step| read_once(&mut Script::new([step]), &mut [0; 8]);
     assert_eq!(read(Ok(0)), Progress::Finished);
     assert_eq!(read(Err(ErrorKind::WouldBlock.into())), Progress::Blocked);
@@ -70,6 +72,7 @@ fn every_end_of_a_read_is_told_apart() {
 
 #[test]
 fn small_slices_leave_in_one_write() {
+    let _bound = crate::bound::bound();
     let mut script = Script::new([Ok(usize::MAX)]);
     assert_eq!(write(&mut script, &[b"head", b"body", b"next"]), Progress::Moved(12));
     assert_eq!(script.taken, b"headbodynext");
@@ -78,6 +81,7 @@ fn small_slices_leave_in_one_write() {
 
 #[test]
 fn a_head_takes_the_beginning_of_a_large_body_along() {
+    let _bound = crate::bound::bound();
     let body = vec![7; 3 * GATHER_BYTES];
     let mut script = Script::new([Ok(usize::MAX)]);
     assert_eq!(write(&mut script, &[b"head", &body]), Progress::Moved(GATHER_BYTES));
@@ -87,6 +91,7 @@ fn a_head_takes_the_beginning_of_a_large_body_along() {
 
 #[test]
 fn nothing_to_write_asks_the_kernel_nothing_and_a_kernel_that_takes_nothing_is_broken() {
+    let _bound = crate::bound::bound();
     let mut script = Script::default();
     assert_eq!(write(&mut script, &[]), Progress::Finished);
     assert_eq!(script.calls, 0);
@@ -116,6 +121,7 @@ fn wait(poll: &mut Poll, stream: &mut Stream, until: fn(&Stream) -> bool) {
 
 #[test]
 fn a_dial_that_succeeds_tells_both_ends_and_opens_the_stream() {
+    let _bound = crate::bound::bound();
     let (_poll, mut stream, other) = dialled();
     let (local, remote) = (other.peer_addr().unwrap(), other.local_addr().unwrap());
     assert_eq!(stream.settle(), Dial::Connected { local, remote });
@@ -125,6 +131,7 @@ fn a_dial_that_succeeds_tells_both_ends_and_opens_the_stream() {
 
 #[test]
 fn a_dial_to_a_port_where_nobody_listens_is_refused() {
+    let _bound = crate::bound::bound();
     let mut poll = Poll::new().unwrap();
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let Ok(mut stream) = Stream::dial(free, poll.registry(), Token(1)) else { return };
@@ -134,6 +141,7 @@ fn a_dial_to_a_port_where_nobody_listens_is_refused() {
 
 #[test]
 fn the_end_behind_the_last_bytes_is_seen_after_them() {
+    let _bound = crate::bound::bound();
     let (mut poll, mut stream, mut other) = dialled();
     stream.settle();
     other.write_all(b"last words").unwrap();
@@ -155,6 +163,7 @@ fn the_end_behind_the_last_bytes_is_seen_after_them() {
 
 #[test]
 fn writing_ends_only_when_everything_is_written() {
+    let _bound = crate::bound::bound();
     let (_poll, mut stream, mut other) = dialled();
     stream.settle();
     stream.unsent = true;
@@ -170,6 +179,7 @@ fn writing_ends_only_when_everything_is_written() {
 
 #[test]
 fn a_full_kernel_clears_the_flag_and_room_sets_it_again() {
+    let _bound = crate::bound::bound();
     let (mut poll, mut stream, mut other) = dialled();
     stream.settle();
     stream.unsent = true;

@@ -28,6 +28,7 @@ mod tests {
 
     #[test]
     fn a_running_thread_wants_a_processor_and_a_parked_one_does_not() {
+        let _bound = crate::bound::bound();
         let pulse = Pulse::of_this_thread().unwrap();
         assert!(pulse.wants_processor());
         let (tell, told) = crossbeam_channel::bounded(1);

@@ -1,6 +1,6 @@
 //! Ticks of one origin over one link: in order, one worker at a time, many per wake.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::id::{LinkId, NodeId};
 use crate::proto::Delivery;
@@ -9,7 +9,7 @@ use crate::proto::Delivery;
 pub(super) const BATCH: usize = 256;
 
 /// Whose ticks these are.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct LaneKey {
     pub(super) link: LinkId,
     /// `None` when the sender is the origin.
@@ -25,7 +25,9 @@ impl LaneKey {
 /// All lanes in which there is anything. A lane that is here is queued once or owned by one worker, never both, never neither.
 #[derive(Default, Debug)]
 pub(super) struct Lanes {
-    lanes: HashMap<LaneKey, VecDeque<Delivery>>,
+    lanes: BTreeMap<LaneKey, VecDeque<Delivery>>,
+    /// The room of the lane that was emptied last: a busy lane comes and goes, its memory stays.
+    spare: VecDeque<Delivery>,
 }
 
 impl Lanes {
@@ -36,7 +38,9 @@ impl Lanes {
             lane.push_back(tick);
             return None;
         }
-        self.lanes.insert(key.clone(), VecDeque::from([tick]));
+        let mut lane = std::mem::take(&mut self.spare);
+        lane.push_back(tick);
+        self.lanes.insert(key.clone(), lane);
         Some(key)
     }
 
@@ -58,7 +62,10 @@ impl Lanes {
         }
         let more = !lane.is_empty();
         if !more {
-            self.lanes.remove(key);
+            let emptied = self.lanes.remove(key).unwrap_or_default();
+            if emptied.capacity() <= 4 * BATCH {
+                self.spare = emptied;
+            }
         }
         more
     }

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use self::core::{Core, Phase, Refusal, Refused, Step};
 use super::dispatch::Dispatch;
-use crate::config::Limits;
+use crate::config::{Limits, WAKES_UNDER_LOCK};
 use crate::error::{Error, ErrorKind, Execution};
 use crate::proto::{Answer, Delivery, Owed};
 
@@ -78,8 +78,7 @@ impl Pool {
         let mut refused: Vec<Refused> =
             batch.drain(..).filter_map(|delivery| core.admit(delivery)).collect();
         let step = core.next_step();
-        drop(core);
-        refused.append(&mut self.act(step));
+        refused.append(&mut self.release(core, step));
         refused.into_iter().map(|refused| (refused.owed, self.answer(refused.why))).collect()
     }
 
@@ -146,10 +145,25 @@ impl Pool {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Acts on a decision, without the lock, and refuses what it refuses. Not for the loop thread, which must not post to itself.
-    fn settle(self: &Arc<Self>, step: Step) {
-        let refused = self.act(step);
+    /// Releases the lock, acts on a decision and refuses what it refuses. Not for the loop thread, which must not post to itself.
+    fn settle(self: &Arc<Self>, core: MutexGuard<'_, Core>, step: Step) {
+        let refused = self.release(core, step);
         self.refuse(refused);
+    }
+
+    /// Releases the lock and acts on a decision: a worker that is woken takes the lock first thing.
+    fn release(self: &Arc<Self>, core: MutexGuard<'_, Core>, step: Step) -> Vec<Refused> {
+        match step {
+            Step::Wake(worker) if WAKES_UNDER_LOCK => {
+                worker.unpark();
+                drop(core);
+                Vec::new()
+            }
+            step => {
+                drop(core);
+                self.act(step)
+            }
+        }
     }
 
     /// Acts on a decision, without the lock, and returns whom to refuse.
@@ -243,8 +257,9 @@ impl Pool {
     }
 
     fn begin_wait(self: &Arc<Self>) {
-        let step = self.lock().begin_wait();
-        self.settle(step);
+        let mut core = self.lock();
+        let step = core.begin_wait();
+        self.settle(core, step);
     }
 
     fn end_wait(&self) {

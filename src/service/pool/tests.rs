@@ -39,8 +39,10 @@ fn all_done(answers: &[Receiver<Answer>]) {
     }
 }
 
+// covers P26
 #[test]
 fn sixty_four_handlers_that_call_back_complete_with_at_most_sixty_six_workers() {
+    let _bound = crate::bound::bound();
     let fake = Fake::new(&limits(2, 256));
     let (all_here, is_here) = (Arc::new(std::sync::Barrier::new(64)), fake.clone());
     // All 64 hold a worker at once before any of the nested calls is made.
@@ -62,6 +64,7 @@ fn sixty_four_handlers_that_call_back_complete_with_at_most_sixty_six_workers() 
 
 #[test]
 fn a_hundred_thousand_short_jobs_never_raise_the_pool_above_its_minimum() {
+    let _bound = crate::bound::bound();
     let fake = Fake::new(&limits(2, 256));
     let work = |_: Request<()>| {
         let until = Instant::now() + Duration::from_micros(10);
@@ -82,6 +85,7 @@ fn a_hundred_thousand_short_jobs_never_raise_the_pool_above_its_minimum() {
 
 #[test]
 fn workers_stuck_in_user_code_are_relieved_without_another_message() {
+    let _bound = crate::bound::bound();
     let fake = Fake::new(&limits(2, 256));
     let (running, release) = hold(&fake);
     let (batch, answers): (Vec<_>, Vec<_>) = (0..5).map(|_| fake.request("hold", &())).unzip();
@@ -94,6 +98,7 @@ fn workers_stuck_in_user_code_are_relieved_without_another_message() {
 
 #[test]
 fn no_more_than_sixty_four_workers_are_started_for_running_ones() {
+    let _bound = crate::bound::bound();
     let fake = Fake::new(&limits(2, 256));
     let (running, release) = hold(&fake);
     let (batch, answers): (Vec<_>, Vec<_>) =
@@ -108,6 +113,7 @@ fn no_more_than_sixty_four_workers_are_started_for_running_ones() {
 
 #[test]
 fn three_hundred_rings_between_two_small_pools_all_end() {
+    let _bound = crate::bound::bound();
     let (a, b) = (Fake::new(&limits(2, 16)), Fake::new(&limits(2, 16)));
     for (here, there) in [(&a, &b), (&b, &a)] {
         let other = Arc::downgrade(&there.service);
@@ -140,6 +146,7 @@ fn three_hundred_rings_between_two_small_pools_all_end() {
 
 #[test]
 fn a_nested_request_that_finds_all_workers_waiting_is_busy_and_a_first_one_waits() {
+    let _bound = crate::bound::bound();
     let fake = Fake::new(&limits(2, 2));
     let (release, is_released) = bounded::<()>(0);
     let (running, is_running) = unbounded();
@@ -166,6 +173,7 @@ fn a_nested_request_that_finds_all_workers_waiting_is_busy_and_a_first_one_waits
 
 #[test]
 fn a_queued_nested_request_is_busy_as_soon_as_the_last_worker_waits() {
+    let _bound = crate::bound::bound();
     let fake = Fake::new(&limits(1, 1));
     let (queued, is_queued) = bounded::<()>(0);
     let (running, is_running) = unbounded();
@@ -187,8 +195,10 @@ fn a_queued_nested_request_is_busy_as_soon_as_the_last_worker_waits() {
     reply::<()>(taken(&answer));
 }
 
+// covers P22
 #[test]
 fn requests_beyond_the_queue_are_busy_and_ticks_are_not() {
+    let _bound = crate::bound::bound();
     let fake = Fake::new(&Limits { worker_queue_jobs: 3, ..limits(1, 1) });
     let (running, release) = hold(&fake);
     let first = fake.ask("hold", &());
@@ -203,8 +213,10 @@ fn requests_beyond_the_queue_are_busy_and_ticks_are_not() {
     all_done(&queued);
 }
 
+// covers P22
 #[test]
 fn bytes_beyond_the_queue_are_busy_but_an_empty_queue_takes_any_size() {
+    let _bound = crate::bound::bound();
     // A byte string of n bytes up to 255 has a head of two.
     for (bytes, fits) in [(199, true), (200, true), (201, false)] {
         let fake = Fake::new(&Limits { worker_queue_bytes: 404, ..limits(1, 1) });
@@ -231,6 +243,7 @@ fn bytes_beyond_the_queue_are_busy_but_an_empty_queue_takes_any_size() {
 
 #[test]
 fn a_batch_for_idle_workers_does_not_count_as_queued() {
+    let _bound = crate::bound::bound();
     let fake = Fake::new(&Limits { worker_queue_jobs: 1, ..limits(4, 4) });
     let (running, release) = hold(&fake);
     let (batch, answers): (Vec<_>, Vec<_>) = (0..6).map(|_| fake.request("hold", &())).unzip();
@@ -243,6 +256,7 @@ fn a_batch_for_idle_workers_does_not_count_as_queued() {
 
 #[test]
 fn a_request_whose_deadline_passes_in_the_queue_is_answered_although_no_worker_is_free() {
+    let _bound = crate::bound::bound();
     let fake = Fake::new(&limits(1, 1));
     let (running, release) = hold(&fake);
     let first = fake.ask("hold", &());
@@ -259,6 +273,7 @@ fn a_request_whose_deadline_passes_in_the_queue_is_answered_although_no_worker_i
 
 #[test]
 fn ticks_of_a_lane_run_in_order_and_one_at_a_time() {
+    let _bound = crate::bound::bound();
     let fake = Fake::new(&limits(4, 16));
     let seen: Arc<Mutex<Vec<(String, u64)>>> = Arc::default();
     let busy: Arc<[AtomicBool; 3]> = Arc::default();
@@ -297,6 +312,7 @@ fn ticks_of_a_lane_run_in_order_and_one_at_a_time() {
 
 #[test]
 fn lanes_run_beside_each_other() {
+    let _bound = crate::bound::bound();
     let fake = Fake::new(&limits(2, 2));
     let together = Arc::new(std::sync::Barrier::new(2));
     let meet = move |_: Tick<()>| {
@@ -309,6 +325,7 @@ fn lanes_run_beside_each_other() {
 
 #[test]
 fn a_slow_tick_is_reported_before_the_next_one_begins() {
+    let _bound = crate::bound::bound();
     let fake = Fake::new(&limits(1, 1));
     let (release, is_released) = unbounded::<()>();
     fake.service
@@ -325,6 +342,7 @@ fn a_slow_tick_is_reported_before_the_next_one_begins() {
 
 #[test]
 fn a_busy_lane_leaves_room_for_requests() {
+    let _bound = crate::bound::bound();
     let fake = Fake::new(&limits(1, 1));
     let done = Arc::new(AtomicU64::new(0));
     let (count, at_request) = (done.clone(), done.clone());
@@ -345,6 +363,7 @@ fn a_busy_lane_leaves_room_for_requests() {
 
 #[test]
 fn surplus_workers_end_when_they_are_idle() {
+    let _bound = crate::bound::bound();
     let fake = Fake::with_idle(&limits(2, 256), Duration::from_millis(20));
     let (running, release) = hold(&fake);
     let (batch, answers): (Vec<_>, Vec<_>) = (0..6).map(|_| fake.request("hold", &())).unzip();
@@ -360,12 +379,14 @@ fn surplus_workers_end_when_they_are_idle() {
 
 #[test]
 fn a_pool_without_work_has_no_threads() {
+    let _bound = crate::bound::bound();
     let fake = Fake::new(&limits(2, 4));
     assert_eq!(fake.service.stats().pool.workers, 0);
 }
 
 #[test]
 fn a_stop_refuses_queued_requests_runs_queued_ticks_and_lets_handlers_finish() {
+    let _bound = crate::bound::bound();
     let fake = Fake::new(&limits(1, 1));
     let (running, release) = hold(&fake);
     let ticks = Arc::new(AtomicUsize::new(0));
@@ -390,8 +411,10 @@ fn a_stop_refuses_queued_requests_runs_queued_ticks_and_lets_handlers_finish() {
     assert_eq!(fake.service.stats().pool.workers, 0);
 }
 
+// covers P24
 #[test]
 fn a_worker_still_in_user_code_at_the_bound_is_named_and_ends_later() {
+    let _bound = crate::bound::bound();
     let fake = Fake::new(&limits(1, 1));
     let (running, release) = hold(&fake);
     let answer = fake.ask("hold", &());
@@ -408,6 +431,7 @@ fn a_worker_still_in_user_code_at_the_bound_is_named_and_ends_later() {
 
 #[test]
 fn handlers_may_stop_their_own_service_also_several_at_once() {
+    let _bound = crate::bound::bound();
     let fake = Fake::new(&limits(3, 3));
     let together = Arc::new(std::sync::Barrier::new(3));
     let inside = Arc::downgrade(&fake.service);

@@ -70,8 +70,7 @@ fn look<'a>(
     if believed && core.taken == taken {
         looks.stalled = 0;
         let step = core.relieve();
-        drop(core);
-        pool.settle(step);
+        pool.settle(core, step);
         core = pool.lock();
     }
     core

@@ -4,17 +4,15 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::asleep::Pulse;
 use super::core::{Core, Job};
 use super::lanes::BATCH;
 use super::{Pool, seat};
 use crate::config::YIELD_BEFORE_PARK;
+use crate::patience::Patience;
 use crate::proto::Delivery;
-
-/// A worker that looked in vain this often parks at once from then on.
-const VAIN_LOOKS: u32 = 4;
 
 /// The whole life of worker `number`.
 pub(super) fn work(pool: &Arc<Pool>, number: u64) {
@@ -28,8 +26,7 @@ pub(super) fn work(pool: &Arc<Pool>, number: u64) {
     loop {
         if let Some(job) = core.take(&mut batch) {
             let step = core.next_step();
-            drop(core);
-            pool.settle(step);
+            pool.settle(core, step);
             core = run(pool, job, &mut batch);
         } else if core.is_over() {
             break;
@@ -74,9 +71,9 @@ fn rest<'a>(
     number: u64,
     patience: &mut Patience,
 ) -> (MutexGuard<'a, Core>, bool) {
-    if patience.is_left() && core.begin_look() {
+    if patience.looks() && core.begin_look() {
         drop(core);
-        patience.look(&pool.queued);
+        look(&pool.queued, patience);
         core = pool.lock();
         core.end_look();
         if core.is_over() || !core.queue.is_empty() {
@@ -95,7 +92,7 @@ fn rest<'a>(
         let mut core = pool.lock();
         if !core.is_parked(number) {
             core.arrived();
-            patience.woken_after(begun.elapsed());
+            patience.parked(begun.elapsed());
             return (core, true);
         }
         if ends && begun.elapsed() >= pool.idle {
@@ -107,34 +104,17 @@ fn rest<'a>(
     }
 }
 
-/// Whether looking before parking has paid lately.
-#[derive(Default)]
-struct Patience {
-    vain: u32,
-}
-
-impl Patience {
-    fn is_left(&self) -> bool {
-        self.vain < VAIN_LOOKS
-    }
-
-    /// Looks at the length of the queue for a while, leaving the processor to others between looks.
-    fn look(&mut self, queued: &AtomicUsize) {
-        let until = Instant::now() + YIELD_BEFORE_PARK;
-        self.vain += 1;
-        while Instant::now() < until {
-            if queued.load(Ordering::Relaxed) > 0 {
-                self.vain = 0;
-                return;
-            }
-            std::thread::yield_now();
+/// Looks at the length of the queue for a while, leaving the processor to others between looks.
+fn look(queued: &AtomicUsize, patience: &mut Patience) {
+    let since = Instant::now();
+    loop {
+        let took = since.elapsed();
+        if queued.load(Ordering::Relaxed) > 0 {
+            return patience.paid(took);
         }
-    }
-
-    fn woken_after(&mut self, parked: Duration) {
-        // A look would have found this job, or nearly: looks are worth their time again.
-        if parked < 2 * YIELD_BEFORE_PARK {
-            self.vain = 0;
+        if took >= YIELD_BEFORE_PARK {
+            return patience.missed(took);
         }
+        std::thread::yield_now();
     }
 }

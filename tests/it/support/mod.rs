@@ -1,11 +1,11 @@
 //! What the tests share: bounds, nodes with short timings, waiting for events. It must not hide what a test claims.
 
 pub(crate) mod alien;
+pub(crate) mod bound;
 pub(crate) mod census;
+pub(crate) mod impostor;
 pub(crate) mod process;
 
-use std::process::exit;
-use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,24 +17,10 @@ pub(crate) const AT_ONCE: Duration = Duration::from_millis(500);
 /// Longer than anything that works takes; what does not work fails then.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 
-/// Runs a test that must end within `limit`. If it does not, prints what every thread of the process is stuck in, and ends
-/// the process, because a thread that is stuck cannot be ended.
+/// Runs a test that must end within `limit`; see [`bound`].
 pub(crate) fn bounded<T>(name: &str, limit: Duration, body: impl FnOnce() -> T) -> T {
-    let (done, over) = channel::<()>();
-    let label = name.to_owned();
-    let watch = move || {
-        if over.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
-            eprintln!("{label}: not done after {limit:?}; the threads of this process:");
-            for thread in census::threads_in_detail() {
-                eprintln!("  {thread}");
-            }
-            exit(101);
-        }
-    };
-    thread::Builder::new().name("watch".into()).spawn(watch).expect("a thread to watch");
-    let result = body();
-    drop(done);
-    result
+    let _bound = bound::within(name, limit);
+    body()
 }
 
 /// A node with timings short enough for tests, and long enough for a busy machine.

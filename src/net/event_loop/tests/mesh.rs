@@ -144,6 +144,7 @@ fn item(len: usize) -> Payload {
 
 #[test]
 fn two_nodes_join_ask_and_stop_over_real_sockets() {
+    let _bound = crate::bound::bound();
     let (server, client) = (Node::start("server", 1), Node::start("client", 2));
     thread::scope(|scope| {
         scope.spawn(|| server.echo());

@@ -25,6 +25,11 @@ pub fn connection(bytes: &[u8]) {
     proto::connection(bytes);
 }
 
+/// A mesh in the simulated world, its faults and its script drawn from the bytes: everything that holds for seeds holds.
+pub fn world(bytes: &[u8]) {
+    proto::world(bytes);
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -71,5 +76,21 @@ mod tests {
     #[test]
     fn connection_holds_for_its_corpus() {
         run_corpus("connection", super::connection);
+    }
+
+    #[test]
+    fn world_holds_for_its_corpus() {
+        run_corpus("world", super::world);
+    }
+
+    #[test]
+    fn world_holds_for_fixed_seeds() {
+        for seed in 0..60 {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let mut bytes = vec![0; rng.usize(8..400)];
+            rng.fill(&mut bytes);
+            let _running = Running(format!("seed {seed}"));
+            super::world(&bytes);
+        }
     }
 }

@@ -1,9 +1,13 @@
 //! What must always be true of an engine, and what tests may ask of its inside.
 
 use super::link::State;
+#[cfg(any(test, fuzzing))]
+use super::link::{Link, Parked};
 use super::mesh::Mesh;
 #[cfg(any(test, fuzzing))]
-use crate::id::LinkId;
+use crate::id::{LinkId, NodeId};
+#[cfg(any(test, fuzzing))]
+use crate::options::Options;
 
 impl<T> Mesh<T> {
     /// What is wrong with this engine, if anything. Cheap enough for every debug turn of a small mesh.
@@ -77,6 +81,82 @@ impl<T> Mesh<T> {
         self.links.len()
     }
 }
+
+/// What callers have taken on a link and the engine has not heard of yet.
+#[cfg(any(test, fuzzing))]
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Posted {
+    pub(crate) queued: usize,
+    pub(crate) calls: u32,
+    pub(crate) ticks: u64,
+}
+
+#[cfg(any(test, fuzzing))]
+impl<T> Mesh<T> {
+    /// Where a number that is kept differs from the table it stands for: a gauge from what took its room, the timers
+    /// from their owners. `honest`: the peers keep to the protocol.
+    pub(crate) fn broken_ledger(
+        &self,
+        posted: &dyn Fn(LinkId) -> Posted,
+        honest: bool,
+    ) -> Option<String> {
+        let mut ready = self.links.values().filter(|link| link.is_ready());
+        let of_links = ready.find_map(|link| link.broken_ledger(posted(link.id), honest));
+        let limit = self.local.config.limits.calls_per_link as usize;
+        let over = self.links.values().find(|link| link.handled() > limit);
+        let over = over.map(|link| format!("{:?} owes {} answers", link.id, link.handled()));
+        let (armed, owned) = (self.timers.len(), self.owned_timers());
+        let timers = (armed != owned).then(|| format!("{armed} timers are armed, {owned} owned"));
+        of_links.or(over).or(timers).or_else(|| self.broken_invariant())
+    }
+
+    fn owned_timers(&self) -> usize {
+        let of_link = |link: &Link<T>| {
+            let ticks = link.waiting.iter().filter(|parked| matches!(parked, Parked::Tick { .. }));
+            usize::from(link.timer.is_some()) + ticks.count()
+        };
+        self.links.values().map(of_link).sum::<usize>()
+            + self.calls.len()
+            + self.dial_timers()
+            + usize::from(self.stopping.is_some())
+    }
+
+    /// The services a peer is known to have.
+    pub(crate) fn services_of(&self, id: &NodeId) -> Option<&[String]> {
+        Some(&self.peers.by_id(id)?.services)
+    }
+
+    /// This node's own options and services, as peers should see them.
+    pub(crate) fn own_state(&self) -> (&Options, &[String]) {
+        (&self.local.options, &self.local.services)
+    }
+}
+
+#[cfg(any(test, fuzzing))]
+impl<T> Link<T> {
+    fn broken_ledger(&self, posted: Posted, honest: bool) -> Option<String> {
+        let gauge = (self.gauge.queued(), self.gauge.calls(), self.gauge.unconfirmed());
+        let tables = (
+            self.queue.room_taken() + posted.queued,
+            self.pending.len() as u32 + posted.calls,
+            self.ticks_out.accepted_cost - self.ticks_out.confirmed_cost + posted.ticks,
+        );
+        if gauge != tables {
+            return Some(format!("the gauge of {:?} says {gauge:?}, not {tables:?}", self.id));
+        }
+        let places = self.places_taken();
+        if self.their_calls < places || honest && self.their_calls > places {
+            let counted = self.their_calls;
+            return Some(format!("{:?} counts {counted} calls, not {places}", self.id));
+        }
+        let control = self.queue.control_bytes();
+        (control > CONTROL_MOST).then(|| format!("{control} bytes of control on {:?}", self.id))
+    }
+}
+
+/// More control messages than this never wait, whatever a peer makes this node say.
+#[cfg(any(test, fuzzing))]
+const CONTROL_MOST: usize = 2 * crate::config::CONTROL_QUEUE_BYTES;
 
 #[cfg(test)]
 impl<T> Mesh<T> {

@@ -45,6 +45,8 @@ struct Dial<T> {
     pause: Duration,
     /// Since when a link that once stood is being dialled again.
     lost: Option<Instant>,
+    /// Who was found there last.
+    leads_to: Option<NodeId>,
     last_error: Option<Error>,
 }
 
@@ -135,11 +137,10 @@ impl<T> Mesh<T> {
             keep,
             pause: Duration::ZERO,
             lost: None,
+            leads_to: None,
             last_error: None,
         };
-        if let Some(old) = self.dials.by_address.insert(address, id) {
-            self.dials.by_id.remove(&old);
-        }
+        self.dials.by_address.insert(address, id);
         self.dials.by_id.insert(id, dial);
         id
     }
@@ -303,19 +304,20 @@ impl<T> Mesh<T> {
     pub(super) fn dial_joined(&mut self, id: DialId, peer: PeerKey, out: &mut Out<T>) {
         let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
         let Stage::Trying { link, .. } = dial.stage else { return };
-        dial.stage = Stage::Joined { link, peer };
-        dial.keep = Keep::Standing;
-        dial.pause = Duration::ZERO;
-        self.reconnected(id, peer, out);
+        self.dial_stands(id, Stage::Joined { link, peer }, peer, out);
     }
 
-    /// Whoever waits for the address is told, and so is the program if a link of it had been lost.
-    fn reconnected(&mut self, id: DialId, peer: PeerKey, out: &mut Out<T>) {
+    fn dial_stands(&mut self, id: DialId, stage: Stage, peer: PeerKey, out: &mut Out<T>) {
+        let name = self.peers.name(peer);
         let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
+        dial.stage = stage;
+        dial.keep = Keep::Standing;
+        dial.pause = Duration::ZERO;
+        dial.leads_to.clone_from(&name);
         let again = dial.lost.take().is_some();
         let address = dial.address.to_string();
         self.tell_waiters(id, peer, out);
-        let name = self.peers.name(peer).filter(|_| again);
+        let name = name.filter(|_| again);
         out.extend(name.map(|id| Output::Event(NodeEvent::Reconnected { address, id })));
     }
 
@@ -326,11 +328,17 @@ impl<T> Mesh<T> {
                 Error::new(ErrorKind::ConnectionLost, "the link this address shares was lost");
             return self.attempt_failed(id, error, Ending::Again, out);
         };
-        if let Some(dial) = self.dials.by_id.get_mut(&id) {
-            dial.stage = Stage::Alias { peer };
-            dial.pause = Duration::ZERO;
+        self.dial_stands(id, Stage::Alias { peer }, peer, out);
+    }
+
+    /// The link that these addresses share is lost: each goes on as if it had been its own.
+    pub(super) fn aliases_lost(&mut self, key: PeerKey, reason: &LeftReason, out: &mut Out<T>) {
+        let alias = |dial: &Dial<T>| matches!(dial.stage, Stage::Alias { peer } if peer == key);
+        let aliases: Vec<DialId> =
+            self.dials.by_id.iter().filter(|(_, dial)| alias(dial)).map(|(id, _)| *id).collect();
+        for alias in aliases {
+            self.dial_lost(alias, reason, out);
         }
-        self.reconnected(id, peer, out);
     }
 
     fn tell_waiters(&mut self, id: DialId, peer: PeerKey, out: &mut Out<T>) {
@@ -448,18 +456,21 @@ impl<T> Mesh<T> {
         self.remove_dial(id, out);
     }
 
+    /// Also addresses that are being dialled again because this peer was lost: it stays disconnected.
     fn disconnect_peer(&mut self, id: &NodeId, out: &mut Out<T>) {
-        let Some(peer) = self.peers.by_id(id) else { return };
-        let (entry, key) = (&peer.entry, peer.entry.key);
-        let links: Vec<LinkId> = entry.up.iter().chain(&entry.down).map(|face| face.link).collect();
-        for link in links {
-            self.say_goodbye(link, Farewell::Disconnect, LeftReason::Disconnected, out);
+        if let Some(peer) = self.peers.by_id(id) {
+            let entry = &peer.entry;
+            let links: Vec<LinkId> =
+                entry.up.iter().chain(&entry.down).map(|face| face.link).collect();
+            for link in links {
+                self.say_goodbye(link, Farewell::Disconnect, LeftReason::Disconnected, out);
+            }
         }
-        let alias = |dial: &Dial<T>| matches!(dial.stage, Stage::Alias { peer } if peer == key);
-        let aliases: Vec<DialId> =
-            self.dials.by_id.iter().filter(|(_, dial)| alias(dial)).map(|(id, _)| *id).collect();
-        for alias in aliases {
-            self.remove_dial(alias, out);
+        let theirs = |dial: &Dial<T>| dial.leads_to.as_ref() == Some(id);
+        let dials: Vec<DialId> =
+            self.dials.by_id.iter().filter(|(_, dial)| theirs(dial)).map(|(id, _)| *id).collect();
+        for dial in dials {
+            self.remove_dial(dial, out);
         }
     }
 
@@ -470,6 +481,15 @@ impl<T> Mesh<T> {
             self.fail_waiters(id, error, |_| true, out);
             self.remove_dial(id, out);
         }
+    }
+
+    /// Timers that dials own, for the check that none is left behind.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn dial_timers(&self) -> usize {
+        let pauses = |dial: &&Dial<T>| matches!(dial.stage, Stage::Pausing(_));
+        let dials = self.dials.by_id.values();
+        dials.clone().filter(pauses).count()
+            + dials.filter(|dial| dial.waiters_timer.is_some()).count()
     }
 
     /// Addresses that are being dialled or hold a link, for the world's check that nothing is left behind.

@@ -58,6 +58,7 @@ impl<T> Mesh<T> {
         let head = ItemHead::Tick { event: tick.message.event, headers: tick.message.headers };
         link.queue.push(Item { head, payload: tick.message.payload, cost });
         link.ticks_out.accepted += 1;
+        link.ticks_out.accepted_cost += cost as u64;
         link.budget.earn();
         if let Some((_, token)) = tick.wait {
             out.push(Output::Complete { token, result: Ok(Done::Nothing) });
@@ -196,10 +197,11 @@ impl<T> Mesh<T> {
         self.tell_all(out, |link| link.tell_services = true);
     }
 
+    /// Links whose handshake is under way are told once they have joined: their hello may have said the old value.
     fn tell_all(&mut self, out: &mut Out<T>, tell: impl Fn(&mut super::link::Link<T>)) {
-        let ready: Vec<LinkId> =
-            self.links.values().filter(|link| link.is_ready()).map(|link| link.id).collect();
-        for id in ready {
+        let open = |link: &&super::link::Link<T>| link.is_ready() || link.is_joining();
+        let open: Vec<LinkId> = self.links.values().filter(open).map(|link| link.id).collect();
+        for id in open {
             if let Some(link) = self.links.get_mut(&id) {
                 tell(link);
             }

@@ -51,6 +51,11 @@ pub(crate) fn connection(bytes: &[u8]) {
     assert_eq!(end.answered, 1, "our call ended {} times", end.answered);
 }
 
+/// A whole simulated mesh whose script these bytes are.
+pub(crate) fn world(bytes: &[u8]) {
+    super::sim::fuzz(bytes);
+}
+
 /// Puts frames around messages that stand behind their lengths.
 fn framed(mut rest: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();

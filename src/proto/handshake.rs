@@ -12,7 +12,7 @@ use super::messages::told;
 use super::peers::Claim;
 use crate::config::{PROBE, SERVICES, SERVICES_BYTES, SERVICES_PAGE_BYTES};
 use crate::error::{Error, ErrorKind};
-use crate::id::LinkId;
+use crate::id::{InstanceId, LinkId};
 use crate::node_event::{Direction, LeftReason};
 use crate::wire::{
     Choice, Control, Farewell, GREETING_BYTES, Heard, Hello, Offer, Reply, negotiate,
@@ -99,6 +99,7 @@ impl<T> Mesh<T> {
         let hello = self.hello();
         let pages = pages(&self.local.services);
         let Some(link) = self.links.get_mut(&id) else { return };
+        (link.tell_options, link.tell_services) = (false, false);
         let count = pages.len();
         let services = pages
             .into_iter()
@@ -174,6 +175,10 @@ impl<T> Mesh<T> {
         let Some(hello) = &shaking.hello else { return };
         let remote = link.remote;
         match self.claim(hello, link.direction) {
+            // Two that both said ready would each be replaced by the other, at one end or the other.
+            Claim::Fresh if self.is_behind_another(id, hello.instance) => {
+                self.held.insert(id);
+            }
             Claim::Fresh => self.admit(id, out),
             Claim::Myself => {
                 let why = format!("{remote} is this node itself; dial another one");
@@ -189,6 +194,20 @@ impl<T> Mesh<T> {
             Claim::Again { older } => self.meet_again(id, older, out),
             Claim::Contested { older } => self.probe(id, older, out),
         }
+    }
+
+    /// Whether this node has said ready to that instance on another link it dialled, and waits for the answer.
+    fn is_behind_another(&self, id: LinkId, instance: InstanceId) -> bool {
+        let is_dialled = self.links.get(&id).is_some_and(|link| link.direction == Direction::Up);
+        let same = |shaking: &Shaking| {
+            shaking.ready && shaking.hello.as_ref().is_some_and(|hello| hello.instance == instance)
+        };
+        is_dialled
+            && self.links.values().any(|link| {
+                link.id != id
+                    && link.direction == Direction::Up
+                    && matches!(&link.state, State::Hello(shaking) if same(shaking))
+            })
     }
 
     /// A second link of the same instance in the same direction.
@@ -231,6 +250,9 @@ impl<T> Mesh<T> {
         self.probing.retain(|id| self.links.get(id).is_some_and(still));
         for id in self.probing.clone() {
             self.judge(id, out);
+        }
+        for id in std::mem::take(&mut self.held) {
+            self.consider(id, out);
         }
     }
 

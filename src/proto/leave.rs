@@ -8,7 +8,7 @@ use super::mesh::{Mesh, Out, disarm};
 use crate::config::LINGER;
 use crate::error::{Error, ErrorKind, Execution};
 use crate::id::{LinkId, NodeId};
-use crate::node_event::{LeftReason, NodeEvent};
+use crate::node_event::{Direction, LeftReason, NodeEvent};
 use crate::wire::{Control, Farewell};
 
 /// Whether it makes sense to dial again after a failed handshake.
@@ -58,6 +58,9 @@ impl<T> Mesh<T> {
         if let Some(dial) = dial {
             self.dial_lost(dial, &reason, out);
         }
+        if direction == Direction::Up {
+            self.aliases_lost(key, &reason, out);
+        }
     }
 
     fn parked_lost(&mut self, parked: Parked<T>, peer: &NodeId, out: &mut Out<T>) {
@@ -87,6 +90,10 @@ impl<T> Mesh<T> {
         if !link.is_ready() && !link.is_joining() {
             return self.forget(id, true, out);
         }
+        if matches!(link.state, State::Greeting { .. }) && link.direction == Direction::Down {
+            // Nothing was agreed on yet: a message would be taken for the greeting of something else.
+            return self.linger(id, out);
+        }
         let (ticks, cost) = (link.ticks_in.finished, link.ticks_in.finished_cost);
         self.count_staged(id);
         self.leave(id, reason, out);
@@ -107,6 +114,7 @@ impl<T> Mesh<T> {
         let Some(link) = self.links.get_mut(&id) else { return };
         link.state = State::Closing { discarded: 0, shut: false, ended: false };
         link.dial = None;
+        self.recheck |= !self.held.is_empty();
         self.shaking.remove(&id);
         self.arm_link(id, until);
         self.flush(id, out);
@@ -183,6 +191,7 @@ impl<T> Mesh<T> {
     /// Drops a link. `hang` tells the shell, which has forgotten the socket otherwise.
     pub(super) fn forget(&mut self, id: LinkId, hang: bool, out: &mut Out<T>) {
         let Some(mut link) = self.links.remove(&id) else { return };
+        self.recheck |= !self.held.is_empty();
         debug_assert!(link.peer.is_none(), "a joined link leaves before it is forgotten");
         disarm(&mut self.timers, &mut link.timer);
         self.shaking.remove(&id);

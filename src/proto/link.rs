@@ -219,6 +219,18 @@ impl<T> Link<T> {
         }
     }
 
+    /// Calls of theirs that are being handled or whose answers are not written.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn places_taken(&self) -> u64 {
+        (self.handled() + self.answers.iter().flatten().count()) as u64
+    }
+
+    /// Calls of theirs that are being handled and that somebody still waits for.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn handled(&self) -> usize {
+        self.owed.values().filter(|owed| !owed.cancelled.load(Relaxed)).count()
+    }
+
     pub(super) fn is_ready(&self) -> bool {
         matches!(self.state, State::Ready)
     }

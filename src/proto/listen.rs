@@ -74,18 +74,22 @@ impl<T> Mesh<T> {
         self.listener = Listener::Opening { address, waiters };
         match result {
             Ok(addrs) => out.push(Output::Listen { addrs }),
-            Err(why) => self.listening(Err(why), out),
+            Err(why) => self.opened(Err(why), out),
         }
     }
 
     pub(super) fn listening(&mut self, result: Result<SocketAddr, String>, out: &mut Out<T>) {
+        if self.stale_listens > 0 {
+            self.stale_listens -= 1;
+            return;
+        }
+        self.opened(result, out);
+    }
+
+    fn opened(&mut self, result: Result<SocketAddr, String>, out: &mut Out<T>) {
         let Listener::Opening { address, waiters } =
             std::mem::replace(&mut self.listener, Listener::Closed)
         else {
-            // It was unbound, or the node stops, while the socket was being opened.
-            if result.is_ok() {
-                out.push(Output::Unlisten);
-            }
             return;
         };
         match result {
@@ -129,6 +133,20 @@ impl<T> Mesh<T> {
         match std::mem::replace(&mut self.listener, Listener::Closed) {
             Listener::Closed => {}
             Listener::Open { .. } => out.push(Output::Unlisten),
+            opening @ (Listener::Resolving { .. } | Listener::Opening { .. }) => {
+                self.stop_opening(opening, out);
+            }
+        }
+    }
+
+    fn stop_opening(&mut self, opening: Listener<T>, out: &mut Out<T>) {
+        if matches!(opening, Listener::Opening { .. }) {
+            // The answer under way must not be taken for that to a later question.
+            self.stale_listens += 1;
+            out.push(Output::Unlisten);
+        }
+        match opening {
+            Listener::Closed | Listener::Open { .. } => {}
             Listener::Resolving { address, waiters, .. }
             | Listener::Opening { address, waiters } => {
                 let error =

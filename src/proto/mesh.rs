@@ -72,12 +72,16 @@ pub(crate) struct Mesh<T> {
     pub(super) shaking: BTreeSet<LinkId>,
     /// Links whose id is contested.
     pub(super) probing: BTreeSet<LinkId>,
-    /// The contested ids are to be looked at again at the end of this input.
+    /// Links that were dialled and wait until another handshake with the same peer has ended.
+    pub(super) held: BTreeSet<LinkId>,
+    /// The contested ids and the links held back are to be looked at again at the end of this input.
     pub(super) recheck: bool,
     pub(super) peers: Peers,
     pub(super) calls: BTreeMap<CallId, Call<T>>,
     pub(super) dials: Dials<T>,
     pub(super) listener: Listener<T>,
+    /// Answers to `Listen` that are under way and mean nothing any more.
+    pub(super) stale_listens: u32,
     pub(super) stopping: Option<Stopping<T>>,
     pub(super) stopped: bool,
     pub(super) directory: Directory,
@@ -103,11 +107,13 @@ impl<T> Mesh<T> {
             next_link: 0,
             shaking: BTreeSet::new(),
             probing: BTreeSet::new(),
+            held: BTreeSet::new(),
             recheck: false,
             peers: Peers::default(),
             calls: BTreeMap::new(),
             dials: Dials::default(),
             listener: Listener::Closed,
+            stale_listens: 0,
             stopping: None,
             stopped: false,
             directory: Directory::default(),

@@ -206,17 +206,9 @@ impl<T> Mesh<T> {
     }
 
     fn options_changed(&mut self, id: LinkId, version: u64, options: Options, out: &mut Out<T>) {
-        let Some(key) = self.links.get(&id).and_then(|link| link.peer) else { return };
-        let Some(peer) = self.peers.by_key.get_mut(&key) else { return };
-        if version <= peer.options_version {
-            return;
+        if let Some(key) = self.links.get(&id).and_then(|link| link.peer) {
+            self.take_options(key, version, options, out);
         }
-        peer.options_version = version;
-        let name = peer.entry.id.clone();
-        let options = options.with_id(&name);
-        let new = options.clone();
-        self.change_peer(key, out, |entry| entry.options = new);
-        out.push(Output::Event(NodeEvent::OptionsChanged { id: name, options }));
     }
 
     fn services_changed(
@@ -241,12 +233,8 @@ impl<T> Mesh<T> {
             return;
         }
         let (_, services) = std::mem::take(&mut link.services_page);
-        let Some(peer) = link.peer.and_then(|key| self.peers.by_key.get_mut(&key)) else { return };
-        if version > peer.services_version {
-            peer.services_version = version;
-            peer.services = services;
-            let id = peer.entry.id.clone();
-            out.push(Output::Event(NodeEvent::ServicesChanged { id }));
+        if let Some(key) = link.peer {
+            self.take_services(key, version, services, out);
         }
     }
 

@@ -23,6 +23,7 @@ mod peers;
 mod planted;
 mod queue;
 #[cfg(any(test, fuzzing))]
+#[cfg_attr(not(test), allow(dead_code))] // A fuzz target needs neither the seeds nor the stories.
 mod sim;
 mod stop;
 #[cfg(test)]
@@ -46,6 +47,8 @@ use crate::options::Options;
 use crate::payload::Payload;
 use crate::routing::{PeerEntry, Plan};
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use check::Posted;
 pub(crate) use mesh::Mesh;
 #[cfg(test)]
 pub(crate) use planted::Planted;
@@ -97,7 +100,7 @@ pub(crate) enum Output<T> {
     Resolve { query: QueryId, address: Address },
     /// Listen on the first of these that works, and answer with [`Input::Listening`].
     Listen { addrs: Vec<SocketAddr> },
-    /// Close the listener.
+    /// Close the listener, also one whose [`Input::Listening`] is still under way.
     Unlisten,
     /// Open a connection, and answer with [`Input::Connected`] or [`Input::Lost`].
     Dial { link: LinkId, addr: SocketAddr },

@@ -13,6 +13,7 @@ use crate::config::ENVELOPE_BYTES;
 use crate::error::{Error, ErrorKind};
 use crate::id::{InstanceId, LinkId, NodeId, PeerKey};
 use crate::node_event::{Direction, Directions, LeftReason, NodeEvent};
+use crate::options::Options;
 use crate::routing::{Gauge, LinkFace, PeerEntry, Step};
 use crate::wire::Hello;
 
@@ -133,6 +134,7 @@ impl<T> Mesh<T> {
         let face = LinkFace { link: id, remote: link.remote, gauge: Arc::clone(&link.gauge) };
         let (direction, dial) = (link.direction, link.dial);
         self.shaking.remove(&id);
+        self.recheck |= !self.held.is_empty();
         let key = self.link_peer(hello, shaking.services, direction, face, out);
         if let Some(link) = self.links.get_mut(&id) {
             link.peer = Some(key);
@@ -141,6 +143,7 @@ impl<T> Mesh<T> {
         if let Some(dial) = dial {
             self.dial_joined(dial, key, out);
         }
+        self.flush(id, out);
     }
 
     /// Adds a link to its peer's record, which is made if it is the first.
@@ -157,6 +160,7 @@ impl<T> Mesh<T> {
                 Direction::Up => entry.up = Some(face),
                 Direction::Down => entry.down = Some(face),
             });
+            self.hear_again(key, hello, services, out);
             return key;
         }
         self.peers.last += 1;
@@ -184,6 +188,49 @@ impl<T> Mesh<T> {
             out.push(Output::Event(NodeEvent::PeerJoined(info)));
         }
         key
+    }
+
+    /// A further hello of a peer that is here: what it says may be newer than what the other link has brought.
+    fn hear_again(&mut self, key: PeerKey, hello: Hello, services: Vec<String>, out: &mut Out<T>) {
+        self.take_options(key, hello.options_version, hello.options, out);
+        self.take_services(key, hello.services_version, services, out);
+    }
+
+    /// The options of a peer, unless newer ones are known.
+    pub(super) fn take_options(
+        &mut self,
+        key: PeerKey,
+        version: u64,
+        options: Options,
+        out: &mut Out<T>,
+    ) {
+        let Some(peer) = self.peers.by_key.get_mut(&key) else { return };
+        if version <= peer.options_version {
+            return;
+        }
+        peer.options_version = version;
+        let id = peer.entry.id.clone();
+        let options = options.with_id(&id);
+        let new = options.clone();
+        self.change_peer(key, out, |entry| entry.options = new);
+        out.push(Output::Event(NodeEvent::OptionsChanged { id, options }));
+    }
+
+    /// The services of a peer, unless newer ones are known.
+    pub(super) fn take_services(
+        &mut self,
+        key: PeerKey,
+        version: u64,
+        services: Vec<String>,
+        out: &mut Out<T>,
+    ) {
+        let Some(peer) = self.peers.by_key.get_mut(&key) else { return };
+        if version > peer.services_version {
+            peer.services_version = version;
+            peer.services = services;
+            let id = peer.entry.id.clone();
+            out.push(Output::Event(NodeEvent::ServicesChanged { id }));
+        }
     }
 
     /// Takes a link from its peer's record, which goes with the last.

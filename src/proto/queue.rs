@@ -258,6 +258,20 @@ impl SendQueue {
             && self.running.is_none()
     }
 
+    /// Room that messages have taken and not given back: those that wait, and those the kernel has not taken wholly.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn room_taken(&self) -> usize {
+        let waiting = self.data.iter().map(|item| item.cost);
+        let begun = self.running.iter().map(|running| running.written.cost);
+        waiting.chain(begun).chain(self.ends.iter().map(|end| end.written.cost)).sum()
+    }
+
+    /// Bytes of control messages that are not staged.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn control_bytes(&self) -> usize {
+        self.control.len()
+    }
+
     /// Gives memory back that only a busy link needs.
     pub(super) fn rest(&mut self) {
         if self.is_empty() {

@@ -9,6 +9,7 @@ const BUSY: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Default, Debug)]
 pub(super) struct TicksOut {
     pub(super) accepted: u64,
+    pub(super) accepted_cost: u64,
     written: u64,
     written_cost: u64,
     pub(super) confirmed: u64,

@@ -122,19 +122,19 @@ impl Gauge {
     }
 
     /// Bytes queued now.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn queued(&self) -> usize {
         self.queued.load(Relaxed)
     }
 
     /// Calls open now.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn calls(&self) -> u32 {
         self.calls.load(Relaxed)
     }
 
     /// Bytes of ticks not yet confirmed.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn unconfirmed(&self) -> u64 {
         self.ticks.load(Relaxed)
     }

@@ -3,20 +3,43 @@
 //!
 //! A run has three phases: faults and a random program; then the faults are healed and everything must come to rest;
 //! then all nodes stop. After every step the [`oracle`] compares what the engines said with what really happened.
+//!
+//! `SIM_SEED=n cargo test --lib sim` replays one seed and `SIM_LINES=n` keeps more of its transcript; `SIM_SEEDS=n` and
+//! `SIM_FROM=n` choose how many seeds run, and from where: `SIM_SEEDS=20000 cargo test --release --lib sim::tests::seeds`.
 
 mod describe;
 mod faults;
+mod hostile;
+mod judge;
 mod link;
+mod obey;
 mod oracle;
+mod payloads;
+mod rest;
 mod script;
 mod shell;
 mod transcript;
+mod turn;
+mod work;
 mod world;
 
+#[cfg(test)]
+mod disconnects;
 #[cfg(test)]
 mod scenarios;
 #[cfg(test)]
 mod tests;
+
+/// A world whose script are these bytes, for the fuzz target.
+///
+/// # Panics
+/// When an engine did something that it must not do.
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let world = script::run_bytes(bytes);
+    if let Some(why) = world.oracle.failure() {
+        panic!("{why}\n{}", world.log.tail());
+    }
+}
 
 /// What a finished command wakes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -12,10 +12,10 @@ use crate::error::ErrorKind;
 use crate::node_event::Directions;
 use crate::proto::{ConnectMode, Planted};
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 /// Running and listening nodes in a kind world. Node 0 is the hub of the stories.
-fn world(names: &[&str], config: &Config) -> World {
+pub(super) fn world(names: &[&str], config: &Config) -> World {
     let mut world = World::new(1, Swarm::none());
     populate(&mut world, names, config);
     world
@@ -30,12 +30,12 @@ fn populate(world: &mut World, names: &[&str], config: &Config) {
     world.run_for(SECOND);
 }
 
-fn connect(world: &mut World, from: usize, to: usize, within: Duration) -> Label {
+pub(super) fn connect(world: &mut World, from: usize, to: usize, within: Duration) -> Label {
     world.connect_to(from, address_of(to).into(), ConnectMode::Once, within)
 }
 
 /// All others dial the hub.
-fn join_all(world: &mut World) {
+pub(super) fn join_all(world: &mut World) {
     for node in 1..world.nodes.len() {
         let label = connect(world, node, 0, SECOND);
         world.run_for(SECOND);
@@ -43,15 +43,15 @@ fn join_all(world: &mut World) {
     }
 }
 
-fn end(world: &World) -> String {
+pub(super) fn end(world: &World) -> String {
     format!("{}\n{}", world.oracle.failure().unwrap_or("no failure"), world.log.tail())
 }
 
-fn listed(world: &World, node: usize) -> Vec<&str> {
+pub(super) fn listed(world: &World, node: usize) -> Vec<&str> {
     world.nodes[node].published.iter().map(|entry| entry.id.as_str()).collect()
 }
 
-fn finish(mut world: World) {
+pub(super) fn finish(mut world: World) {
     world.stop_all();
     world.run_for(4 * SECOND);
     world.oracle.check_end();
@@ -59,7 +59,7 @@ fn finish(mut world: World) {
     assert_eq!(world.oracle.failure(), None, "{}", end(&world));
 }
 
-fn freeze_all(world: &mut World, frozen: bool) {
+pub(super) fn freeze_all(world: &mut World, frozen: bool) {
     world.oracle.silence_excused = true;
     for wire in world.wires.values_mut() {
         wire.tcp.freeze(frozen);

@@ -1,11 +1,13 @@
 //! What the programs on the nodes do: a random script for each seed. It must not look inside the engines; like a
 //! caller's thread it sees the published directory and the gauges.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Label;
 use super::faults::Swarm;
-use super::oracle::{Asked, payloads};
+use super::oracle::Asked;
+use super::payloads;
 use super::shell::{Blunder, Node};
 use super::world::{World, address_of};
 use crate::address::Address;
@@ -14,9 +16,10 @@ use crate::event::EventName;
 use crate::headers::Headers;
 use crate::id::{CallId, NodeId};
 use crate::node_event::Directions;
+use crate::options::Options;
 use crate::payload::Payload;
 use crate::proto::{Command, ConnectMode, Message, Request, Tick, Whom};
-use crate::routing::{Plan, Step as PlanStep, cost};
+use crate::routing::{PeerEntry, Plan, Step as PlanStep, cost};
 
 /// How long healed engines have to come to rest: longer than any deadline of the script and any timeout of its configs.
 const REST: Duration = Duration::from_secs(25);
@@ -24,6 +27,9 @@ const REST: Duration = Duration::from_secs(25);
 const STOP: Duration = Duration::from_secs(6);
 /// For what has no deadline of its own.
 const SOME_DAY: Duration = Duration::from_secs(20);
+
+/// More steps than this of a script of bytes are not played.
+const MOST_STEPS: usize = 200;
 
 /// One thing a program does.
 #[derive(Debug)]
@@ -38,22 +44,70 @@ pub(super) enum Step {
     Ticks(usize),
     Cancel(usize),
     Announce(usize),
+    Describe(usize),
     Stop(usize),
+}
+
+impl Step {
+    /// The step that a byte of a script stands for.
+    fn of(what: u8, from: usize, to: usize) -> Self {
+        match what % 24 {
+            0..=6 => Self::Request(from),
+            7..=10 => Self::Ticks(from),
+            11 | 12 => Self::Cancel(from),
+            13 => Self::Announce(from),
+            14 => Self::Describe(from),
+            15..=17 => Self::Connect { from, to },
+            18 => Self::ConnectAlways { from, to },
+            19 => Self::Disconnect(from),
+            20 => Self::Unbind(from),
+            21 => Self::Bind(from),
+            22 => Self::Stop(from),
+            _ => Self::Start(from),
+        }
+    }
 }
 
 /// One whole run; the world's oracle knows what was wrong.
 pub(super) fn run(seed: u64, world: &mut World) {
-    let nodes = world.nodes.len();
-    let start = world.now;
-    for node in 0..nodes {
-        world.perform(Step::Start(node));
-        let at = start + Duration::from_millis(world.rng.u64(..50));
-        world.plan(at, Step::Bind(node));
-    }
+    start_all(world);
     let length = Duration::from_millis(world.rng.u64(500..4_000));
     draw_script(world, length);
-    let swarm = world.swarm.clone();
+    let (nodes, swarm) = (world.nodes.len(), world.swarm.clone());
     world.note(format_args!("seed {seed}: {nodes} nodes, {swarm:?}"));
+    play(world, length);
+}
+
+/// One whole run whose script is these bytes: the first eight are the seed, then come three for each step.
+pub(super) fn run_bytes(bytes: &[u8]) -> World {
+    let (seed, mut steps) = bytes.split_at(bytes.len().min(8));
+    let seed = seed.iter().fold(0, |seed, byte| seed << 8 | u64::from(*byte));
+    let mut world = draw(seed);
+    start_all(&mut world);
+    let start = world.now;
+    let mut length = Duration::from_millis(100);
+    steps = steps.get(..MOST_STEPS * 3).unwrap_or(steps);
+    while let [what, whom, pause, rest @ ..] = steps {
+        length += Duration::from_micros(u64::from(*pause).pow(2));
+        let nodes = world.nodes.len();
+        let (from, to) = (usize::from(whom & 15) % nodes, usize::from(whom >> 4) % nodes);
+        world.plan(start + length, Step::of(*what, from, to));
+        steps = rest;
+    }
+    play(&mut world, length + Duration::from_millis(500));
+    world
+}
+
+fn start_all(world: &mut World) {
+    for node in 0..world.nodes.len() {
+        world.perform(Step::Start(node));
+        let at = world.now + Duration::from_millis(world.rng.u64(..50));
+        world.plan(at, Step::Bind(node));
+    }
+}
+
+fn play(world: &mut World, length: Duration) {
+    let start = world.now;
     world.run_until(start + length);
     if world.oracle.failure().is_none() {
         world.heal();
@@ -76,7 +130,11 @@ pub(super) fn draw(seed: u64) -> World {
     for number in 0..nodes {
         // Now and then two nodes have the same id.
         let name = if number > 0 && world.rng.u8(..5) == 0 { number - 1 } else { number };
-        world.add_node(&format!("node-{name}"), config.clone());
+        let config = any_limits(&mut world.rng, config.clone());
+        world.add_node(&format!("node-{name}"), config);
+    }
+    if world.rng.u8(..5) == 0 {
+        world.add_hostile(config);
     }
     world
 }
@@ -108,7 +166,8 @@ fn any_step(world: &mut World, nodes: usize, restless: bool) -> Step {
         0..=49 => Step::Request(node),
         50..=76 => Step::Ticks(node),
         77..=84 => Step::Cancel(node),
-        85 | 86 => Step::Announce(node),
+        85 => Step::Announce(node),
+        86 => Step::Describe(node),
         87..=91 => Step::Connect { from: node, to },
         92 => Step::ConnectAlways { from: node, to },
         _ if !restless => Step::Request(node),
@@ -125,7 +184,7 @@ fn any_config(rng: &mut fastrand::Rng) -> Config {
     let heartbeat = rng.u64(100..600);
     config.heartbeat_interval = Duration::from_millis(heartbeat);
     config.liveness_timeout = Duration::from_millis(heartbeat * rng.u64(3..7) + 500);
-    config.write_stall = Duration::from_millis(rng.u64(700..4_000));
+    config.write_stall = Duration::from_millis(rng.u64(350..3_000));
     config.handshake_timeout = Duration::from_millis(rng.u64(1_000..4_000));
     config.reconnect_first = Duration::from_millis(rng.u64(10..200));
     config.reconnect_longest = Duration::from_millis(rng.u64(200..2_000));
@@ -136,11 +195,20 @@ fn any_config(rng: &mut fastrand::Rng) -> Config {
         _ => Reconnect::Always,
     };
     config.stop_bound = Duration::from_millis(rng.u64(100..2_000));
+    config
+}
+
+/// Every node has its own limits, now and then tiny ones.
+fn any_limits(rng: &mut fastrand::Rng, mut config: Config) -> Config {
     let limits = &mut config.limits;
     limits.calls_per_link = if rng.bool() { rng.u32(1..5) } else { 1_024 };
     limits.tick_window_bytes = if rng.bool() { rng.u64(128..4_000) } else { 64 * 1024 };
     limits.link_queue_bytes = if rng.bool() { rng.usize(1_000..100_000) } else { 8 << 20 };
-    limits.message_bytes = if rng.u8(..4) == 0 { rng.usize(100_000..200_000) } else { 16 << 20 };
+    limits.message_bytes = match rng.u8(..8) {
+        0 => rng.usize(1_000..5_000),
+        1 => rng.usize(100_000..200_000),
+        _ => 16 << 20,
+    };
     limits.calls_pending = if rng.u8(..8) == 0 { rng.usize(1..6) } else { 65_536 };
     limits.handshakes = if rng.u8(..8) == 0 { 1 } else { 1_024 };
     limits.links = if rng.u8(..8) == 0 { rng.usize(2..5) } else { 16_384 };
@@ -178,6 +246,7 @@ impl World {
         | Step::Ticks(n)
         | Step::Cancel(n)
         | Step::Announce(n)
+        | Step::Describe(n)
         | Step::Stop(n)) = step;
         let runs = self.nodes[n].mesh.is_some();
         let starts = matches!(step, Step::Start(_));
@@ -204,6 +273,10 @@ impl World {
             Step::ConnectAlways { from, to } => {
                 let address = self.name_of(to);
                 let token = self.ask(from, Asked::Other, SOME_DAY);
+                let life = self.life(from);
+                if address.numeric().is_some() || address.host() == format!("host-{to}") {
+                    self.wants.insert((life, to));
+                }
                 self.command(from, Command::ConnectAlways { address, token });
             }
             Step::Disconnect(n) => self.disconnect(n),
@@ -220,10 +293,8 @@ impl World {
                 }
             }
             Step::Cancel(n) => self.cancel(n),
-            Step::Announce(n) => {
-                let services = (0..self.rng.usize(..50)).map(|i| format!("new-{i}")).collect();
-                self.command(n, Command::SetServices { services });
-            }
+            Step::Announce(n) => self.announce(n),
+            Step::Describe(n) => self.describe(n),
             Step::Stop(n) => {
                 let bound = self.nodes[n].config.stop_bound;
                 self.stop(n, bound);
@@ -261,8 +332,33 @@ impl World {
         token
     }
 
+    /// Now and then a storm of them.
+    fn announce(&mut self, n: usize) {
+        for _ in 0..self.rng.usize(1..8) {
+            let change = self.change(n);
+            let services = (0..self.rng.usize(..50)).map(|i| format!("new-{i}-{change}")).collect();
+            self.command(n, Command::SetServices { services });
+        }
+    }
+
+    fn describe(&mut self, n: usize) {
+        for _ in 0..self.rng.usize(1..20) {
+            let options = Options::default().with("change", self.change(n));
+            self.command(n, Command::SetOptions { options });
+        }
+    }
+
+    fn change(&mut self, n: usize) -> u64 {
+        self.nodes[n].changes += 1;
+        self.nodes[n].changes
+    }
+
     fn disconnect(&mut self, n: usize) {
         let to = self.rng.usize(..self.nodes.len());
+        let life = self.life(n);
+        let id = self.nodes[to].id.clone();
+        let nodes = &self.nodes;
+        self.wants.retain(|(from, whom)| *from != life || nodes[*whom].id != id);
         let whom = if self.rng.bool() {
             Whom::Address(self.name_of(to))
         } else {
@@ -306,12 +402,46 @@ impl World {
     }
 
     pub(super) fn request(&mut self, n: usize, len: usize, within: Duration) -> Option<Label> {
-        let (mut plan, peer) = self.any_plan(n)?;
+        let (plan, peer) = self.any_plan(n)?;
+        self.send_request(n, plan, peer, len, within)
+    }
+
+    /// To the first of these peers, the others being alternates.
+    #[cfg(test)]
+    pub(super) fn request_to(
+        &mut self,
+        n: usize,
+        names: &[&str],
+        len: usize,
+        within: Duration,
+    ) -> Option<Label> {
+        let published = &self.nodes[n].published;
+        let keys: Option<Vec<_>> =
+            names.iter().map(|name| published.get(name).map(|entry| entry.key)).collect();
+        let step = |peer| PlanStep { peer, directions: Directions::BOTH };
+        let mut steps = keys?.into_iter().map(step);
+        let mut plan = Plan::one(steps.next()?, None);
+        plan.alternates = steps.collect();
+        let peer = published.iter().position(|entry| entry.id.as_str() == names[0])?;
+        self.send_request(n, plan, peer, len, within)
+    }
+
+    fn send_request(
+        &mut self,
+        n: usize,
+        mut plan: Plan,
+        peer: usize,
+        len: usize,
+        within: Duration,
+    ) -> Option<Label> {
         let label = self.ask(n, Asked::Request, within);
         let message = message('r', label, len);
         let entry = self.nodes[n].published.iter().nth(peer)?;
         let face = entry.face(Directions::BOTH)?;
         plan.room = face.gauge.ask_call(cost(message.payload.len())).ok().map(|()| face.link);
+        if self.is_doubtful(n, &plan) {
+            self.oracle.suspect(label);
+        }
         let fresh = !self.blunders(Blunder::ReusedId);
         let node = &mut self.nodes[n];
         node.next_call += u64::from(fresh || node.next_call == 0);
@@ -334,6 +464,9 @@ impl World {
         let entry = self.nodes[n].published.iter().nth(peer)?;
         let face = entry.face(Directions::BOTH)?;
         plan.room = face.gauge.ask_tick(cost(message.payload.len())).ok().map(|()| face.link);
+        if self.is_doubtful(n, &plan) {
+            self.oracle.suspect(label);
+        }
         let life = self.life(n);
         let mut wait = None;
         if plan.room.is_some() {
@@ -348,6 +481,15 @@ impl World {
         Some(label)
     }
 
+    /// Whether a hostile node sends this, or may get it.
+    fn is_doubtful(&self, n: usize, plan: &Plan) -> bool {
+        let steps = std::iter::once(&plan.first).chain(&plan.alternates);
+        let keys: Vec<_> = steps.map(|step| step.peer).collect();
+        let among = |entry: &&Arc<PeerEntry>| keys.contains(&entry.key);
+        let mut peers = self.nodes[n].published.iter().filter(among);
+        self.nodes[n].hostile || peers.any(|peer| !self.oracle.is_honest_name(&peer.id))
+    }
+
     fn cancel(&mut self, n: usize) {
         let life = self.life(n);
         let Some(label) = self.oracle.any_open(life, &mut self.rng) else { return };
@@ -356,45 +498,12 @@ impl World {
         self.command(n, Command::Cancel { call });
     }
 
-    /// What must hold once all faults are healed and every deadline has passed.
-    fn check_rest(&mut self) {
-        for n in 0..self.nodes.len() {
-            let node = &self.nodes[n];
-            let Some(mesh) = &node.mesh else { continue };
-            let (pending, owed) = (mesh.pending_calls(), mesh.owed_calls());
-            let mut left = vec![(pending as u64, owed, 0)];
-            for entry in node.published.iter() {
-                let faces = entry.up.iter().chain(&entry.down);
-                left.extend(faces.map(|face| {
-                    let gauge = &face.gauge;
-                    (gauge.calls().into(), gauge.queued(), gauge.unconfirmed())
-                }));
-            }
-            if left.iter().any(|left| *left != (0, 0, 0)) {
-                let why = format!(
-                    "node {n} is not at rest: (pending, owed), (calls, queued, unconfirmed): {left:?}"
-                );
-                self.oracle.fail(why);
-            }
-        }
-        if self.oracle.open_calls() > 0 {
-            self.oracle.check_end();
-        }
-    }
-
     pub(super) fn stop_all(&mut self) {
         for n in 0..self.nodes.len() {
             if self.nodes[n].mesh.is_some() && !self.nodes[n].stopping {
                 self.stop(n, Duration::from_secs(2));
             }
         }
-    }
-
-    fn check_stopped(&mut self) {
-        if let Some(n) = self.nodes.iter().position(|node| node.mesh.is_some()) {
-            self.oracle.fail(format!("node {n} does not stop"));
-        }
-        self.oracle.check_end();
     }
 
     pub(super) fn run_for(&mut self, time: Duration) {

@@ -1,13 +1,13 @@
 //! The world itself: the clock, the network between the nodes, and what strikes them. It must not know what the
 //! nodes talk about.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::faults::{Fault, Swarm, any_conditions, delayed, narrow};
 use super::link::{Conditions, Tcp};
-use super::oracle::Oracle;
+use super::oracle::{Life, Oracle};
 use super::script::Step;
 use super::shell::{Mail, Node};
 use super::transcript::{Coverage, Transcript};
@@ -18,6 +18,10 @@ use crate::proto::{Cause, Input};
 const EVENTS_PER_INSTANT: u32 = 20_000;
 /// After this long without an answer the kernel gives up a dial.
 const DIAL_GIVE_UP: Duration = Duration::from_secs(20);
+
+/// What was stopped is noticed as silence or slowness within this, or never: the longest timeout of the script's
+/// configurations, twice, since what one end notices the other may hear later.
+const AFTERMATH: Duration = Duration::from_secs(9);
 
 /// Everything there is.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ pub(super) struct World {
     pub(super) log: Transcript,
     pub(super) seen: Coverage,
     pub(super) oracle: Oracle,
+    /// Which lives keep dialling whom for ever.
+    pub(super) wants: BTreeSet<(Life, usize)>,
     #[cfg(test)]
     pub(super) planted: Option<crate::proto::Planted>,
     /// The last of the numbers that order things, name wires and label commands.
@@ -49,6 +55,14 @@ pub(super) struct Wire {
     pub(super) holders: [Option<(usize, LinkId)>; 2],
     /// The addresses of the ends.
     pub(super) names: [SocketAddr; 2],
+}
+
+impl Wire {
+    /// Who is, or was, at each end: the dialler until it closes, and whoever has the address that was dialled.
+    pub(super) fn nodes(&self, nodes: &[Node]) -> [Option<usize>; 2] {
+        let at = |addr: SocketAddr| nodes.iter().position(|node| node.addr.ip() == addr.ip());
+        [at(self.names[0]), at(self.names[1])]
+    }
 }
 
 #[derive(Debug)]
@@ -79,6 +93,7 @@ impl World {
             log: Transcript::new(),
             seen: Coverage::default(),
             oracle: Oracle::default(),
+            wants: BTreeSet::new(),
             #[cfg(test)]
             planted: None,
             serial: 0,
@@ -262,18 +277,15 @@ impl World {
             Fault::Crash => return self.crash(node),
             _ => {}
         }
+        if matches!(fault, Fault::Freeze | Fault::FreezeWay) {
+            self.excuse_silence(number, back);
+        }
         let Some(wire) = self.wires.get_mut(&number) else { return };
         match fault {
             Fault::Delay => wire.tcp.set_conditions(delayed(usual, &mut self.rng)),
             Fault::Narrow => wire.tcp.set_conditions(narrow(Conditions::GOOD, &mut self.rng)),
-            Fault::Freeze => {
-                wire.tcp.freeze(true);
-                self.oracle.silence_excused = true;
-            }
-            Fault::FreezeWay => {
-                wire.tcp.freeze_way(self.rng.usize(..2));
-                self.oracle.silence_excused = true;
-            }
+            Fault::Freeze => wire.tcp.freeze(true),
+            Fault::FreezeWay => wire.tcp.freeze_way(self.rng.usize(..2)),
             Fault::Cut => wire.tcp.cut(&mut self.rng),
             Fault::Reset => wire.tcp.reset(),
             _ => return,
@@ -283,9 +295,26 @@ impl World {
     }
 
     pub(super) fn suspend(&mut self, node: usize, until: Instant) {
-        self.oracle.silence_excused = true;
         let suspended = &mut self.nodes[node].suspended_until;
         *suspended = until.max(*suspended);
+        let touches = |wire: &Wire| wire.nodes(&self.nodes).contains(&Some(node));
+        let wires: Vec<u64> = self
+            .wires
+            .iter()
+            .filter(|(_, wire)| touches(wire))
+            .map(|(number, _)| *number)
+            .collect();
+        for wire in wires {
+            self.excuse_silence(wire, until);
+        }
+    }
+
+    /// Both ends of a wire may lose each other as silent or slow until some time after it moves again.
+    fn excuse_silence(&mut self, wire: u64, until: Instant) {
+        let Some(wire) = self.wires.get(&wire) else { return };
+        for node in wire.nodes(&self.nodes).into_iter().flatten() {
+            self.oracle.excuse_silence(node, until + AFTERMATH);
+        }
     }
 
     /// From now on nothing goes wrong, and what was wrong is mended.

@@ -144,7 +144,7 @@ impl SendQueue {
     pub(super) fn push_cancel(&mut self, seq: Seq, cancel: &Control) {
         match &mut self.running {
             Some(running) if seq + 1 == self.first_seq => {
-                put_control_frame(&mut running.then, cancel)
+                put_control_frame(&mut running.then, cancel);
             }
             _ => self.push_state(cancel),
         }

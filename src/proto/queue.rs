@@ -144,7 +144,7 @@ impl SendQueue {
     pub(super) fn push_cancel(&mut self, seq: Seq, cancel: &Control) {
         match &mut self.running {
             Some(running) if seq + 1 == self.first_seq => {
-                put_control_frame(&mut running.then, cancel)
+                put_control_frame(&mut running.then, cancel);
             }
             _ => self.push_state(cancel),
         }
@@ -279,7 +279,10 @@ impl SendQueue {
             self.control = Vec::new();
             self.data = VecDeque::new();
             self.staged = VecDeque::new();
-            self.ends = VecDeque::new();
+            // Withdrawn messages at the end are counted with the next byte the kernel takes.
+            if self.ends.is_empty() {
+                self.ends = VecDeque::new();
+            }
         }
     }
 

@@ -221,6 +221,10 @@ impl<T> Mesh<T> {
                     self.dial_is_alias(dial, older, out);
                 }
             }
+            // What was accepted first and is ready last was given up by its dialler while its bytes were under way.
+            Direction::Down if id < older => {
+                self.say_goodbye(id, Farewell::Replaced, LeftReason::Replaced, out);
+            }
             Direction::Down => {
                 self.say_goodbye(older, Farewell::Replaced, LeftReason::Replaced, out);
                 self.admit(id, out);

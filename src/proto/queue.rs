@@ -279,7 +279,10 @@ impl SendQueue {
             self.control = Vec::new();
             self.data = VecDeque::new();
             self.staged = VecDeque::new();
-            self.ends = VecDeque::new();
+            // Withdrawn messages at the end are counted with the next byte the kernel takes.
+            if self.ends.is_empty() {
+                self.ends = VecDeque::new();
+            }
         }
     }
 

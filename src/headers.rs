@@ -79,7 +79,7 @@ impl Headers {
     }
 
     /// The value of a header of the protocol.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(test)]
     pub(crate) fn number(&self, number: u64) -> Option<&Value> {
         let numbers = &self.0.as_ref()?.numbers;
         let at = numbers.binary_search_by_key(&number, |(present, _)| *present).ok()?;

@@ -77,6 +77,7 @@ impl<T> Mesh<T> {
     }
 
     /// Links of any state.
+    #[cfg(test)]
     pub(crate) fn open_links(&self) -> usize {
         self.links.len()
     }

@@ -493,7 +493,7 @@ impl<T> Mesh<T> {
     }
 
     /// Addresses that are being dialled or hold a link, for the world's check that nothing is left behind.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(test)]
     pub(crate) fn dialled(&self) -> usize {
         self.dials.by_id.len()
     }

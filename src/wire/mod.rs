@@ -11,7 +11,7 @@ mod greeting;
 pub(crate) mod kinds;
 mod message;
 mod parse;
-#[cfg(any(test, fuzzing))]
+#[cfg(test)]
 mod samples;
 #[cfg(test)]
 mod vectors;

@@ -320,6 +320,7 @@ fn huge_numbers_in_a_hello_do_no_harm() {
         house.server.tick("evil", "t", &()).unwrap();
         house.server.tick("evil", "t", &()).unwrap();
         evil.hear(10);
+        evil.hear(10);
         evil.say(message(15, 0, [2_u64, 256].map(Value::from)));
     });
 }

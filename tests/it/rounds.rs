@@ -3,10 +3,12 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use threadmesh::{ErrorKind, Limits, NodeEvent, Request};
+use crossbeam_channel::bounded as bounded_channel;
+use threadmesh::{ErrorKind, Limits, Node, NodeEvent, Request};
 
+use crate::support::bound::threads_in_detail;
 use crate::support::process::Process;
-use crate::support::{bounded, builder, census, eventually, expect_event, pair};
+use crate::support::{SOON, bounded, builder, census, eventually, expect_event, pair};
 
 const ROUNDS: usize = 10_000;
 /// Memory is compared with that after this round, when every pool has its size.
@@ -27,6 +29,7 @@ pub(crate) fn many_rounds(_: &str) {
     server.on_request("echo", |request: Request<usize>| Ok(request.data)).unwrap();
     let address = server.local_addr().unwrap();
     let client = builder("c").start().unwrap();
+    start_every_thread(&server, &client);
     let mut warm = None;
     for round in 1..=ROUNDS {
         client.connect(address).unwrap();
@@ -47,6 +50,26 @@ pub(crate) fn many_rounds(_: &str) {
     });
     let grown = census::memory().unwrap_or_default().saturating_sub(memory);
     assert!(grown <= MEMORY, "{grown} bytes more than after {WARM} rounds");
+}
+
+/// Work that waits behind other work starts the one thread that an idle node lacks.
+fn start_every_thread(server: &Node, client: &Node) {
+    let (release, held) = bounded_channel(2);
+    let hold = move |_: Request<()>| held.recv_timeout(SOON).map_err(|_| "not released".into());
+    server.on_request("hold", hold).unwrap();
+    client.connect(server.local_addr().unwrap()).unwrap();
+    let open: Vec<_> = (0..2).map(|_| client.start::<()>("s", "hold", &()).unwrap()).collect();
+    eventually("the watch stands", || {
+        let threads = threads_in_detail();
+        threads.len() == 1 || threads.iter().any(|thread| thread.starts_with("tm-s-watch"))
+    });
+    for _ in &open {
+        release.send(()).unwrap();
+    }
+    for pending in open {
+        pending.wait().unwrap();
+    }
+    client.disconnect(server.local_addr().unwrap()).unwrap();
 }
 
 // covers P34

@@ -44,9 +44,12 @@ struct Told {
 pub(crate) fn run(texts: &[String]) -> Outcome<()> {
     let pieces = words::cut(texts);
     if pieces.len() < WORKERS * OPEN {
-        return Err(
-            format!("{} pieces are too few to share: give longer texts", pieces.len()).into()
-        );
+        let (found, needed, lines) = (pieces.len(), WORKERS * OPEN, words::LINES);
+        return Err(format!(
+            "too little text to share: it makes {found} pieces of up to {lines} lines, {needed} are needed; \
+             give about a thousand lines, or no file at all"
+        )
+        .into());
     }
     let began = Instant::now();
     let alone = index_alone(&pieces);
@@ -175,6 +178,7 @@ fn drive(worker: usize, node: &Node, pieces: impl Iterator<Item = Piece>, tell: 
 impl Share {
     fn lost(&mut self, error: &Error) {
         self.redone += 1;
-        self.error.get_or_insert_with(|| format!("{} ({:?})", error.code(), error.execution()));
+        self.error
+            .get_or_insert_with(|| format!("{}, execution {:?}", error.code(), error.execution()));
     }
 }

@@ -41,7 +41,11 @@ impl Report {
         }
         line("all", &self.sum());
         let places: usize = index.values().map(Vec::len).sum();
-        println!("\n{} lines, {} words, {places} places", self.lines, index.len());
+        println!(
+            "\n{} lines, {} different words, which stand in {places} places",
+            self.lines,
+            index.len()
+        );
         let rate = self.pieces as f64 / self.took.as_secs_f64();
         println!(
             "{} requests in {:.0?}: {rate:.0} per second (a single thread without requests: {:.0?})",

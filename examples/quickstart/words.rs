@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// Lines in a piece: some tens of kilobytes on the wire for the answer, a fraction of a millisecond of work.
-const LINES: usize = 120;
+pub(crate) const LINES: usize = 120;
 
 /// A piece of a text: what one request carries.
 #[derive(Clone, Serialize, Deserialize)]

@@ -303,7 +303,10 @@ impl<'a> Call<'a> {
     fn terms(&self, began: Instant) -> Result<Terms, Error> {
         let timeout = self.timeout.unwrap_or(self.core().config.request_timeout);
         if timeout.is_zero() {
-            return Err(Error::new(ErrorKind::InvalidArgument, "a timeout of zero"));
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "the timeout is zero; leave it out for that of the node",
+            ));
         }
         let own = began.checked_add(timeout.min(LONGEST_TIMEOUT)).unwrap_or(began);
         let Some(context) = service::context::current() else {

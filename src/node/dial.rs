@@ -61,7 +61,10 @@ impl<'a> Dial<'a> {
         let (core, address, mode) = (self.handle.core(), self.address?, self.mode);
         let timeout = self.timeout.unwrap_or(core.config.connect_timeout);
         if timeout.is_zero() {
-            return Err(Error::new(ErrorKind::InvalidArgument, "a timeout of zero"));
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "the timeout is zero; leave it out for that of the node",
+            ));
         }
         let began = Instant::now();
         let deadline = began.checked_add(timeout.min(LONGEST_TIMEOUT)).unwrap_or(began);

@@ -285,8 +285,8 @@ pub(super) fn too_large(bytes: usize, most: usize) -> Error {
 fn given_up(kind: ErrorKind, peer: Option<NodeId>, execution: Execution) -> Error {
     let whom = peer.as_ref().map_or("the peer", NodeId::as_str);
     let ran = match execution {
-        Execution::Never => "it was not sent",
-        Execution::Unknown | Execution::Happened => "it may have run",
+        Execution::Never => "the request was not sent",
+        Execution::Unknown | Execution::Happened => "the request may have run",
     };
     let why = match kind {
         ErrorKind::Cancelled => format!("the request to {whom} was cancelled; {ran}"),

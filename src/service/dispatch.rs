@@ -120,7 +120,10 @@ impl Dispatch {
             Ok(Verdict(decided)) => self.answer(decided),
             Err(panic) => {
                 log_panic(event.as_str(), panic);
-                Answer::Fault(Error::new(ErrorKind::Handler, "handler panicked"))
+                Answer::Fault(Error::new(
+                    ErrorKind::Handler,
+                    "the handler panicked; the log of its node says where",
+                ))
             }
         });
     }

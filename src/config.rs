@@ -5,7 +5,18 @@
 
 use std::time::Duration;
 
-/// How long things may take. Every field may be changed on the builder; the defaults suit a service in a data centre.
+/// How long things may take. The defaults suit a service in a data centre. Each may be changed on the
+/// [`Builder`](crate::Builder), or in a value that begins as the default.
+///
+/// # Example
+/// ```
+/// use threadmesh::{Config, Node};
+///
+/// let mut config = Config::default();
+/// config.limits.message_bytes = 1024 * 1024;
+/// let node = Node::builder().config(config).start()?;
+/// # Ok::<(), threadmesh::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
@@ -15,7 +26,7 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// A link that has not completed its handshake is closed after this: 5 s, so that silent strangers cost little.
     pub handshake_timeout: Duration,
-    /// A heartbeat is sent after this long without a written byte: 2 s.
+    /// A heartbeat is sent after this long without a written byte: 2 s, or earlier: a third of what the peer waits for.
     pub heartbeat_interval: Duration,
     /// A link is lost after this long without a received byte: 10 s.
     pub liveness_timeout: Duration,
@@ -35,7 +46,8 @@ pub struct Config {
     pub limits: Limits,
 }
 
-/// When a link that this node dialled is dialled again after it was lost.
+/// When a link that this node dialled is dialled again after it was lost. Not by any of these after this node disconnected, or after
+/// the peer said that a newer link or instance has taken the place of this one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Reconnect {

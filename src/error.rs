@@ -31,7 +31,7 @@ macro_rules! kinds {
             /// Every kind there is, in the order of their numbers.
             pub const ALL: &'static [ErrorKind] = &[$( ErrorKind::$name, )+];
 
-            /// The stable text of this kind, as the seed spells it where the seed has one.
+            /// The stable text of this kind: what programs compare and logs are searched for.
             pub const fn code(self) -> &'static str {
                 match self { $( ErrorKind::$name => $code, )+ }
             }

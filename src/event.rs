@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind};
 
 const INLINE: usize = 30;
 
-/// The prefix that the seed keeps for its own protocol. Ours uses other message kinds, so nobody needs it.
+/// A prefix that nobody may use, so that names of a later protocol cannot be mistaken for those of programs.
 const RESERVED: &str = "_system:";
 
 /// A checked event name: 1 to 1,024 bytes of UTF-8 without control characters, not beginning with `_system:`.

@@ -96,6 +96,9 @@
 //!   or may have run: [`Error::execution`], [`Error::may_have_run`].
 //! * A tick that was accepted is confirmed by its receiver, or reported in [`NodeEvent::Undelivered`] with exact counts.
 //! * When [`connect`](Handle::connect) returns, both sides can send. When a link is lost, the requests pending on it fail at once.
+//! * While a lost link is dialled again its peer is not connected: calls to it are `NODE_NOT_FOUND` at once, and
+//!   [`wait_for_peer`](Handle::wait_for_peer) waits until it is back. Events tell `PeerLeft`, `Reconnecting` once, then `PeerJoined` and
+//!   `Reconnected`.
 //! * What is full says so: a request waits for room until its deadline, a tick is refused at once unless it may
 //!   [`wait`](Call::wait); either way the error is `BACKPRESSURE`, and nothing was sent.
 //!
@@ -144,9 +147,13 @@
 //! | `CLOSED` | The node has stopped | never |
 //! | `USER_CODE_PANICKED` | A closure given by the caller panicked | never |
 //!
+//! `PREDICATE_NOT_ROUTABLE`, `NO_REPLY`, `CIRCUIT_OPEN`, `NOT_FOUND`, `INVALID_PATH`, `INVALID_FILTER`, `FORBIDDEN` and `INSECURE` have their
+//! numbers in the protocol already, and belong to what this version does not have yet: routers, handler chains, circuit breakers,
+//! service paths, filters, security.
+//!
 //! # Logs
 //!
-//! Through the `log` facade, with a target per room: `threadmesh::node` (started, stopped), `threadmesh::net` (sockets, names, limits of the
+//! Through the `log` facade, so nothing is seen until the program installs a logger. A target per room: `threadmesh::node` (started, stopped), `threadmesh::net` (sockets, names, limits of the
 //! system), `threadmesh::proto` (links, peers, handshakes), `threadmesh::service` (handlers and workers). *error*: the node cannot go on.
 //! *warn*: a limit or a misuse. *info*: bound, peer up and down, stopped. *debug*: changes of state. *trace*: single
 //! messages. Never a payload.

@@ -73,7 +73,7 @@ pub enum LeftReason {
     SlowPeer,
     /// The peer broke the protocol; the text says how.
     Protocol(String),
-    /// A restarted instance of the same node took its place.
+    /// A newer link, or a restarted instance of the same node, took its place.
     Replaced,
     /// This node stopped.
     Stopped,

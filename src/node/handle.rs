@@ -216,7 +216,7 @@ impl Handle {
     ///
     /// # Errors
     /// Never executed, and nothing is left behind that could join later: `INVALID_ADDRESS`; `CONNECT_TIMEOUT` with the last
-    /// cause; `HANDSHAKE_TIMEOUT`; `INCOMPATIBLE`; `DUPLICATE_ID`; `REFUSED`; `INVALID_ARGUMENT` for an address of this node
+    /// cause; `HANDSHAKE_TIMEOUT`; `INCOMPATIBLE`; `DUPLICATE_ID`; `REFUSED`; `INVALID_ADDRESS` also for an address of this node
     /// itself; `CLOSED`; `WOULD_DEADLOCK`.
     ///
     /// # Blocking
@@ -348,8 +348,12 @@ impl Handle {
 
 /// Handlers.
 impl Handle {
-    /// Answers requests whose event matches `pattern`: an exact name, or one with `*` for any run of characters. Several
-    /// handlers may match; they are asked in the order of their registration. Dropping the registration keeps the handler.
+    /// Answers requests whose event matches `pattern`: an exact name, one with `*` for any run of characters, or a
+    /// [`Pattern`], which may be a regular expression. If several handlers match, the one that was registered first answers
+    /// and the others are not asked. Dropping the registration keeps the handler.
+    ///
+    /// The handler returns a `Result` whose error is a [`HandlerError`](crate::HandlerError). A closure with `?` in it, or one
+    /// that never fails, may have to name that type: `Ok::<_, HandlerError>(answer)`.
     ///
     /// # Errors
     /// `INVALID_EVENT` when the pattern is none; `CLOSED`.

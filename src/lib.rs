@@ -147,9 +147,8 @@
 //! | `CLOSED` | The node has stopped | never |
 //! | `USER_CODE_PANICKED` | A closure given by the caller panicked | never |
 //!
-//! `PREDICATE_NOT_ROUTABLE`, `NO_REPLY`, `CIRCUIT_OPEN`, `NOT_FOUND`, `INVALID_PATH`, `INVALID_FILTER`, `FORBIDDEN` and `INSECURE` have their
-//! numbers in the protocol already, and belong to what this version does not have yet: routers, handler chains, circuit breakers,
-//! service paths, filters, security.
+//! `PREDICATE_NOT_ROUTABLE`, `CIRCUIT_OPEN`, `NOT_FOUND`, `INVALID_PATH`, `INVALID_FILTER`, `FORBIDDEN` and `INSECURE` have their numbers in
+//! the protocol already, and belong to what this version does not have yet: routers, circuit breakers, service paths, filters, security.
 //!
 //! # Logs
 //!

@@ -46,7 +46,7 @@ pub(crate) fn run(texts: &[String]) -> Outcome<()> {
     if pieces.len() < WORKERS * OPEN {
         let (found, needed, lines) = (pieces.len(), WORKERS * OPEN, words::LINES);
         return Err(format!(
-            "too little text to share: it makes {found} pieces of up to {lines} lines, {needed} are needed; \
+            "too little text to share: {found} of the {needed} pieces that are needed, each of up to {lines} lines; \
              give about a thousand lines, or no file at all"
         )
         .into());

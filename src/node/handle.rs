@@ -384,7 +384,9 @@ impl Handle {
         self.core.service.on_request(pattern, handler)
     }
 
-    /// Takes ticks whose event matches `pattern`. Ticks of one sender over one link are handled in sending order.
+    /// Takes ticks whose event matches `pattern`. Ticks of one sender over one link are handled in sending order. If several
+    /// handlers match, each gets the tick, in the order of their registration. A tick whose data does not fit the handler is dropped,
+    /// and the log says so.
     ///
     /// # Errors
     /// As [`on_request`](Self::on_request).

@@ -122,7 +122,7 @@ impl Dispatch {
                 log_panic(event.as_str(), panic);
                 Answer::Fault(Error::new(
                     ErrorKind::Handler,
-                    "the handler panicked; the log of its node says where",
+                    "the handler panicked; the log of its node says why",
                 ))
             }
         });

@@ -91,7 +91,7 @@ fn a_panic_is_fenced_and_its_text_stays_here() {
     for data in [0, 1, 0] {
         let error = fault(taken(&fake.ask("a", &data)));
         assert_eq!((error.kind(), error.execution()), (ErrorKind::Handler, Execution::Happened));
-        assert_eq!(error.message(), "the handler panicked; the log of its node says where");
+        assert_eq!(error.message(), "the handler panicked; the log of its node says why");
     }
     assert_eq!(reply::<Option<u8>>(taken(&fake.ask("b", &()))), Some(0));
     assert_eq!(fake.service.stats().pool.most, 1);

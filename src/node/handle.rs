@@ -167,7 +167,7 @@ impl Handle {
 /// Links: listening, dialling, letting go.
 impl Handle {
     /// Listens on `address` (`host:port`, `tcp://host:port` or a [`SocketAddr`]; port 0 draws one) and says where. The same
-    /// address again changes nothing.
+    /// address again changes nothing. Links are plaintext: the first one beyond loopback is warned of in the log.
     ///
     /// # Errors
     /// `INVALID_ADDRESS`; `ALREADY_BOUND` while listening on another address; `BIND_FAILED` with the cause; `CLOSED`;

@@ -57,6 +57,7 @@ impl<T> Mesh<T> {
         link.state = State::Greeting { heard: Vec::new() };
         (link.born, link.heard, link.wrote) = (now, now, now);
         self.arm_link(id, now + self.local.config.handshake_timeout);
+        self.warn_of_plaintext(remote);
         self.offer(id, out);
     }
 

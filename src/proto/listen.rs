@@ -96,6 +96,7 @@ impl<T> Mesh<T> {
             Ok(local) => {
                 log::info!(target: "threadmesh::proto", "{} listens on {local}", self.local.id);
                 self.listener = Listener::Open { address, local };
+                self.warn_of_plaintext(local);
                 out.extend(
                     waiters.into_iter().map(|token| Output::Complete {
                         token,
@@ -112,6 +113,18 @@ impl<T> Mesh<T> {
                         .map(|token| Output::Complete { token, result: Err(error.clone()) }),
                 );
             }
+        }
+    }
+
+    /// Told once a node, at the first address beyond loopback: nobody should learn from a capture that it is readable.
+    pub(super) fn warn_of_plaintext(&mut self, addr: SocketAddr) {
+        if !addr.ip().is_loopback() && !std::mem::replace(&mut self.warned, true) {
+            log::warn!(
+                target: "threadmesh::proto",
+                "{} uses {addr} in plaintext: whoever is on that network can read and forge messages; keep it to a network you \
+                 trust, or carry it through a tunnel",
+                self.local.id
+            );
         }
     }
 

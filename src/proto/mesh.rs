@@ -89,6 +89,8 @@ pub(crate) struct Mesh<T> {
     pub(super) granted: u64,
     pub(super) next_parked: u64,
     pub(super) dropped: Dropped,
+    /// The log has been told that plaintext leaves this machine.
+    pub(super) warned: bool,
     pub(super) scratch: Vec<u8>,
     #[cfg(test)]
     pub(super) planted: Option<super::Planted>,
@@ -120,6 +122,7 @@ impl<T> Mesh<T> {
             granted: 0,
             next_parked: 0,
             dropped: Dropped::default(),
+            warned: false,
             scratch: vec![0; SCRATCH_BYTES],
             #[cfg(test)]
             planted: None,

@@ -472,3 +472,16 @@ fn ticks_beyond_the_window_wait_until_handlers_are_done() {
     assert!(pair.result("second").is_ok());
     assert_eq!(pair.delivered.len(), 1);
 }
+
+#[test]
+fn plaintext_beyond_loopback_is_warned_of_once() {
+    let mut pair = Pair::new(&["one"]);
+    for (local, warned) in [("127.0.0.1:7", false), ("192.0.2.1:7", true)] {
+        let local: SocketAddr = local.parse().unwrap();
+        pair.command(0, Command::Bind { address: local.into(), token: "bind" });
+        pair.run();
+        assert_eq!(pair.nodes[0].warned, warned);
+        pair.command(0, Command::Unbind { token: "unbind" });
+        pair.run();
+    }
+}

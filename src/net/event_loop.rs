@@ -26,7 +26,7 @@ use crate::config::{COMMANDS_PER_TURN, MAILBOX_COMMANDS, YIELD_BEFORE_PARK};
 use crate::error::{Error, ErrorKind as Kind};
 use crate::id::LinkId;
 use crate::patience::Patience;
-use crate::proto::{Command, Delivery, Input, Mesh, Output};
+use crate::proto::{Delivery, Input, Mesh, Output};
 
 /// Links count up from small numbers, so these two are free.
 const WAKER: Token = Token(usize::MAX);
@@ -281,23 +281,8 @@ fn close(streams: &mut HashMap<LinkId, Stream>, link: LinkId, poll: &Poll) {
 
 /// Answers a post that came after the end.
 fn refuse<T>(above: &mut impl Above<T>, input: Input<T>) {
-    if let Some(token) = token_of(input) {
+    let Input::Command(command) = input else { return };
+    if let Some(token) = command.into_token() {
         above.complete(token, Err(Error::new(Kind::Closed, "the node has stopped")));
-    }
-}
-
-/// Whom a command would have woken.
-fn token_of<T>(input: Input<T>) -> Option<T> {
-    let Input::Command(command) = input else { return None };
-    match command {
-        Command::Request(request) => Some(request.token),
-        Command::Tick(tick) => tick.wait.map(|(_, token)| token),
-        Command::Bind { token, .. }
-        | Command::Unbind { token }
-        | Command::Connect { token, .. }
-        | Command::ConnectAlways { token, .. }
-        | Command::Disconnect { token, .. } => Some(token),
-        Command::Stop { token, .. } => token,
-        Command::Cancel { .. } | Command::SetOptions { .. } | Command::SetServices { .. } => None,
     }
 }

@@ -164,6 +164,23 @@ pub(crate) enum Command<T> {
     Stop { bound: Duration, token: Option<T> },
 }
 
+impl<T> Command<T> {
+    /// Whom this command wakes when it is done: who must be told when it never will be.
+    pub(crate) fn into_token(self) -> Option<T> {
+        match self {
+            Self::Request(request) => Some(request.token),
+            Self::Tick(tick) => tick.wait.map(|(_, token)| token),
+            Self::Bind { token, .. }
+            | Self::Unbind { token }
+            | Self::Connect { token, .. }
+            | Self::ConnectAlways { token, .. }
+            | Self::Disconnect { token, .. } => Some(token),
+            Self::Stop { token, .. } => token,
+            Self::Cancel { .. } | Self::SetOptions { .. } | Self::SetServices { .. } => None,
+        }
+    }
+}
+
 /// A request on its way to a peer.
 #[derive(Debug)]
 pub(crate) struct Request<T> {

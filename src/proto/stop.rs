@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::mesh::{Mesh, Out, Timer};
 use super::timers::TimerId;
-use super::{Command, Done, Output, Request, StopCut, Tick};
+use super::{Command, Done, Output, StopCut, Tick};
 use crate::error::{Error, ErrorKind, Execution};
 use crate::id::{CallId, LinkId};
 use crate::node_event::{LeftReason, NodeEvent};
@@ -64,29 +64,23 @@ impl<T> Mesh<T> {
 
     /// Once the node is stopping, every command but another stop is refused.
     pub(super) fn refuse_command(&mut self, command: Command<T>, out: &mut Out<T>) {
-        let token = match command {
+        match command {
             Command::Stop { token, .. } => {
                 if let Some(stopping) = &mut self.stopping {
                     stopping.waiters.extend(token);
                 }
-                return;
             }
-            Command::Cancel { call } => return self.cancel(call, out),
+            Command::Cancel { call } => self.cancel(call, out),
             Command::Tick(Tick { wait: None, plan, .. }) => {
                 let id = self.peers.name(plan.first.peer).unwrap_or_else(|| self.local.id.clone());
                 let event = NodeEvent::Undelivered { id, unwritten: 1, unconfirmed: 0 };
-                return out.push(Output::Event(event));
+                out.push(Output::Event(event));
             }
-            Command::SetOptions { .. } | Command::SetServices { .. } => return,
-            Command::Tick(Tick { wait: Some((_, token)), .. })
-            | Command::Request(Request { token, .. })
-            | Command::Bind { token, .. }
-            | Command::Unbind { token }
-            | Command::Connect { token, .. }
-            | Command::ConnectAlways { token, .. }
-            | Command::Disconnect { token, .. } => token,
-        };
-        out.push(Output::Complete { token, result: Err(closed()) });
+            command => {
+                let refused = |token| Output::Complete { token, result: Err(closed()) };
+                out.extend(command.into_token().map(refused));
+            }
+        }
     }
 
     /// Looks whether the stop can go on; asked after every input.

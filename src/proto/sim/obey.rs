@@ -153,26 +153,11 @@ impl World {
             if matches!(&command, Command::Tick(tick) if tick.wait.is_none()) {
                 self.oracle.tick_left_behind(life);
             }
-            if let Some(token) = token_of(command) {
+            if let Some(token) = command.into_token() {
                 let closed = Err(Error::new(ErrorKind::Closed, "the node has stopped"));
                 self.oracle.completed(token, life, self.now, resumed, &closed);
             }
         }
         self.clear(n);
-    }
-}
-
-/// Whom a command wakes: what a caller hears when the loop has ended before it took the command.
-fn token_of(command: Command<Label>) -> Option<Label> {
-    match command {
-        Command::Request(request) => Some(request.token),
-        Command::Tick(tick) => tick.wait.map(|(_, token)| token),
-        Command::Bind { token, .. }
-        | Command::Unbind { token }
-        | Command::Connect { token, .. }
-        | Command::ConnectAlways { token, .. }
-        | Command::Disconnect { token, .. } => Some(token),
-        Command::Stop { token, .. } => token,
-        Command::Cancel { .. } | Command::SetOptions { .. } | Command::SetServices { .. } => None,
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::error::{ErrorKind, Execution};
 use crate::node_event::{Directions, LeftReason};
-use crate::routing::{Step, cost};
+use crate::routing::{Full, Step, cost};
 
 type Label = &'static str;
 
@@ -30,6 +30,8 @@ struct Pair {
     /// Bytes of these nodes are not carried.
     frozen: Vec<usize>,
     calls: u64,
+    /// How many writes have reached each node.
+    arrivals: BTreeMap<usize, usize>,
 }
 
 fn addr(node: usize) -> SocketAddr {
@@ -51,6 +53,7 @@ impl Pair {
             stopped: Vec::new(),
             frozen: Vec::new(),
             calls: 0,
+            arrivals: BTreeMap::new(),
         }
     }
 
@@ -207,6 +210,7 @@ impl Pair {
     }
 
     fn arrive(&mut self, node: usize, link: LinkId, bytes: &[u8]) {
+        *self.arrivals.entry(node).or_default() += 1;
         let mut rest = bytes;
         while !rest.is_empty() {
             let space = self.nodes[node].space(link);
@@ -484,4 +488,33 @@ fn plaintext_beyond_loopback_is_warned_of_once() {
         pair.command(0, Command::Unbind { token: "unbind" });
         pair.run();
     }
+}
+
+#[test]
+fn newcomers_stand_behind_those_who_wait() {
+    let mut pair = Pair::joined(&["client", "server"]);
+    let entry = pair.nodes[0].directory().get("server").unwrap();
+    let gauge = Arc::clone(&entry.face(Directions::BOTH).unwrap().gauge);
+    while gauge.take_call(1).is_ok() {}
+    pair.request(0, "server", Payload::null(), "waits");
+    pair.run();
+    gauge.give_call_slot();
+    assert_eq!(gauge.ask_call(1), Err(Full::Line));
+    // The next turn on that link gives the place to the first in line.
+    pair.pass(Duration::from_millis(2_500));
+    assert_eq!(pair.delivered.len(), 1);
+    assert_eq!(gauge.ask_call(1), Err(Full::Calls));
+}
+
+#[test]
+fn the_owner_of_a_contested_id_is_asked_once_for_several_newcomers() {
+    let mut pair = Pair::new(&["twin", "server", "twin", "twin"]);
+    pair.connect(0, 1, "first");
+    pair.run();
+    pair.frozen = vec![0];
+    let before = pair.arrivals[&0];
+    pair.connect(2, 1, "second");
+    pair.connect(3, 1, "third");
+    pair.pass(Duration::from_millis(50));
+    assert_eq!(pair.arrivals[&0], before + 1);
 }

@@ -344,6 +344,30 @@ impl Handle {
     ) -> Result<(), Error> {
         self.to(&id).tick(event, data)
     }
+
+    /// Waits until the handlers of a peer are done with every tick that this node has accepted for it so far. Ticks that are
+    /// sent meanwhile are not waited for.
+    ///
+    /// # Errors
+    /// `NODE_NOT_FOUND` when it is not connected: what it had not confirmed was reported in
+    /// [`NodeEvent::Undelivered`](crate::NodeEvent::Undelivered). `REQUEST_TIMEOUT` says how many it has not confirmed. After
+    /// that one, `CONNECTION_LOST` and `CLOSED`, those ticks may have run. `WOULD_DEADLOCK`.
+    ///
+    /// # Blocking
+    /// At most for `timeout` and 5 ms. A receiver that is never done with all it has reports at a quarter of the window, or
+    /// with its next heartbeat (2 s).
+    pub fn flush(&self, id: impl AsRef<str>, timeout: Duration) -> Result<(), Error> {
+        self.core.may_block()?;
+        let peer = self.core.find(id.as_ref())?.peer.key;
+        let began = Instant::now();
+        let deadline = began.checked_add(timeout.min(LONGEST_TIMEOUT)).unwrap_or(began);
+        let done = self.core.ask(deadline, |token| Command::Flush { peer, deadline, token })?;
+        done.map(|_done| ()).ok_or_else(|| {
+            let id = id.as_ref();
+            let why = format!("{id:?} was not known to have confirmed all ticks in time");
+            Error::new(ErrorKind::RequestTimeout, why)
+        })
+    }
 }
 
 /// Handlers.

@@ -119,12 +119,13 @@ impl<T> Mesh<T> {
         self.links.values().map(of_link).sum::<usize>()
             + self.calls.len()
             + self.dial_timers()
+            + self.flushes.len()
             + usize::from(self.stopping.is_some())
     }
 
     /// The services a peer is known to have.
     pub(crate) fn services_of(&self, id: &NodeId) -> Option<&[String]> {
-        Some(&self.peers.by_id(id)?.services)
+        Some(&self.peers.by_id(id)?.entry.services)
     }
 
     /// This node's own options and services, as peers should see them.

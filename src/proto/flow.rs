@@ -136,6 +136,7 @@ impl<T> Mesh<T> {
         match link.ticks_out.confirm(ticks, cost) {
             Some(newly) => {
                 link.gauge.give_ticks(newly);
+                self.flushes_confirmed(id, out);
                 self.admit_waiting(id, out);
             }
             None => self.violated(id, "it confirms ticks that were never sent", out),

@@ -55,6 +55,7 @@ impl<T> Mesh<T> {
         for parked in waiting {
             self.parked_lost(parked, &peer, out);
         }
+        self.flushes_lost(id, out);
         if let Some(dial) = dial {
             self.dial_lost(dial, &reason, out);
         }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::calls::Call;
 use super::dial::{DialId, Dials};
+use super::flush::Flush;
 use super::link::Link;
 use super::listen::Listener;
 use super::peers::Peers;
@@ -30,6 +31,8 @@ pub(super) enum Timer {
     Call(CallId),
     /// The end of a tick's patience.
     ParkedTick(LinkId, u64),
+    /// The end of the wait for confirmations.
+    Flush(u64),
     /// The end of a pause between two dials.
     Dial(DialId),
     /// The first deadline of those who wait for a dial, or the time to give it up.
@@ -88,6 +91,9 @@ pub(crate) struct Mesh<T> {
     /// Bytes of tick windows granted beyond each link's first.
     pub(super) granted: u64,
     pub(super) next_parked: u64,
+    /// Threads that wait for confirmations.
+    pub(super) flushes: BTreeMap<u64, Flush<T>>,
+    pub(super) next_flush: u64,
     pub(super) dropped: Dropped,
     /// The log has been told that plaintext leaves this machine.
     pub(super) warned: bool,
@@ -121,6 +127,8 @@ impl<T> Mesh<T> {
             directory: Directory::default(),
             granted: 0,
             next_parked: 0,
+            flushes: BTreeMap::new(),
+            next_flush: 0,
             dropped: Dropped::default(),
             warned: false,
             scratch: vec![0; SCRATCH_BYTES],
@@ -205,6 +213,9 @@ impl<T> Mesh<T> {
             }
             Command::ConnectAlways { address, token } => self.connect_always(address, token, out),
             Command::Disconnect { whom, token } => self.disconnect(whom, token, out),
+            Command::Flush { peer, deadline, token } => {
+                self.flush_peer(peer, deadline, token, out);
+            }
             Command::SetOptions { options } => self.set_options(options, out),
             Command::SetServices { services } => self.set_services(services, out),
             Command::Stop { bound, token } => self.stop(bound, token, out),
@@ -217,6 +228,7 @@ impl<T> Mesh<T> {
                 Timer::Link(link) => self.link_due(link, out),
                 Timer::Call(call) => self.call_due(call, out),
                 Timer::ParkedTick(link, number) => self.parked_tick_due(link, number, out),
+                Timer::Flush(number) => self.flush_due(number, out),
                 Timer::Dial(dial) => self.dial_due(dial, out),
                 Timer::Waiters(dial) => self.waiters_due(dial, out),
                 Timer::Stop => self.stop_due(out),

@@ -244,6 +244,7 @@ impl<T> Mesh<T> {
         if let Some(link) = self.links.get_mut(&id) {
             let _ = link.ticks_out.confirm(ticks, cost);
         }
+        self.flushes_confirmed(id, out);
         let reason = match farewell {
             Farewell::Stop | Farewell::Disconnect | Farewell::Other { .. } => LeftReason::PeerLeft,
             Farewell::Replaced => LeftReason::Replaced,

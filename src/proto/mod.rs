@@ -7,6 +7,7 @@ mod calls;
 mod check;
 mod dial;
 mod flow;
+mod flush;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod handshake;
@@ -41,7 +42,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::event::EventName;
 use crate::headers::Headers;
-use crate::id::{CallId, InstanceId, LinkId, NodeId};
+use crate::id::{CallId, InstanceId, LinkId, NodeId, PeerKey};
 use crate::node_event::{NodeEvent, PeerInfo};
 use crate::options::Options;
 use crate::payload::Payload;
@@ -156,6 +157,8 @@ pub(crate) enum Command<T> {
     ConnectAlways { address: Address, token: T },
     /// `Done::Nothing`, also when there was nothing to disconnect.
     Disconnect { whom: Whom, token: T },
+    /// `Done::Nothing` once the peer has confirmed every tick that was accepted for it before.
+    Flush { peer: PeerKey, deadline: Instant, token: T },
     /// Replace this node's options and tell all peers.
     SetOptions { options: Options },
     /// Replace the list of services and tell all peers.
@@ -174,7 +177,8 @@ impl<T> Command<T> {
             | Self::Unbind { token }
             | Self::Connect { token, .. }
             | Self::ConnectAlways { token, .. }
-            | Self::Disconnect { token, .. } => Some(token),
+            | Self::Disconnect { token, .. }
+            | Self::Flush { token, .. } => Some(token),
             Self::Stop { token, .. } => token,
             Self::Cancel { .. } | Self::SetOptions { .. } | Self::SetServices { .. } => None,
         }

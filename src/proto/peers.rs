@@ -28,7 +28,6 @@ pub(super) struct Peer {
     instance: InstanceId,
     pub(super) options_version: u64,
     pub(super) services_version: u64,
-    pub(super) services: Vec<String>,
     pub(super) entry: Arc<PeerEntry>,
 }
 
@@ -169,8 +168,8 @@ impl<T> Mesh<T> {
             Direction::Up => (Some(face), None),
             Direction::Down => (None, Some(face)),
         };
-        let entry =
-            PeerEntry { key, id: hello.id, options: hello.options, up, down, older: direction };
+        let (id, options, services) = (hello.id, hello.options, services.into());
+        let entry = PeerEntry { key, id, options, services, up, down, older: direction };
         let entry = Arc::new(entry);
         log::info!(target: "threadmesh::proto", "peer {} joined", entry.id);
         self.peers.by_id.insert(entry.id.clone(), key);
@@ -178,7 +177,6 @@ impl<T> Mesh<T> {
             instance: hello.instance,
             options_version: hello.options_version,
             services_version: hello.services_version,
-            services,
             entry: Arc::clone(&entry),
         };
         self.peers.by_key.insert(key, peer);
@@ -225,12 +223,13 @@ impl<T> Mesh<T> {
         out: &mut Out<T>,
     ) {
         let Some(peer) = self.peers.by_key.get_mut(&key) else { return };
-        if version > peer.services_version {
-            peer.services_version = version;
-            peer.services = services;
-            let id = peer.entry.id.clone();
-            out.push(Output::Event(NodeEvent::ServicesChanged { id }));
+        if version <= peer.services_version {
+            return;
         }
+        peer.services_version = version;
+        let id = peer.entry.id.clone();
+        self.change_peer(key, out, |entry| entry.services = services.into());
+        out.push(Output::Event(NodeEvent::ServicesChanged { id }));
     }
 
     /// Takes a link from its peer's record, which goes with the last.

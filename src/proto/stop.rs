@@ -41,6 +41,7 @@ impl<T> Mesh<T> {
         self.stopping = Some(Stopping { waiters, bound, phase, timer, cut });
         self.close_listener(out);
         self.stop_dialling(&closed(), out);
+        self.flushes_closed(closed, out);
         // A plain thread is told at once; what handlers ask may still let them finish.
         let plain: Vec<CallId> =
             self.calls.iter().filter(|(_, call)| call.depth == 0).map(|(id, _)| *id).collect();

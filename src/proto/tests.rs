@@ -9,6 +9,8 @@ use crate::error::{ErrorKind, Execution};
 use crate::node_event::{Directions, LeftReason};
 use crate::routing::{Full, Step, cost};
 
+mod flush;
+
 type Label = &'static str;
 
 enum Arrival {

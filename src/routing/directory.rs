@@ -22,6 +22,8 @@ pub(crate) struct PeerEntry {
     pub(crate) key: PeerKey,
     pub(crate) id: NodeId,
     pub(crate) options: Options,
+    /// The exact names of requests it handles, in the order of registration there.
+    pub(crate) services: Arc<[String]>,
     /// The link we dialled, if it stands.
     pub(crate) up: Option<LinkFace>,
     /// The link the peer dialled, if it stands.

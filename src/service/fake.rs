@@ -165,6 +165,7 @@ fn delivery(
         options: Options::default(),
         up: None,
         down: None,
+        services: Arc::default(),
         older: Direction::Up,
     };
     Delivery {

@@ -1,5 +1,6 @@
 //! Direct messages: the first section of the scenarios. Each test bears the number of its row.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{channel, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -304,5 +305,34 @@ fn t020_after_a_disconnect_a_tick_finds_nobody() {
         let error = client.tick("s", "x", &()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NodeNotFound);
         assert_eq!(error.execution(), Execution::Never);
+    });
+}
+
+#[test]
+fn a_flush_waits_for_the_last_tick_and_names_what_is_unconfirmed() {
+    bounded("flush", LIMIT, || {
+        let (client, server) = pair();
+        let (go, gate) = channel::<()>();
+        let gate = Mutex::new(gate);
+        let handled = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&handled);
+        let handler = move |_: Tick<u32>| {
+            let _ = gate.lock().unwrap().recv();
+            count.fetch_add(1, Relaxed);
+        };
+        server.on_tick("held", handler).unwrap();
+        for n in 0..100 {
+            client.tick("s", "held", &n).unwrap();
+        }
+        let late = client.flush("s", Duration::from_millis(20)).unwrap_err();
+        assert_eq!(
+            (late.kind(), late.execution()),
+            (ErrorKind::RequestTimeout, Execution::Unknown)
+        );
+        drop(go);
+        client.flush("s", SOON).unwrap();
+        assert_eq!(handled.load(Relaxed), 100);
+        let nobody = client.flush("nobody", SOON).unwrap_err();
+        assert_eq!(nobody.kind(), ErrorKind::NodeNotFound);
     });
 }

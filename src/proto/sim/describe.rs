@@ -81,6 +81,7 @@ impl fmt::Display for Given<'_> {
                 write!(f, "connect {address} always ({})", token.0)
             }
             Command::Disconnect { whom, token } => write!(f, "disconnect {whom:?} ({})", token.0),
+            Command::Flush { peer, token, .. } => write!(f, "flush peer {} ({})", peer.0, token.0),
             Command::SetOptions { .. } => f.write_str("set options"),
             Command::SetServices { services } => write!(f, "set {} services", services.len()),
             Command::Stop { bound, .. } => write!(f, "stop within {bound:?}"),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::Label;
 use super::work::NOBODYS;
 use crate::error::{Error, ErrorKind, Execution};
-use crate::id::NodeId;
+use crate::id::{LinkId, NodeId};
 use crate::node_event::NodeEvent;
 use crate::proto::{Done, StopCut};
 use crate::routing::Directory;
@@ -27,6 +27,8 @@ pub(super) enum Asked {
     Tick,
     Connect,
     Stop,
+    /// The confirmation of ticks.
+    Flush,
     /// Bind, unbind, connect always, disconnect.
     Other,
 }
@@ -52,6 +54,18 @@ pub(super) struct TickRecord {
     pub(super) accepted: Option<bool>,
     pub(super) life: Life,
     pub(super) delivered: u32,
+    /// The link that its sender took room on.
+    pub(super) link: Option<LinkId>,
+    /// What its sender had reported as lost when it was posted.
+    pub(super) lost: (u64, u64),
+}
+
+/// What must be true once a flush has ended well.
+#[derive(Debug)]
+pub(super) struct Flushed {
+    ticks: Vec<Label>,
+    /// What its node had reported as lost when it began; what is lost meanwhile is not confirmed.
+    lost: (u64, u64),
 }
 
 #[derive(Default, Debug)]
@@ -68,6 +82,7 @@ pub(super) struct Oracle {
     pub(super) calls: BTreeMap<Label, Call>,
     pub(super) open: BTreeSet<(Instant, Label)>,
     pub(super) ticks: BTreeMap<Label, TickRecord>,
+    flushes: BTreeMap<Label, Flushed>,
     pub(super) senders: BTreeMap<Life, Sender>,
     pub(super) joined: BTreeMap<usize, BTreeSet<NodeId>>,
     /// Until when a node may lose peers as silent or slow.
@@ -103,7 +118,7 @@ impl Oracle {
         let call = Call { asked, life, due, span, cancelled, verdict, end, runs, ran_at };
         self.calls.insert(label, call);
         if asked == Asked::Tick {
-            self.ticks.insert(label, TickRecord { accepted: None, life, delivered: 0 });
+            self.ticks.insert(label, TickRecord { life, ..TickRecord::default() });
         }
     }
 
@@ -221,8 +236,35 @@ impl Oracle {
             Asked::Request => self.answered(label, now, result),
             Asked::Tick => self.tick_accepted(label, life, result.is_ok()),
             Asked::Stop => self.stopped(label, life, result),
-            Asked::Connect | Asked::Other => {}
+            Asked::Flush if result.is_ok() => self.flushed(label, life),
+            Asked::Connect | Asked::Flush | Asked::Other => {}
         }
+    }
+
+    /// A program waits for the confirmation of what it has posted to these links.
+    pub(super) fn flush_begins(&mut self, label: Label, life: Life, links: &[LinkId]) {
+        let lost = self.lost_by(life);
+        // What was reported since a tick was posted may have been that tick.
+        let awaited = |tick: &TickRecord| {
+            let here = tick.link.is_some_and(|link| links.contains(&link));
+            here && tick.life == life && tick.lost == lost
+        };
+        let ticks = self.ticks.iter().filter(|(_, tick)| awaited(tick));
+        let ticks = ticks.map(|(label, _)| *label).collect();
+        self.flushes.insert(label, Flushed { ticks, lost });
+    }
+
+    fn flushed(&mut self, label: Label, life: Life) {
+        let Some(flushed) = self.flushes.remove(&label) else { return };
+        let delivered = |tick: &Label| self.ticks[tick].delivered > 0;
+        let missing = flushed.ticks.iter().find(|tick| !delivered(tick)).copied();
+        if let Some(tick) = missing.filter(|_| flushed.lost == self.lost_by(life)) {
+            self.fail(format!("the flush {label:?} ends well and tick {tick:?} was not delivered"));
+        }
+    }
+
+    fn lost_by(&self, life: Life) -> (u64, u64) {
+        self.senders.get(&life).map_or((0, 0), |sender| (sender.unwritten, sender.unconfirmed))
     }
 
     fn stopped(&mut self, label: Label, life: Life, result: &Result<Done, Error>) {
@@ -233,11 +275,13 @@ impl Oracle {
     }
 
     /// A caller took room for a tick and posted it: it counts as accepted.
-    pub(super) fn tick_posted(&mut self, label: Label, life: Life) {
+    pub(super) fn tick_posted(&mut self, label: Label, life: Life, link: Option<LinkId>) {
         if self.is_suspect(label) {
             return;
         }
-        self.ticks.insert(label, TickRecord { accepted: Some(true), life, delivered: 0 });
+        let lost = self.lost_by(life);
+        let posted = TickRecord { accepted: Some(true), life, delivered: 0, link, lost };
+        self.ticks.insert(label, posted);
     }
 
     /// A tick was still in the mailbox when the loop ended.

@@ -42,6 +42,7 @@ pub(super) enum Step {
     Disconnect(usize),
     Request(usize),
     Ticks(usize),
+    Flush(usize),
     Cancel(usize),
     Announce(usize),
     Describe(usize),
@@ -51,7 +52,7 @@ pub(super) enum Step {
 impl Step {
     /// The step that a byte of a script stands for.
     fn of(what: u8, from: usize, to: usize) -> Self {
-        match what % 24 {
+        match what % 25 {
             0..=6 => Self::Request(from),
             7..=10 => Self::Ticks(from),
             11 | 12 => Self::Cancel(from),
@@ -63,6 +64,7 @@ impl Step {
             20 => Self::Unbind(from),
             21 => Self::Bind(from),
             22 => Self::Stop(from),
+            23 => Self::Flush(from),
             _ => Self::Start(from),
         }
     }
@@ -164,7 +166,8 @@ fn any_step(world: &mut World, nodes: usize, restless: bool) -> Step {
     let to = world.rng.usize(..nodes);
     match world.rng.u8(..100) {
         0..=49 => Step::Request(node),
-        50..=76 => Step::Ticks(node),
+        50..=74 => Step::Ticks(node),
+        75 | 76 => Step::Flush(node),
         77..=84 => Step::Cancel(node),
         85 => Step::Announce(node),
         86 => Step::Describe(node),
@@ -244,6 +247,7 @@ impl World {
         | Step::Disconnect(n)
         | Step::Request(n)
         | Step::Ticks(n)
+        | Step::Flush(n)
         | Step::Cancel(n)
         | Step::Announce(n)
         | Step::Describe(n)
@@ -292,6 +296,7 @@ impl World {
                     self.tick(n, len);
                 }
             }
+            Step::Flush(n) => self.flush(n),
             Step::Cancel(n) => self.cancel(n),
             Step::Announce(n) => self.announce(n),
             Step::Describe(n) => self.describe(n),
@@ -470,7 +475,7 @@ impl World {
         let life = self.life(n);
         let mut wait = None;
         if plan.room.is_some() {
-            self.oracle.tick_posted(label, life);
+            self.oracle.tick_posted(label, life, plan.room);
         } else {
             let deadline = self.now + Duration::from_millis(self.rng.u64(1..2_000));
             self.oracle.asked(label, Asked::Tick, life, deadline, self.now);
@@ -488,6 +493,22 @@ impl World {
         let among = |entry: &&Arc<PeerEntry>| keys.contains(&entry.key);
         let mut peers = self.nodes[n].published.iter().filter(among);
         self.nodes[n].hostile || peers.any(|peer| !self.oracle.is_honest_name(&peer.id))
+    }
+
+    fn flush(&mut self, n: usize) {
+        let Some((plan, peer)) = self.any_plan(n) else { return };
+        let within = Duration::from_millis(self.rng.u64(1..2_000));
+        let label = self.ask(n, Asked::Flush, within);
+        if self.is_doubtful(n, &plan) {
+            self.oracle.suspect(label);
+        }
+        if let Some(entry) = self.nodes[n].published.iter().nth(peer) {
+            let links: Vec<_> = entry.up.iter().chain(&entry.down).map(|face| face.link).collect();
+            let life = self.life(n);
+            self.oracle.flush_begins(label, life, &links);
+        }
+        let (peer, deadline) = (plan.first.peer, self.now + within);
+        self.command(n, Command::Flush { peer, deadline, token: label });
     }
 
     fn cancel(&mut self, n: usize) {

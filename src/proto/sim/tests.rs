@@ -12,7 +12,7 @@ use super::transcript::Coverage;
 use crate::error::ErrorKind;
 use crate::proto::Planted;
 
-const SEEDS: u64 = 1_000;
+const SEEDS: u64 = 2_000;
 const STATES: &[&str] = &["dialling", "greeting", "hello", "probing", "ready", "closing"];
 
 /// What a run came to.

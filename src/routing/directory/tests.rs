@@ -10,6 +10,7 @@ fn entry(key: u64, id: &str, version: u64) -> Arc<PeerEntry> {
         options: options! { "version": version },
         up: None,
         down: None,
+        services: Arc::default(),
         older: Direction::Up,
     })
 }

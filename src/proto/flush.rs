@@ -1,0 +1,112 @@
+//! Threads that wait until a peer has confirmed every tick accepted for it so far. It must not send anything: what is owed
+//! is confirmed without being asked for.
+
+use std::time::Instant;
+
+use super::mesh::{Mesh, Out, Timer, disarm};
+use super::timers::TimerId;
+use super::{Done, Output};
+use crate::error::{Error, ErrorKind, Execution};
+use crate::id::{LinkId, NodeId, PeerKey};
+
+/// One thread that waits.
+#[derive(Debug)]
+pub(super) struct Flush<T> {
+    peer: NodeId,
+    /// The links that still owe something, and how many ticks each must have confirmed.
+    owing: Vec<(LinkId, u64)>,
+    timer: Option<TimerId>,
+    token: T,
+}
+
+impl<T> Mesh<T> {
+    pub(super) fn flush_peer(
+        &mut self,
+        key: PeerKey,
+        deadline: Instant,
+        token: T,
+        out: &mut Out<T>,
+    ) {
+        let Some(peer) = self.peers.by_key.get(&key) else {
+            let peer = self.peers.name(key).unwrap_or_else(|| self.local.id.clone());
+            return out.push(Output::Complete { token, result: Err(lost(&peer)) });
+        };
+        let faces = peer.entry.up.iter().chain(&peer.entry.down);
+        let links = faces.filter_map(|face| self.links.get(&face.link));
+        let owing: Vec<(LinkId, u64)> = links
+            .filter(|link| link.ticks_out.accepted > link.ticks_out.confirmed)
+            .map(|link| (link.id, link.ticks_out.accepted))
+            .collect();
+        if owing.is_empty() {
+            return out.push(Output::Complete { token, result: Ok(Done::Nothing) });
+        }
+        self.next_flush += 1;
+        let timer = Some(self.timers.arm(deadline, Timer::Flush(self.next_flush)));
+        let peer = peer.entry.id.clone();
+        self.flushes.insert(self.next_flush, Flush { peer, owing, timer, token });
+    }
+
+    /// A link has confirmed more: who waited for just that goes on.
+    pub(super) fn flushes_confirmed(&mut self, link: LinkId, out: &mut Out<T>) {
+        if self.flushes.is_empty() {
+            return;
+        }
+        let confirmed = self.links.get(&link).map_or(0, |link| link.ticks_out.confirmed);
+        let still_owes = |flush: &mut Flush<T>| {
+            flush.owing.retain(|(owing, until)| *owing != link || *until > confirmed);
+            !flush.owing.is_empty()
+        };
+        self.end_flushes(still_owes, |_| Ok(Done::Nothing), out);
+    }
+
+    /// A link is gone, and what it had not confirmed never will be.
+    pub(super) fn flushes_lost(&mut self, link: LinkId, out: &mut Out<T>) {
+        let elsewhere = |flush: &mut Flush<T>| flush.owing.iter().all(|(owing, _)| *owing != link);
+        self.end_flushes(elsewhere, |flush| Err(lost(&flush.peer)), out);
+    }
+
+    /// The node stops.
+    pub(super) fn flushes_closed(&mut self, closed: fn() -> Error, out: &mut Out<T>) {
+        self.end_flushes(|_| false, |_| Err(closed().with_execution(Execution::Unknown)), out);
+    }
+
+    pub(super) fn flush_due(&mut self, number: u64, out: &mut Out<T>) {
+        let Some(flush) = self.flushes.remove(&number) else { return };
+        let left = |(link, until): &(LinkId, u64)| {
+            let link = self.links.get(link)?;
+            Some(until.saturating_sub(link.ticks_out.confirmed))
+        };
+        let left: u64 = flush.owing.iter().filter_map(left).sum();
+        let why =
+            format!("{} has not confirmed {left} ticks in time; they may have run", flush.peer);
+        let error = Error::new(ErrorKind::RequestTimeout, why).with_peer(flush.peer);
+        out.push(Output::Complete { token: flush.token, result: Err(error) });
+    }
+
+    /// Ends those who are not to be kept.
+    fn end_flushes(
+        &mut self,
+        mut keep: impl FnMut(&mut Flush<T>) -> bool,
+        result: impl Fn(&Flush<T>) -> Result<Done, Error>,
+        out: &mut Out<T>,
+    ) {
+        for (number, mut flush) in std::mem::take(&mut self.flushes) {
+            if keep(&mut flush) {
+                self.flushes.insert(number, flush);
+                continue;
+            }
+            disarm(&mut self.timers, &mut flush.timer);
+            let result = result(&flush);
+            out.push(Output::Complete { token: flush.token, result });
+        }
+    }
+}
+
+fn lost(peer: &NodeId) -> Error {
+    let why = format!(
+        "the link to {peer} was lost before all ticks were confirmed; the event Undelivered counts them"
+    );
+    Error::new(ErrorKind::ConnectionLost, why)
+        .with_execution(Execution::Unknown)
+        .with_peer(peer.clone())
+}

@@ -42,10 +42,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // A handler's error arrives with its own code; ours say what happened and whether it ran.
     let nameless = Greeting { name: String::new(), excited: false };
-    let error = client.request::<String>("greeter", "greet", &nameless).unwrap_err();
+    let error = client.request::<String, _>("greeter", "greet", &nameless).unwrap_err();
     assert_eq!(error.code(), "NO_NAME");
     println!("{error}");
-    let error = client.request::<String>("nobody", "greet", &greeting).unwrap_err();
+    let error = client.request::<String, _>("nobody", "greet", &greeting).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NodeNotFound);
     assert!(!error.may_have_run());
     println!("{error}");

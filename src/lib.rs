@@ -41,20 +41,20 @@
 //! assert_eq!(user.name, "Ada");
 //!
 //! // What the handler said is what the caller sees.
-//! let error = client.request::<User>("users", "user:get", &GetUser { id: 1 }).unwrap_err();
+//! let error = client.request::<User, _>("users", "user:get", &GetUser { id: 1 }).unwrap_err();
 //! assert_eq!(error.code(), "NO_SUCH_USER");
 //!
 //! // A call with a time of its own, which does not block yet.
 //! let pending = client
 //!     .to("users")
 //!     .timeout(Duration::from_secs(3))
-//!     .start::<User>("user:get", &GetUser { id: 123 })?;
+//!     .start::<User, _>("user:get", &GetUser { id: 123 })?;
 //! let reply = pending.wait()?;
 //! assert_eq!(reply.handled_by, "users");
 //!
 //! // The direction of the dial does not matter: the server may ask the client.
 //! client.on_request("version", |_: Request<()>| Ok(7))?;
-//! assert_eq!(server.request::<u32>("web", "version", &())?, 7);
+//! assert_eq!(server.request::<u32, _>("web", "version", &())?, 7);
 //! # Ok::<(), threadmesh::Error>(())
 //! ```
 //!
@@ -67,6 +67,7 @@
 //! | send with a timeout, headers, in batches | [`Call`] from [`Handle::to`] |
 //! | have several requests under way | [`Pending`] from [`Call::start`] |
 //! | answer | [`Handle::on_request`], [`Request`], [`HandlerError`] |
+//! | name an event with its types, once for both sides | [`Endpoint`] |
 //! | send bytes without encoding them | [`Bytes`] |
 //! | tell peers about a node | [`Options`], [`options!`] |
 //! | wait for others, follow what happens | [`Handle::wait_for_peer`], [`Events`], [`NodeEvent`] |
@@ -172,6 +173,7 @@ mod bound;
 mod address;
 mod cbor;
 mod config;
+mod endpoint;
 mod error;
 mod event;
 #[cfg(any(test, fuzzing))]
@@ -195,6 +197,7 @@ mod wire;
 
 pub use address::Address;
 pub use config::{Config, Limits, Reconnect};
+pub use endpoint::{Endpoint, IntoEvent};
 pub use error::{Error, ErrorKind, Execution};
 pub use event::EventName;
 pub use handler_error::HandlerError;
@@ -209,5 +212,5 @@ pub use options::Options;
 pub use payload::{Bytes, Decode, Encode, Payload};
 #[doc(hidden)]
 pub use service::Verdict;
-pub use service::{Pattern, Registration, Request, Respond, Tick, blocking};
+pub use service::{IntoPattern, Pattern, Registration, Request, Respond, Tick, blocking};
 pub use value::{Map, Value};

@@ -14,7 +14,7 @@ const VOCABULARY: &[&[&str]] = &[
     &["id", "error"],
     &["value", "scan", "patience"],
     &["payload", "options", "headers", "event", "address"],
-    &["node_event", "handler_error"],
+    &["node_event", "handler_error", "endpoint"],
 ];
 
 /// What a room may import beside the vocabulary and itself. A new edge is an architectural change: say why in

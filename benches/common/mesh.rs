@@ -141,7 +141,7 @@ pub(crate) fn threads(node: &Node, bytes: usize, many: usize, each: Duration) ->
 /// Thousands of requests a second from one thread that keeps so many outstanding.
 pub(crate) fn window(node: &Node, bytes: usize, many: usize, each: Duration) -> f64 {
     let data = Bytes::from(vec![7; bytes]);
-    let start = || node.start::<Bytes>(SERVER, "echo", &data).expect("the link has room");
+    let start = || node.start::<Bytes, _>(SERVER, "echo", &data).expect("the link has room");
     let finish = |pending: Pending<Bytes>| pending.wait().expect("the server echoes");
     let mut open: VecDeque<_> = (0..many).map(|_| start()).collect();
     let rate = thousands_per_second(each, || {

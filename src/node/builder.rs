@@ -15,7 +15,7 @@ use crate::id::{InstanceId, NodeId};
 use crate::options::Options;
 use crate::payload::Decode;
 use crate::proto::Local;
-use crate::service::{Pattern, Request, Respond, Tick};
+use crate::service::{IntoPattern, Pattern, Request, Respond, Tick};
 
 /// A node that is being put together, made by [`Node::builder`]. What is wrong with any part is said by [`start`](Self::start).
 ///
@@ -123,8 +123,7 @@ impl Builder {
     /// A request handler that is there before the first message: see [`Handle::on_request`].
     pub fn on_request<P, T, A, F>(mut self, pattern: P, handler: F) -> Self
     where
-        P: TryInto<Pattern>,
-        Error: From<P::Error>,
+        P: IntoPattern<T, A::Answer>,
         T: Decode,
         A: Respond,
         F: Fn(Request<T>) -> A + Send + Sync + 'static,
@@ -138,8 +137,7 @@ impl Builder {
     /// A tick handler that is there before the first message: see [`Handle::on_tick`].
     pub fn on_tick<P, T, F>(mut self, pattern: P, handler: F) -> Self
     where
-        P: TryInto<Pattern>,
-        Error: From<P::Error>,
+        P: IntoPattern<T, ()>,
         T: Decode,
         F: Fn(Tick<T>) + Send + Sync + 'static,
     {
@@ -215,8 +213,7 @@ impl Builder {
     /// Converts an argument, or notes what is wrong with it.
     fn accept<A, T>(&mut self, argument: A) -> Option<T>
     where
-        A: TryInto<T>,
-        Error: From<A::Error>,
+        A: TryInto<T, Error: Into<Error>>,
     {
         match argument.try_into() {
             Ok(argument) => Some(argument),

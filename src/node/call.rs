@@ -11,6 +11,7 @@ use super::handle::Handle;
 use super::pending::{Pending, Reply, Started};
 use super::wake::Wake;
 use crate::config::{HEADERS_BYTES, LONGEST_TIMEOUT};
+use crate::endpoint::IntoEvent;
 use crate::error::{Error, ErrorKind, Execution};
 use crate::event::EventName;
 use crate::headers::Headers;
@@ -36,7 +37,7 @@ const ENVELOPE_BYTES: usize = 256;
 /// let users = client.to("users").timeout(Duration::from_secs(3));
 /// let name: String = users.request("name", &7)?;
 /// assert_eq!(name, "user 7");
-/// let reply = users.request_reply::<String>("name", &8)?;
+/// let reply = users.request_reply::<String, _>("name", &8)?;
 /// assert_eq!(reply.handled_by, "users");
 /// # Ok::<(), threadmesh::Error>(())
 /// ```
@@ -112,10 +113,10 @@ impl<'a> Call<'a> {
     ///
     /// # Blocking
     /// Until the answer, at most for the timeout and 5 ms.
-    pub fn request<T: Decode>(
+    pub fn request<T: Decode, D: Encode + ?Sized>(
         &self,
-        event: &str,
-        data: &(impl Encode + ?Sized),
+        event: impl IntoEvent<D, T>,
+        data: &D,
     ) -> Result<T, Error> {
         self.request_reply(event, data).map(|reply| reply.value)
     }
@@ -127,10 +128,10 @@ impl<'a> Call<'a> {
     ///
     /// # Blocking
     /// As [`request`](Self::request).
-    pub fn request_reply<T: Decode>(
+    pub fn request_reply<T: Decode, D: Encode + ?Sized>(
         &self,
-        event: &str,
-        data: &(impl Encode + ?Sized),
+        event: impl IntoEvent<D, T>,
+        data: &D,
     ) -> Result<Reply<T>, Error> {
         self.start(event, data)?.wait()
     }
@@ -142,15 +143,15 @@ impl<'a> Call<'a> {
     ///
     /// # Blocking
     /// Only while the loop has a backlog of thousands of commands.
-    pub fn start<T: Decode>(
+    pub fn start<T: Decode, D: Encode + ?Sized>(
         &self,
-        event: &str,
-        data: &(impl Encode + ?Sized),
+        event: impl IntoEvent<D, T>,
+        data: &D,
     ) -> Result<Pending<T>, Error> {
         let began = Instant::now();
         self.core().may_block()?;
         let terms = self.terms(began)?;
-        let message = self.message(event, data)?;
+        let message = self.message(named(event)?, data)?;
         let lookup = self.core().find(self.id)?;
         let (wake, receiver) = Wake::new(Some(self.core().take_slot()?));
         let plan = lookup.take_call(&message, terms.nested)?;
@@ -171,9 +172,13 @@ impl<'a> Call<'a> {
     ///
     /// # Blocking
     /// Not at all, or as long as [`wait`](Self::wait) allows.
-    pub fn tick(&self, event: &str, data: &(impl Encode + ?Sized)) -> Result<(), Error> {
+    pub fn tick<D: Encode + ?Sized>(
+        &self,
+        event: impl IntoEvent<D, ()>,
+        data: &D,
+    ) -> Result<(), Error> {
         self.core().may_block()?;
-        let message = self.message(event, data)?;
+        let message = self.message(named(event)?, data)?;
         let lookup = self.core().find(self.id)?;
         match lookup.take_tick(&message) {
             Ok(plan) => {
@@ -191,21 +196,26 @@ impl<'a> Call<'a> {
     ///
     /// # Blocking
     /// As [`tick`](Self::tick): [`wait`](Self::wait) counts for each tick.
-    pub fn ticks<D: Encode>(&self, event: &str, batch: impl IntoIterator<Item = D>) -> Ticked {
+    pub fn ticks<D: Encode>(
+        &self,
+        event: impl IntoEvent<D, ()>,
+        batch: impl IntoIterator<Item = D>,
+    ) -> Ticked {
         let mut accepted = 0;
-        let refused = self.send_ticks(event, batch, &mut accepted).err();
+        let sent = named(event).and_then(|event| self.send_ticks(&event, batch, &mut accepted));
+        let refused = sent.err();
         Ticked { accepted, refused }
     }
 
     fn send_ticks<D: Encode>(
         &self,
-        event: &str,
+        event: &EventName,
         batch: impl IntoIterator<Item = D>,
         accepted: &mut usize,
     ) -> Result<(), Error> {
         self.core().may_block()?;
         let lookup = self.core().find(self.id)?;
-        let (event, headers) = (EventName::new(event)?, self.headers.clone()?);
+        let headers = self.headers.clone()?;
         let mut messages = batch.into_iter().map(|data| {
             let payload = data.encode()?;
             let message = Message { event: event.clone(), headers: headers.clone(), payload };
@@ -277,8 +287,8 @@ impl<'a> Call<'a> {
     }
 
     /// The checked message, encoded once.
-    fn message(&self, event: &str, data: &(impl Encode + ?Sized)) -> Result<Message, Error> {
-        let (event, headers) = (EventName::new(event)?, self.headers.clone()?);
+    fn message(&self, event: EventName, data: &(impl Encode + ?Sized)) -> Result<Message, Error> {
+        let headers = self.headers.clone()?;
         let message = Message { event, headers, payload: data.encode()? };
         self.check_size(&message)?;
         Ok(message)
@@ -324,6 +334,11 @@ impl<'a> Call<'a> {
     fn core(&self) -> &'a Core {
         self.handle.core()
     }
+}
+
+/// The name of an event, checked.
+fn named(event: impl TryInto<EventName, Error: Into<Error>>) -> Result<EventName, Error> {
+    event.try_into().map_err(Into::into)
 }
 
 /// When a request ends, and where it comes from.

@@ -16,6 +16,7 @@ use super::runtime;
 use super::selector::Selector;
 use crate::address::Address;
 use crate::config::LONGEST_TIMEOUT;
+use crate::endpoint::IntoEvent;
 use crate::error::{Error, ErrorKind};
 use crate::id::NodeId;
 use crate::node_event::PeerInfo;
@@ -23,7 +24,7 @@ use crate::options::Options;
 use crate::payload::{Decode, Encode};
 use crate::proto::{Command, Done};
 use crate::routing::PeerEntry;
-use crate::service::{Pattern, Registration, Request, Respond, Tick};
+use crate::service::{IntoPattern, Pattern, Registration, Request, Respond, Tick};
 
 /// A way to a node: does everything but own it. Cheap to clone, and usable from any thread at once.
 ///
@@ -277,7 +278,8 @@ impl Handle {
     }
 }
 
-/// Calls. Each is a short form of [`to`](Handle::to) with nothing set.
+/// Calls. Each is a short form of [`to`](Handle::to) with nothing set. The event is a text, or an [`Endpoint`](crate::Endpoint) that
+/// fixes the types of data and answer; a type that is not inferred stands first: `request::<u64, _, _>(…)`.
 impl Handle {
     /// Puts a call to one peer together: with a timeout, with headers.
     pub fn to<'a>(&'a self, id: &'a (impl AsRef<str> + ?Sized)) -> Call<'a> {
@@ -291,11 +293,11 @@ impl Handle {
     ///
     /// # Blocking
     /// Until the answer, at most for the node's `request_timeout` (10 s).
-    pub fn request<T: Decode>(
+    pub fn request<T: Decode, D: Encode + ?Sized>(
         &self,
         id: impl AsRef<str>,
-        event: &str,
-        data: &(impl Encode + ?Sized),
+        event: impl IntoEvent<D, T>,
+        data: &D,
     ) -> Result<T, Error> {
         self.to(&id).request(event, data)
     }
@@ -307,11 +309,11 @@ impl Handle {
     ///
     /// # Blocking
     /// As [`request`](Self::request).
-    pub fn request_reply<T: Decode>(
+    pub fn request_reply<T: Decode, D: Encode + ?Sized>(
         &self,
         id: impl AsRef<str>,
-        event: &str,
-        data: &(impl Encode + ?Sized),
+        event: impl IntoEvent<D, T>,
+        data: &D,
     ) -> Result<Reply<T>, Error> {
         self.to(&id).request_reply(event, data)
     }
@@ -323,11 +325,11 @@ impl Handle {
     ///
     /// # Blocking
     /// As [`Call::start`].
-    pub fn start<T: Decode>(
+    pub fn start<T: Decode, D: Encode + ?Sized>(
         &self,
         id: impl AsRef<str>,
-        event: &str,
-        data: &(impl Encode + ?Sized),
+        event: impl IntoEvent<D, T>,
+        data: &D,
     ) -> Result<Pending<T>, Error> {
         self.to(&id).start(event, data)
     }
@@ -336,11 +338,11 @@ impl Handle {
     ///
     /// # Errors
     /// Those of [`Call::tick`].
-    pub fn tick(
+    pub fn tick<D: Encode + ?Sized>(
         &self,
         id: impl AsRef<str>,
-        event: &str,
-        data: &(impl Encode + ?Sized),
+        event: impl IntoEvent<D, ()>,
+        data: &D,
     ) -> Result<(), Error> {
         self.to(&id).tick(event, data)
     }
@@ -372,8 +374,8 @@ impl Handle {
 
 /// Handlers.
 impl Handle {
-    /// Answers requests whose event matches `pattern`: an exact name, one with `*` for any run of characters, or a
-    /// [`Pattern`], which may be a regular expression. If several handlers match, the one that was registered first answers
+    /// Answers requests whose event matches `pattern`: an exact name, one with `*` for any run of characters, an
+    /// [`Endpoint`](crate::Endpoint), or a [`Pattern`], which may be a regular expression. If several handlers match, the one that was registered first answers
     /// and the others are not asked. Dropping the registration keeps the handler.
     ///
     /// The handler returns a `Result` whose error is a [`HandlerError`](crate::HandlerError). A closure with `?` in it, or one
@@ -398,8 +400,7 @@ impl Handle {
     /// ```
     pub fn on_request<P, T, A, F>(&self, pattern: P, handler: F) -> Result<Registration, Error>
     where
-        P: TryInto<Pattern>,
-        Error: From<P::Error>,
+        P: IntoPattern<T, A::Answer>,
         T: Decode,
         A: Respond,
         F: Fn(Request<T>) -> A + Send + Sync + 'static,
@@ -419,8 +420,7 @@ impl Handle {
     /// As [`on_request`](Self::on_request).
     pub fn on_tick<P, T, F>(&self, pattern: P, handler: F) -> Result<Registration, Error>
     where
-        P: TryInto<Pattern>,
-        Error: From<P::Error>,
+        P: IntoPattern<T, ()>,
         T: Decode,
         F: Fn(Tick<T>) + Send + Sync + 'static,
     {

@@ -48,8 +48,8 @@ impl<T> Reply<T> {
 /// # server.on_request("double", |request: Request<i64>| Ok(request.data * 2))?;
 /// # let client = Node::builder().id("client").start()?;
 /// # client.connect(server.local_addr()?)?;
-/// let three = client.start::<i64>("server", "double", &3)?;
-/// let four = client.start::<i64>("server", "double", &4)?;
+/// let three = client.start::<i64, _>("server", "double", &3)?;
+/// let four = client.start::<i64, _>("server", "double", &4)?;
 /// assert_eq!(three.wait()?.value + four.wait()?.value, 14);
 /// # Ok::<(), threadmesh::Error>(())
 /// ```
@@ -192,7 +192,7 @@ impl<T> Pending<T> {
     /// # server.on_request("double", |request: Request<i64>| Ok(request.data * 2))?;
     /// # let client = Node::builder().id("client").start()?;
     /// # client.connect(server.local_addr()?)?;
-    /// let pending = client.start::<i64>("server", "double", &4)?;
+    /// let pending = client.start::<i64, _>("server", "double", &4)?;
     /// select! {
     ///     recv(pending.receiver()) -> arrival => assert_eq!(pending.finish(arrival)?.value, 8),
     ///     recv(after(Duration::from_secs(10))) -> _ => panic!("something else came first"),

@@ -40,9 +40,9 @@ fn a_request_is_answered_in_both_directions() {
     let (server, client) = pair();
     server.on_request("double", |request: Request<i64>| Ok(request.data * 2)).unwrap();
     client.on_request("who", |request: Request<()>| Ok(request.sender().to_string())).unwrap();
-    assert_eq!(client.request::<i64>("server", "double", &21).unwrap(), 42);
-    assert_eq!(server.request::<String>("client", "who", &()).unwrap(), "server");
-    let reply = client.request_reply::<i64>("server", "double", &1).unwrap();
+    assert_eq!(client.request::<i64, _>("server", "double", &21).unwrap(), 42);
+    assert_eq!(server.request::<String, _>("client", "who", &()).unwrap(), "server");
+    let reply = client.request_reply::<i64, _>("server", "double", &1).unwrap();
     assert_eq!((reply.value, reply.handled_by().as_str()), (2, "server"));
     assert!(reply.via.is_none() && reply.elapsed < LONG);
 }
@@ -55,7 +55,7 @@ fn the_handlers_error_comes_back_as_it_was() {
         Err::<(), _>(HandlerError::new("NO_MONEY", "the account is short").with_data(&7)?)
     };
     server.on_request("pay", refuse).unwrap();
-    let error = client.request::<()>("server", "pay", &()).unwrap_err();
+    let error = client.request::<(), _>("server", "pay", &()).unwrap_err();
     assert_eq!((error.kind(), error.code()), (ErrorKind::Handler, "NO_MONEY"));
     assert_eq!(error.message(), "the account is short");
     assert_eq!(error.execution(), Execution::Happened);
@@ -67,7 +67,7 @@ fn a_missing_handler_is_told_at_once_and_named() {
     let _bound = crate::bound::bound();
     let (_server, client) = pair();
     let began = Instant::now();
-    let error = client.request::<()>("server", "nobody:home", &()).unwrap_err();
+    let error = client.request::<(), _>("server", "nobody:home", &()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoHandler);
     assert!(error.message().contains("nobody:home"), "{error}");
     assert!(began.elapsed() < SOON);
@@ -77,13 +77,13 @@ fn a_missing_handler_is_told_at_once_and_named() {
 fn an_unknown_peer_is_told_at_once_with_its_id_and_those_that_are_known() {
     let _bound = crate::bound::bound();
     let lone = node("lone");
-    let error = lone.request::<()>("unknown-node", "x", &()).unwrap_err();
+    let error = lone.request::<(), _>("unknown-node", "x", &()).unwrap_err();
     assert_eq!((error.kind(), error.execution()), (ErrorKind::NodeNotFound, Execution::Never));
     assert_eq!(error.peer().unwrap(), "unknown-node");
     let (_server, client) = pair();
     let error = client.tick("sevrer", "x", &()).unwrap_err();
     assert!(error.message().contains("server"), "{error}");
-    assert_eq!(kind(client.request::<()>("client", "x", &())), ErrorKind::NodeNotFound);
+    assert_eq!(kind(client.request::<(), _>("client", "x", &())), ErrorKind::NodeNotFound);
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn what_is_wrong_with_a_call_is_said_before_anything_is_sent() {
     let _bound = crate::bound::bound();
     let (server, client) = pair();
     let zero = client.to("server").timeout(Duration::ZERO);
-    assert_eq!(kind(zero.request::<()>("x", &())), ErrorKind::InvalidArgument);
+    assert_eq!(kind(zero.request::<(), _>("x", &())), ErrorKind::InvalidArgument);
     assert_eq!(kind(client.tick("server", "_system:x", &())), ErrorKind::InvalidEvent);
     let headers = client.to("server").header("list", vec![1, 2]);
     assert_eq!(kind(headers.tick("x", &())), ErrorKind::InvalidArgument);
@@ -154,7 +154,7 @@ fn a_timeout_ends_the_call_when_it_should_and_tells_the_handler() {
     server.on_request("slow", patient).unwrap();
     let timeout = Duration::from_millis(100);
     let began = Instant::now();
-    let error = client.to("server").timeout(timeout).request::<()>("slow", &()).unwrap_err();
+    let error = client.to("server").timeout(timeout).request::<(), _>("slow", &()).unwrap_err();
     assert_eq!((error.kind(), error.execution()), (ErrorKind::RequestTimeout, Execution::Unknown));
     assert!(began.elapsed() >= timeout && began.elapsed() < timeout + SOON);
     assert!(hears.recv_timeout(LONG).unwrap());
@@ -172,22 +172,22 @@ fn a_pending_request_can_be_awaited_looked_at_selected_and_cancelled() {
             Ok(crate::service::blocking(|| held.recv_timeout(LONG).is_ok()))
         })
         .unwrap();
-    let quick = client.start::<i64>("server", "quick", &1).unwrap();
+    let quick = client.start::<i64, _>("server", "quick", &1).unwrap();
     crossbeam_channel::select! {
         recv(quick.receiver()) -> arrival => assert_eq!(quick.finish(arrival).unwrap().value, 2),
         default(LONG) => panic!("no answer"),
     }
-    let mut pending = client.start::<bool>("server", "held", &()).unwrap();
+    let mut pending = client.start::<bool, _>("server", "held", &()).unwrap();
     assert!(pending.try_take().is_none());
     assert!(pending.wait_timeout(Duration::from_millis(5)).is_none());
     release.send(()).unwrap();
     assert!(pending.wait_timeout(LONG).unwrap().unwrap().value);
     assert_eq!(kind(pending.wait()), ErrorKind::InvalidArgument);
-    let pending = client.start::<bool>("server", "held", &()).unwrap();
+    let pending = client.start::<bool, _>("server", "held", &()).unwrap();
     pending.cancel();
     assert_eq!(kind(pending.wait()), ErrorKind::Cancelled);
-    drop(client.start::<bool>("server", "held", &()).unwrap());
-    assert_eq!(client.request::<i64>("server", "quick", &2).unwrap(), 3);
+    drop(client.start::<bool, _>("server", "held", &()).unwrap());
+    assert_eq!(client.request::<i64, _>("server", "quick", &2).unwrap(), 3);
 }
 
 #[test]
@@ -239,7 +239,7 @@ fn nested_requests_back_to_the_caller_complete_and_inherit_the_deadline() {
         .unwrap();
     server
         .on_request("ask-back", move |_: Request<()>| {
-            Ok(back.request::<u64>("client", "left", &())?)
+            Ok(back.request::<u64, _>("client", "left", &())?)
         })
         .unwrap();
     let timeout = Duration::from_secs(3);
@@ -247,7 +247,7 @@ fn nested_requests_back_to_the_caller_complete_and_inherit_the_deadline() {
     assert!(left <= 3_000, "{left}");
     std::thread::scope(|scope| {
         for _ in 0..32 {
-            scope.spawn(|| client.request::<u64>("server", "ask-back", &()).unwrap());
+            scope.spawn(|| client.request::<u64, _>("server", "ask-back", &()).unwrap());
         }
     });
 }
@@ -270,7 +270,7 @@ fn a_peer_is_waited_for_listed_and_disconnected() {
     let bad = client.wait_for_peer(predicate(|_| panic!("bad")), LONG);
     assert_eq!(kind(bad), ErrorKind::UserCodePanicked);
     client.disconnect(address).unwrap();
-    assert_eq!(kind(client.request::<()>("server", "x", &())), ErrorKind::NodeNotFound);
+    assert_eq!(kind(client.request::<(), _>("server", "x", &())), ErrorKind::NodeNotFound);
     assert_eq!(kind(client.tick("server", "x", &())), ErrorKind::NodeNotFound);
     client.disconnect("server").unwrap();
 }
@@ -326,7 +326,7 @@ fn after_the_end_everything_is_closed_and_the_port_is_free() {
         kind(server.bind(address)),
         kind(server.connect(address)),
         kind(server.disconnect("client")),
-        kind(server.request::<()>("client", "x", &())),
+        kind(server.request::<(), _>("client", "x", &())),
         kind(server.tick("client", "x", &())),
         kind(server.on_tick("x", |_: Tick<()>| ())),
         kind(server.wait_for_peer("client", LONG)),
@@ -348,7 +348,7 @@ fn a_stop_from_a_handler_answers_first_and_lets_wait_return() {
         Ok(handle.stop()?.unfinished)
     };
     server.on_request("stop", stop).unwrap();
-    assert!(client.request::<bool>("server", "stop", &()).unwrap());
+    assert!(client.request::<bool, _>("server", "stop", &()).unwrap());
     let report = server.wait().unwrap();
     assert!(report.is_clean(), "{report:?}");
 }
@@ -368,7 +368,7 @@ fn a_node_that_its_own_handler_owns_ends_without_waiting_for_itself() {
         Ok(())
     };
     handle.on_request("end", end).unwrap();
-    client.request::<()>("server", "end", &()).unwrap();
+    client.request::<(), _>("server", "end", &()).unwrap();
     assert!(handle.wait().unwrap().detached.is_empty());
     assert_eq!(dropped.load(SeqCst), 1);
     drop(std::net::TcpListener::bind(address).unwrap());
@@ -387,7 +387,7 @@ fn a_stop_fails_what_is_pending_and_names_the_worker_that_is_stuck() {
         Ok(())
     };
     server.on_request("stuck", stuck).unwrap();
-    let pending = client.start::<()>("server", "stuck", &()).unwrap();
+    let pending = client.start::<(), _>("server", "stuck", &()).unwrap();
     enters.recv_timeout(LONG).unwrap();
     let began = Instant::now();
     let report = server.stop_within(Duration::from_millis(100)).unwrap();
@@ -396,7 +396,7 @@ fn a_stop_fails_what_is_pending_and_names_the_worker_that_is_stuck() {
     assert!(report.detached[0].contains("server"), "{report:?}");
     assert_eq!(kind(pending.wait()), ErrorKind::ConnectionLost);
     drop(release);
-    let pending = client.start::<()>("client", "x", &());
+    let pending = client.start::<(), _>("client", "x", &());
     assert_eq!(kind(pending), ErrorKind::NodeNotFound);
 }
 

@@ -12,6 +12,9 @@ pub(super) type TickHandler = dyn Fn(Envelope, &Payload) -> Result<(), Error> + 
 
 /// What a handler of requests may return: `Ok` with data to send, or `Err` with a [`HandlerError`].
 pub trait Respond: sealed::Sealed {
+    /// What the caller gets.
+    type Answer;
+
     /// Encodes the answer, on the worker's thread.
     #[doc(hidden)]
     fn verdict(self) -> Verdict;
@@ -39,6 +42,8 @@ mod sealed {
 impl<R: Encode> sealed::Sealed for Result<R, HandlerError> {}
 
 impl<R: Encode> Respond for Result<R, HandlerError> {
+    type Answer = R;
+
     fn verdict(self) -> Verdict {
         Verdict(match self {
             Ok(reply) => reply.encode().map_or_else(Decided::Unencodable, Decided::Reply),

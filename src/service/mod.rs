@@ -29,7 +29,7 @@ use crate::proto::{Answer, Delivery, Owed};
 
 pub use self::handler::{Respond, Verdict};
 pub use self::message::{Request, Tick};
-pub use self::pattern::Pattern;
+pub use self::pattern::{IntoPattern, Pattern};
 pub use self::pool::seat::blocking;
 pub(crate) use self::pool::seat::waiting;
 pub(crate) use self::pool::{Counts, Detached};
@@ -97,13 +97,12 @@ impl Service {
     /// Appends a handler of requests.
     pub(crate) fn on_request<P, T, A, F>(&self, pattern: P, f: F) -> Result<Registration, Error>
     where
-        P: TryInto<Pattern>,
-        Error: From<P::Error>,
+        P: IntoPattern<T, A::Answer>,
         T: Decode,
         A: Respond,
         F: Fn(Request<T>) -> A + Send + Sync + 'static,
     {
-        let pattern: Pattern = pattern.try_into()?;
+        let pattern: Pattern = pattern.try_into().map_err(Into::into)?;
         let number = self.dispatch.requests.add(pattern.clone(), handler::of_requests(f))?;
         self.dispatch.announce();
         Ok(self.registration(Which::Requests, number, pattern))
@@ -112,12 +111,11 @@ impl Service {
     /// Appends a handler of ticks.
     pub(crate) fn on_tick<P, T, F>(&self, pattern: P, f: F) -> Result<Registration, Error>
     where
-        P: TryInto<Pattern>,
-        Error: From<P::Error>,
+        P: IntoPattern<T, ()>,
         T: Decode,
         F: Fn(Tick<T>) + Send + Sync + 'static,
     {
-        let pattern: Pattern = pattern.try_into()?;
+        let pattern: Pattern = pattern.try_into().map_err(Into::into)?;
         let number = self.dispatch.ticks.add(pattern.clone(), handler::of_ticks(f))?;
         Ok(self.registration(Which::Ticks, number, pattern))
     }

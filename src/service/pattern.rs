@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::endpoint::Endpoint;
 use crate::error::Error;
 #[cfg(feature = "regex")]
 use crate::error::ErrorKind;
@@ -151,6 +152,26 @@ impl From<EventName> for Pattern {
         Self(Kind::Exact(name.as_str().into()))
     }
 }
+
+impl<D, T> TryFrom<Endpoint<D, T>> for Pattern {
+    type Error = Error;
+
+    /// The exact name, also when it holds a `*`; `INVALID_EVENT` when it is none.
+    fn try_from(endpoint: Endpoint<D, T>) -> Result<Self, Error> {
+        EventName::try_from(endpoint).map(Self::from)
+    }
+}
+
+/// What may stand where a handler wants a pattern: a text, an [`EventName`] or a [`Pattern`], which go with any types, or an
+/// [`Endpoint`], which goes with its own: data of type `D`, an answer of type `T`.
+pub trait IntoPattern<D, T>: TryInto<Pattern, Error: Into<Error>> {}
+
+impl<D, T> IntoPattern<D, T> for &str {}
+impl<D, T> IntoPattern<D, T> for &String {}
+impl<D, T> IntoPattern<D, T> for String {}
+impl<D, T> IntoPattern<D, T> for EventName {}
+impl<D, T> IntoPattern<D, T> for Pattern {}
+impl<D, T> IntoPattern<D, T> for Endpoint<D, T> {}
 
 /// Lets a ready-made [`Pattern`] stand wherever text stands, which may fail to be one.
 impl From<Infallible> for Error {

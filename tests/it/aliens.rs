@@ -25,9 +25,9 @@ fn undisturbed(name: &str, worst: impl FnOnce(&mut Alien)) {
         let (client, server) = house();
         let mut events = server.events();
         let mut alien = Alien::dial(server.local_addr().unwrap());
-        assert_eq!(client.request::<u32>("s", "echo", &1).unwrap(), 1);
+        assert_eq!(client.request::<u32, _>("s", "echo", &1).unwrap(), 1);
         worst(&mut alien);
-        assert_eq!(client.request::<u32>("s", "echo", &2).unwrap(), 2);
+        assert_eq!(client.request::<u32, _>("s", "echo", &2).unwrap(), 2);
         assert_eq!(server.peers().len(), 1);
         while let Some(event) = events.try_next() {
             let disturbed = matches!(event, NodeEvent::PeerJoined(_) | NodeEvent::PeerLeft { .. });

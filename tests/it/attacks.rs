@@ -76,9 +76,9 @@ fn attack(name: &str, worst: impl FnOnce(&mut House, &mut Impostor)) {
     bounded(name, LIMIT, || {
         let mut house = House::new();
         let mut evil = house.impostor();
-        assert_eq!(house.client.request::<u64>("s", "echo", &1_u64).unwrap(), 1);
+        assert_eq!(house.client.request::<u64, _>("s", "echo", &1_u64).unwrap(), 1);
         worst(&mut house, &mut evil);
-        assert_eq!(house.client.request::<u64>("s", "echo", &2_u64).unwrap(), 2);
+        assert_eq!(house.client.request::<u64, _>("s", "echo", &2_u64).unwrap(), 2);
         while let Some(event) = house.events.try_next() {
             let good = matches!(&event, NodeEvent::PeerLeft { id, .. } if id.as_str() == "c");
             assert!(!good, "{event:?}");
@@ -139,13 +139,13 @@ fn cheap_messages_that_a_peer_has_brought_on_itself_are_no_flood() {
         server.on_tick("t", |_: Tick<()>| ()).unwrap();
         server.on_request("echo", |request: Request<u64>| Ok(request.data)).unwrap();
         for _ in 0..12_000 {
-            let error = client.request::<()>("s", "nobody", &()).unwrap_err();
+            let error = client.request::<(), _>("s", "nobody", &()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::NoHandler, "{error}");
         }
         for number in 0..12_000 {
             client.to("s").wait(SOON).tick("t", &()).unwrap();
-            drop(client.start::<u64>("s", "echo", &number).unwrap());
-            assert_eq!(client.request::<u64>("s", "echo", &number).unwrap(), number);
+            drop(client.start::<u64, _>("s", "echo", &number).unwrap());
+            assert_eq!(client.request::<u64, _>("s", "echo", &number).unwrap(), number);
         }
         nobody_left(&mut events);
         nobody_left(&mut others);
@@ -220,7 +220,7 @@ fn a_call_id_in_use_is_a_protocol_error() {
 #[test]
 fn answers_to_calls_that_nobody_made_are_dropped() {
     attack("unasked answers", |house, evil| {
-        let pending = house.server.start::<u64>("evil", "what", &()).unwrap();
+        let pending = house.server.start::<u64, _>("evil", "what", &()).unwrap();
         let call = number(&evil.hear(REQUEST)[1]);
         let payload = || Value::Bytes(item(Value::from(1)));
         for other in [call + 1, call + 99, u64::MAX] {
@@ -273,11 +273,11 @@ fn extreme_grants_are_obeyed_without_harm() {
         let full = house.server.tick("evil", "t", &()).unwrap_err();
         assert_eq!(full.kind(), ErrorKind::Backpressure);
         let call = house.server.to("evil").timeout(Duration::from_millis(50));
-        let full = call.request::<()>("what", &()).unwrap_err();
+        let full = call.request::<(), _>("what", &()).unwrap_err();
         assert_eq!(full.kind(), ErrorKind::Backpressure);
         assert_eq!(full.execution(), Execution::Never);
         evil.say(grant(1_000, 1));
-        let pending = house.server.start::<u64>("evil", "what", &()).unwrap();
+        let pending = house.server.start::<u64, _>("evil", "what", &()).unwrap();
         let call = number(&evil.hear(REQUEST)[1]);
         evil.say(message(4, call, [Value::Bytes(item(Value::from(9)))]));
         assert_eq!(pending.wait().unwrap().value, 9);
@@ -293,7 +293,7 @@ fn announces(announced: Announced, check: impl FnOnce(&mut House, &mut Impostor)
         assert_eq!(evil.ask(1, "echo", 5), 5);
         check(&mut house, &mut evil);
         assert_eq!(evil.ask(2, "echo", 6), 6);
-        assert_eq!(house.client.request::<u64>("s", "echo", &2_u64).unwrap(), 2);
+        assert_eq!(house.client.request::<u64, _>("s", "echo", &2_u64).unwrap(), 2);
     });
 }
 
@@ -328,7 +328,7 @@ fn huge_numbers_in_a_hello_do_no_harm() {
 #[test]
 fn a_peer_that_takes_no_bytes_gets_none_and_no_room_is_lost() {
     announces(Announced { message_bytes: 2, ..MODEST }, |house, evil| {
-        let error = house.server.request::<()>("evil", "what", "too long").unwrap_err();
+        let error = house.server.request::<(), _>("evil", "what", "too long").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TooLarge);
         for _ in 0..2_000 {
             house.server.tick("evil", "t", "too long").unwrap();
@@ -392,7 +392,7 @@ fn unknown_headers_are_skipped_or_refuse_their_message_alone() {
 #[test]
 fn an_answer_with_an_unknown_even_header_ends_its_call_and_no_other() {
     attack("unknown header of an answer", |house, evil| {
-        let pending = house.server.start::<u64>("evil", "what", &()).unwrap();
+        let pending = house.server.start::<u64, _>("evil", "what", &()).unwrap();
         let call = number(&evil.hear(REQUEST)[1]);
         // The impostor's own call has the same number, and must not be ended by a refusal of its answer.
         evil.say(request(call, "hold", &item(Value::Null)));

@@ -56,7 +56,7 @@ fn measured(client: &Node) -> (Duration, Duration) {
             scope.spawn(move || {
                 while !done.load(Relaxed) {
                     let number = caller << 32 | calls.fetch_add(1, Relaxed);
-                    assert_eq!(client.request::<u64>("s", "echo", &number).unwrap(), number);
+                    assert_eq!(client.request::<u64, _>("s", "echo", &number).unwrap(), number);
                 }
             });
         }
@@ -92,7 +92,7 @@ fn timeouts(waiter: usize) -> impl Iterator<Item = Duration> {
 fn lateness(client: &Node, waiter: usize) -> Vec<Duration> {
     let one = |timeout| {
         let began = Instant::now();
-        let error = client.to("mute").timeout(timeout).request::<()>("hold", &()).unwrap_err();
+        let error = client.to("mute").timeout(timeout).request::<(), _>("hold", &()).unwrap_err();
         let elapsed = began.elapsed();
         assert_eq!(error.kind(), ErrorKind::RequestTimeout);
         assert!(elapsed >= timeout, "{elapsed:?} instead of {timeout:?}");

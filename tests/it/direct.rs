@@ -52,7 +52,7 @@ fn t002_a_server_may_ask_the_client_that_dialled_it() {
             Ok("baz")
         };
         client.on_request("foo", answer).unwrap();
-        assert_eq!(server.request::<String>("c", "foo", "bar").unwrap(), "baz");
+        assert_eq!(server.request::<String, _>("c", "foo", "bar").unwrap(), "baz");
     });
 }
 
@@ -71,7 +71,7 @@ fn t004_a_tick_reaches_the_client_that_dialled() {
 fn t005_unknown_id_fails_at_once_and_is_named() {
     bounded("t005", LIMIT, || {
         let node = listening("lone");
-        let error = took(AT_ONCE, || node.request::<()>("unknown-node", "x", &()).unwrap_err());
+        let error = took(AT_ONCE, || node.request::<(), _>("unknown-node", "x", &()).unwrap_err());
         assert_eq!(error.kind(), ErrorKind::NodeNotFound);
         assert_eq!(error.peer().map(threadmesh::NodeId::as_str), Some("unknown-node"));
         assert!(error.to_string().contains("unknown-node"), "{error}");
@@ -96,7 +96,7 @@ fn t007_a_timeout_comes_in_time_and_the_late_answer_changes_nothing() {
 
         let began = Instant::now();
         let call = client.to("s").timeout(Duration::from_millis(200));
-        let error = call.request::<u32>("slow", &1).unwrap_err();
+        let error = call.request::<u32, _>("slow", &1).unwrap_err();
         let elapsed = began.elapsed();
         assert_eq!(error.kind(), ErrorKind::RequestTimeout);
         assert!(error.may_have_run());
@@ -104,11 +104,11 @@ fn t007_a_timeout_comes_in_time_and_the_late_answer_changes_nothing() {
         assert!(elapsed <= Duration::from_millis(400), "late: {elapsed:?}");
 
         // A request on the same link behind the cancel: when it is answered, the cancel has arrived.
-        assert_eq!(client.request::<u32>("s", "quick", &2).unwrap(), 2);
+        assert_eq!(client.request::<u32, _>("s", "quick", &2).unwrap(), 2);
         release.send(()).unwrap();
         assert!(told.recv_timeout(SOON).unwrap(), "the handler was not told that nobody waits");
         for number in 0..100 {
-            assert_eq!(client.request::<u32>("s", "quick", &number).unwrap(), number);
+            assert_eq!(client.request::<u32, _>("s", "quick", &number).unwrap(), number);
         }
     });
 }
@@ -118,7 +118,7 @@ fn t008_no_handler_fails_at_once_and_names_the_event() {
     bounded("t008", LIMIT, || {
         let (client, _server) = pair();
         let call = client.to("s").timeout(Duration::from_secs(5));
-        let error = took(AT_ONCE, || call.request::<()>("nobody:home", &()).unwrap_err());
+        let error = took(AT_ONCE, || call.request::<(), _>("nobody:home", &()).unwrap_err());
         assert_eq!(error.kind(), ErrorKind::NoHandler);
         assert!(error.to_string().contains("nobody:home"), "{error}");
         assert_eq!(error.execution(), Execution::Never);
@@ -129,7 +129,7 @@ fn t008_no_handler_fails_at_once_and_names_the_event() {
 fn t010_ones_own_id_is_nobodys_peer() {
     bounded("t010", LIMIT, || {
         let (client, _server) = pair();
-        let error = took(AT_ONCE, || client.request::<()>("c", "x", &()).unwrap_err());
+        let error = took(AT_ONCE, || client.request::<(), _>("c", "x", &()).unwrap_err());
         assert_eq!(error.kind(), ErrorKind::NodeNotFound);
     });
 }
@@ -140,7 +140,7 @@ fn t011_a_request_by_id_does_not_go_through_a_common_peer() {
         let middle = listening("r");
         let (asker, other) = (joined("a", &middle), joined("b", &middle));
         other.on_request("x", |_: Request<()>| Ok(())).unwrap();
-        let error = took(AT_ONCE, || asker.request::<()>("b", "x", &()).unwrap_err());
+        let error = took(AT_ONCE, || asker.request::<(), _>("b", "x", &()).unwrap_err());
         assert_eq!(error.kind(), ErrorKind::NodeNotFound);
     });
 }
@@ -171,15 +171,15 @@ fn t013_every_kind_of_data_comes_back_as_it_was_sent() {
             ]),
         ];
         for value in values {
-            assert_eq!(client.request::<Value>("s", "echo", &value).unwrap(), value);
+            assert_eq!(client.request::<Value, _>("s", "echo", &value).unwrap(), value);
         }
         assert_eq!(
-            client.request::<i128>("s", "echo", &i128::from(u64::MAX)).unwrap(),
+            client.request::<i128, _>("s", "echo", &i128::from(u64::MAX)).unwrap(),
             i128::from(u64::MAX)
         );
-        assert_eq!(client.request::<Option<u8>>("s", "echo", &()).unwrap(), None);
+        assert_eq!(client.request::<Option<u8>, _>("s", "echo", &()).unwrap(), None);
         let bytes = Bytes::from(vec![1, 2, 3]);
-        assert_eq!(client.request::<Bytes>("s", "echo", &bytes).unwrap(), bytes);
+        assert_eq!(client.request::<Bytes, _>("s", "echo", &bytes).unwrap(), bytes);
     });
 }
 
@@ -193,11 +193,11 @@ fn t014_long_and_large_payloads_arrive_intact() {
         server.on_request("sum", sum).unwrap();
         server.on_request("echo", |request: Request<Bytes>| Ok(request.data)).unwrap();
         let users: Vec<GetUser> = (0..1_000).map(|user_id| GetUser { user_id }).collect();
-        assert_eq!(client.request::<u64>("s", "sum", &users).unwrap(), 499_500);
+        assert_eq!(client.request::<u64, _>("s", "sum", &users).unwrap(), 499_500);
         let bytes: Vec<u8> = (0..1_048_576_u32).map(|n| (n % 251) as u8).collect();
         let bytes = Bytes::from(bytes);
         assert!(
-            client.request::<Bytes>("s", "echo", &bytes).unwrap() == bytes,
+            client.request::<Bytes, _>("s", "echo", &bytes).unwrap() == bytes,
             "changed on the way"
         );
     });
@@ -216,7 +216,7 @@ fn t016_requests_of_one_thread_are_handled_in_the_order_they_were_sent() {
             })
             .unwrap();
         for number in 0..50 {
-            client.request::<()>("s", "append", &number).unwrap();
+            client.request::<(), _>("s", "append", &number).unwrap();
         }
         assert_eq!(*seen.lock().unwrap(), (0..50).collect::<Vec<u32>>());
     });
@@ -247,7 +247,7 @@ fn t017_a_pending_request_fails_at_once_when_the_peers_process_dies() {
         let node = listening("parent");
         let mut child = Process::start("holder", &node.local_addr().unwrap().to_string());
         node.wait_for_peer("holder", SOON).unwrap();
-        let pending = node.start::<()>("holder", "hold", &()).unwrap();
+        let pending = node.start::<(), _>("holder", "hold", &()).unwrap();
         assert_eq!(child.hear().as_deref(), Some("holding"));
         child.kill();
         let error = took(AT_ONCE, || pending.wait().unwrap_err());
@@ -270,7 +270,7 @@ fn t017_a_pending_request_fails_when_the_peer_stops() {
             Ok(())
         };
         server.on_request("hold", hold).unwrap();
-        let pending = client.start::<()>("s", "hold", &()).unwrap();
+        let pending = client.start::<(), _>("s", "hold", &()).unwrap();
         begun.recv_timeout(SOON).unwrap();
         let error: Error = took(AT_ONCE, || {
             server.stop_within(Duration::from_millis(100)).unwrap();
@@ -289,7 +289,7 @@ fn t019_after_a_disconnect_a_request_finds_nobody() {
         server.on_request("x", |_: Request<()>| Ok(())).unwrap();
         let mut events = server.events();
         client.disconnect(server.local_addr().unwrap()).unwrap();
-        let error = client.request::<()>("s", "x", &()).unwrap_err();
+        let error = client.request::<(), _>("s", "x", &()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NodeNotFound);
         expect_event(&mut events, |event| {
             matches!(event, NodeEvent::PeerLeft { .. }).then_some(())

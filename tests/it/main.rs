@@ -7,6 +7,7 @@ mod aliens;
 mod attacks;
 mod deadlines;
 mod direct;
+mod handlers;
 mod pool;
 mod python;
 mod rounds;

@@ -31,10 +31,10 @@ fn t043_64_handlers_that_call_back_their_caller_complete_with_at_most_66_workers
         a.on_request("back", |request: Request<u32>| Ok(request.data * 2)).unwrap();
         b.on_request("there", move |request: Request<u32>| {
             list.lock().unwrap().insert(thread::current().id());
-            Ok(handle.request::<u32>(request.sender(), "back", &request.data)? + 1)
+            Ok(handle.request::<u32, _>(request.sender(), "back", &request.data)? + 1)
         })
         .unwrap();
-        let open: Vec<_> = (0..64).map(|n| a.start::<u32>("b", "there", &n).unwrap()).collect();
+        let open: Vec<_> = (0..64).map(|n| a.start::<u32, _>("b", "there", &n).unwrap()).collect();
         for (n, pending) in (0..).zip(open) {
             assert_eq!(pending.wait().unwrap().value, n * 2 + 1);
         }
@@ -56,7 +56,7 @@ fn t043_300_rings_through_at_most_16_workers_all_end_within_a_second() {
             .unwrap();
         }
         let began = Instant::now();
-        let open: Vec<_> = (0..300).map(|_| a.start::<u32>("b", "ring", &3).unwrap()).collect();
+        let open: Vec<_> = (0..300).map(|_| a.start::<u32, _>("b", "ring", &3).unwrap()).collect();
         let ended: Vec<_> =
             open.into_iter().map(|pending| pending.wait().map(|reply| reply.value)).collect();
         let elapsed = began.elapsed();
@@ -71,7 +71,7 @@ fn ring(handle: &Handle, other: &str, left: u32) -> Result<u32, HandlerError> {
     if left == 0 {
         return Ok(0);
     }
-    Ok(handle.request::<u32>(other, "ring", &(left - 1))? + 1)
+    Ok(handle.request::<u32, _>(other, "ring", &(left - 1))? + 1)
 }
 
 /// Refused by the peer that was asked, or by one further along the ring, whose refusal the handlers passed on.
@@ -88,10 +88,10 @@ fn nested_calls_32_deep_complete_from_one_worker_each() {
             let handle = node.handle();
             node.on_request("down", move |request: Request<u32>| match request.data {
                 0 => Ok(0),
-                n => Ok::<_, HandlerError>(handle.request::<u32>(other, "down", &(n - 1))? + 1),
+                n => Ok::<_, HandlerError>(handle.request::<u32, _>(other, "down", &(n - 1))? + 1),
             })
             .unwrap();
         }
-        assert_eq!(a.request::<u32>("b", "down", &32).unwrap(), 32);
+        assert_eq!(a.request::<u32, _>("b", "down", &32).unwrap(), 32);
     });
 }

@@ -60,6 +60,6 @@ fn run(server: &Node) -> Output {
     let script = command.spawn().expect("python3 was there a moment ago");
     let joined = server.wait_for_peer("python", SOON).unwrap();
     assert_eq!(joined.options.get_str("role"), Some("guest"));
-    assert_eq!(server.request::<i64>("python", "python:double", &21).unwrap(), 42);
+    assert_eq!(server.request::<i64, _>("python", "python:double", &21).unwrap(), 42);
     script.wait_with_output().expect("a child can be waited for")
 }

@@ -33,7 +33,7 @@ pub(crate) fn many_rounds(_: &str) {
     let mut warm = None;
     for round in 1..=ROUNDS {
         client.connect(address).unwrap();
-        assert_eq!(client.request::<usize>("s", "echo", &round).unwrap(), round);
+        assert_eq!(client.request::<usize, _>("s", "echo", &round).unwrap(), round);
         client.disconnect(address).unwrap();
         if round == WARM {
             eventually("the server has noticed", || server.peers().is_empty());
@@ -58,7 +58,7 @@ fn start_every_thread(server: &Node, client: &Node) {
     let hold = move |_: Request<()>| held.recv_timeout(SOON).map_err(|_| "not released".into());
     server.on_request("hold", hold).unwrap();
     client.connect(server.local_addr().unwrap()).unwrap();
-    let open: Vec<_> = (0..2).map(|_| client.start::<()>("s", "hold", &()).unwrap()).collect();
+    let open: Vec<_> = (0..2).map(|_| client.start::<(), _>("s", "hold", &()).unwrap()).collect();
     eventually("the watch stands", || {
         let threads = threads_in_detail();
         threads.len() == 1 || threads.iter().any(|thread| thread.starts_with("tm-s-watch"))
@@ -89,7 +89,7 @@ pub(crate) fn stopped_nodes(_: &str) {
     assert!(events.next().is_none(), "nothing follows the end");
     drop(TcpListener::bind(address).expect("the port is free again"));
     for error in [
-        server.request::<()>("c", "x", &()).unwrap_err(),
+        server.request::<(), _>("c", "x", &()).unwrap_err(),
         server.tick("c", "x", &()).unwrap_err(),
         server.connect(address).unwrap_err(),
         server.bind("127.0.0.1:0").unwrap_err(),

@@ -131,7 +131,7 @@ impl<T: Decode> Pending<T> {
         if self.finished {
             return Some(Err(taken_before()));
         }
-        if let Err(error) = self.core.may_block() {
+        if let Err(error) = Core::not_on_a_loop_thread() {
             return Some(Err(error));
         }
         let arrival = match until.checked_duration_since(Instant::now()) {

@@ -6,6 +6,7 @@ pub(crate) mod census;
 pub(crate) mod impostor;
 pub(crate) mod process;
 
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -51,6 +52,14 @@ pub(crate) fn pair() -> (Node, Node) {
     let server = listening("s");
     let client = joined("c", &server);
     (client, server)
+}
+
+/// A place of its own to listen at: also while nobody listens there, no other test gets it. Loopback has many addresses
+/// on Linux; elsewhere only the port is the test's own.
+pub(crate) fn place() -> SocketAddr {
+    let own = Ipv4Addr::new(127, fastrand::u8(1..255), fastrand::u8(..), fastrand::u8(1..255));
+    let free = TcpListener::bind((own, 0)).or_else(|_| TcpListener::bind("127.0.0.1:0"));
+    free.and_then(|listener| listener.local_addr()).expect("a free port")
 }
 
 /// Takes events until one is wanted; the others are listed when none comes.

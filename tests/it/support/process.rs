@@ -23,8 +23,10 @@ type Role = (&'static str, fn(&str));
 /// What children can be.
 const ROLES: &[Role] = &[
     ("holder", crate::direct::holder),
+    ("server", crate::life::server),
     ("rounds", crate::rounds::many_rounds),
     ("stopped", crate::rounds::stopped_nodes),
+    ("kept", crate::stops::kept_handles),
 ];
 
 /// Not a test of its own: where children begin.
@@ -63,6 +65,14 @@ impl Process {
     pub(crate) fn hear(&mut self) -> Option<String> {
         let mut lines = self.said.by_ref().lines().map_while(Result::ok);
         lines.find_map(|line| line.strip_prefix(MARK).map(str::to_owned))
+    }
+
+    /// Sends the child a signal, by its name.
+    #[cfg(unix)]
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.lock().expect("nobody panics while holding it").id();
+        let sent = Command::new("kill").args([format!("-{name}"), pid.to_string()]).status();
+        assert!(sent.expect("there is a program `kill`").success());
     }
 
     /// Ends the child without asking it.

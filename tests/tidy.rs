@@ -3,6 +3,9 @@
 //! Every rule is a function from text to offences, and the second half of this file shows that each of them bites.
 //! It must not need a crate of its own, and it reads files only below the manifest's folder.
 
+#[path = "tidy/promises.rs"]
+mod promises;
+
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -43,15 +46,6 @@ const PURE: &[&str] = &["src/wire/", "src/routing/", "src/proto/"];
 /// A file this long holds more than one idea.
 const MOST_LINES: usize = 700;
 
-/// The promises of the reliability text that this version makes; each needs a test that says `// covers Pnn`.
-const PROMISES: &[&str] = &[
-    "P01", "P02", "P03", "P04", "P06", "P07", "P09", "P10", "P11", "P12", "P18", "P19", "P21",
-    "P22", "P23", "P24", "P25", "P26", "P27", "P30", "P31", "P32", "P34", "P35", "P40",
-];
-
-/// The highest promise there is.
-const LAST_PROMISE: u32 = 44;
-
 #[derive(PartialEq, Eq)]
 struct Offence {
     file: String,
@@ -82,11 +76,11 @@ fn the_house_is_tidy() {
         offences.extend(shape(file));
         offences.extend(words(file));
         offences.extend(purity(file));
-        offences.extend(promise_marks(file));
+        offences.extend(promises::marks(file));
     }
     offences.extend(map(&read("src/architecture.md"), &files));
     offences.extend(dependencies(&read("Cargo.toml")));
-    offences.extend(promises_kept(&files, PROMISES));
+    offences.extend(promises::table(&read(promises::TABLE), &files));
     assert!(offences.is_empty(), "{} offences: {offences:#?}", offences.len());
 }
 
@@ -465,53 +459,6 @@ fn dependencies(manifest: &str) -> Vec<Offence> {
         .collect()
 }
 
-// The promises.
-
-/// The numbers after each `covers P`, with the line they stand in.
-fn marks(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
-    lines.filter_map(|(number, line)| Some((number, line.strip_prefix("// covers ")?)))
-}
-
-fn promise_marks(file: &Source) -> Vec<Offence> {
-    let known = |mark: &str| {
-        let number = mark.strip_prefix('P').filter(|digits| digits.len() == 2);
-        number
-            .and_then(|digits| digits.parse().ok())
-            .is_some_and(|n| (1..=LAST_PROMISE).contains(&n))
-    };
-    let wrong = |list: &&str| !list.split(", ").all(known);
-    marks(&file.text)
-        .filter(|(_, list)| wrong(list))
-        .map(|(line, list)| Offence {
-            file: file.path.clone(),
-            line,
-            what: format!(
-                "`{list}` names no promise: write `// covers P07` or `// covers P07, P12`"
-            ),
-        })
-        .collect()
-}
-
-fn promises_kept(files: &[Source], promises: &[&str]) -> Vec<Offence> {
-    let covered: Vec<&str> = files
-        .iter()
-        .flat_map(|file| marks(&file.text))
-        .flat_map(|(_, list)| list.split(", "))
-        .collect();
-    promises
-        .iter()
-        .filter(|promise| !covered.contains(promise))
-        .map(|promise| Offence {
-            file: "tests".into(),
-            line: 1,
-            what: format!(
-                "no test covers {promise}: write one and put `// covers {promise}` above it"
-            ),
-        })
-        .collect()
-}
-
 // Each rule bites.
 
 #[cfg(test)]
@@ -625,15 +572,5 @@ mod bites {
         assert_eq!(dependencies(&manifest), []);
         assert_eq!(dependencies(&manifest.replace("# why", "tokio = \"1\"")).len(), 1);
         assert_eq!(dependencies(&manifest.replace("mio = \"1\"\n", "")).len(), 1);
-    }
-
-    #[test]
-    fn a_promise_without_a_test_or_a_number_is_found() {
-        let wrong = concat!("// cov", "ers P99\n// cov", "ers the rest");
-        let right = concat!("    // cov", "ers P07, P12");
-        assert_eq!(promise_marks(&file("tests/x.rs", wrong)).len(), 2);
-        let files = [file("tests/x.rs", right)];
-        assert_eq!(promise_marks(&files[0]), []);
-        assert_eq!(promises_kept(&files, &["P07", "P12", "P13"]).len(), 1);
     }
 }

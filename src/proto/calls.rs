@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::leave::lost_unsent;
 use super::link::Parked;
 use super::mesh::{Mesh, Out, Timer};
+use super::planted::{Planted, has};
 use super::queue::{Item, ItemHead, Seq};
 use super::timers::TimerId;
 use super::{Answered, Done, Message, Output, Request};
@@ -122,7 +123,7 @@ impl<T> Mesh<T> {
     /// Takes a call off its link and gives its slot back.
     fn detach_call(&mut self, id: CallId, from: LinkId) {
         if let Some(link) = self.links.get_mut(&from) {
-            if link.pending.remove(&id) {
+            if link.pending.remove(&id) && !has(Planted::PlaceKept) {
                 link.gauge.give_call_slot();
             }
         }
@@ -137,14 +138,16 @@ impl<T> Mesh<T> {
         out: &mut Out<T>,
     ) {
         let here = self.calls.get(&id).and_then(|call| match call.phase {
-            Phase::Queued(link, seq) if link == from => Some(seq),
+            Phase::Queued(link, seq) if link == from || has(Planted::AnswerFromAnywhere) => {
+                Some(seq)
+            }
             Phase::Queued(..) | Phase::Parked(_) | Phase::Planning => None,
         });
         let written = |seq| self.links.get(&from).is_some_and(|link| link.queue.is_written(seq));
         if !here.is_some_and(written) {
             self.dropped.late_answers += 1;
             #[cfg(test)]
-            if self.planted == Some(super::Planted::LateAnswerTaken) {
+            if has(Planted::LateAnswerTaken) {
                 return self.take_wrong_answer(answer, out);
             }
             return;
@@ -170,7 +173,9 @@ impl<T> Mesh<T> {
     }
 
     pub(super) fn call_due(&mut self, id: CallId, out: &mut Out<T>) {
-        self.give_up(id, ErrorKind::RequestTimeout, out);
+        if !has(Planted::DeadlineForgotten) {
+            self.give_up(id, ErrorKind::RequestTimeout, out);
+        }
     }
 
     pub(super) fn cancel(&mut self, id: CallId, out: &mut Out<T>) {
@@ -214,7 +219,7 @@ impl<T> Mesh<T> {
             return Execution::Never;
         }
         link.queue.push_cancel(seq, &Control::Cancel { call: id });
-        Execution::Unknown
+        if has(Planted::NeverClaimed) { Execution::Never } else { Execution::Unknown }
     }
 
     /// The link of a call is gone.
@@ -222,9 +227,7 @@ impl<T> Mesh<T> {
         let Some(call) = self.calls.get(&id) else { return };
         let Phase::Queued(_, seq) = call.phase else { return };
         let written = self.links.get(&link).is_some_and(|link| link.queue.is_written(seq));
-        #[cfg(test)]
-        let written = written && self.planted != Some(super::Planted::SentAgain);
-        if !written {
+        if !written || has(Planted::SentAgain) {
             return self.next_step(id, lost_unsent(peer), out);
         }
         let why =
@@ -234,18 +237,27 @@ impl<T> Mesh<T> {
     }
 
     /// Room may have come free on a link: whoever waits longest takes it.
+    ///
+    /// Whoever's time is over is about to be told so by a timer, which then calls here again, and must not be sent meanwhile.
     pub(super) fn admit_waiting(&mut self, id: LinkId, out: &mut Out<T>) {
+        let now = self.now;
+        let in_time = |until: Option<Instant>| {
+            until.is_none_or(|until| now < until) || has(Planted::RoomForTheLate)
+        };
         loop {
             let Some(link) = self.links.get_mut(&id) else { return };
             let taken = match link.waiting.front() {
                 None => return,
                 Some(Parked::Call(call)) => {
-                    let message = self.calls.get(call).and_then(|call| call.message.as_ref());
+                    let call = self.calls.get(call);
+                    let message = call.and_then(|call| call.message.as_ref());
                     let cost = message.map_or(0, |message| cost(message.payload.len()));
-                    link.gauge.take_call(cost).is_ok()
+                    in_time(call.map(|call| call.deadline)) && link.gauge.take_call(cost).is_ok()
                 }
                 Some(Parked::Tick { tick, .. }) => {
-                    link.gauge.take_tick(cost(tick.message.payload.len())).is_ok()
+                    let cost = cost(tick.message.payload.len());
+                    in_time(tick.wait.as_ref().map(|(until, _)| *until))
+                        && link.gauge.take_tick(cost).is_ok()
                 }
             };
             if !taken {

@@ -159,11 +159,3 @@ impl<T> Link<T> {
 /// More control messages than this never wait, whatever a peer makes this node say.
 #[cfg(any(test, fuzzing))]
 const CONTROL_MOST: usize = 2 * crate::config::CONTROL_QUEUE_BYTES;
-
-#[cfg(test)]
-impl<T> Mesh<T> {
-    /// Plants a bug, to see whether the tests notice.
-    pub(crate) fn plant(&mut self, bug: super::Planted) {
-        self.planted = Some(bug);
-    }
-}

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::leave::Ending;
 use super::link::Link;
 use super::mesh::{Mesh, Out, Timer, disarm};
+use super::planted::{Planted, has};
 use super::timers::TimerId;
 use super::{ConnectMode, Done, Output, QueryId, Whom};
 use crate::address::Address;
@@ -237,9 +238,11 @@ impl<T> Mesh<T> {
             Keep::WhileWaited => (DIAL_FIRST, DIAL_LONGEST),
             Keep::Standing => (config.reconnect_first, config.reconnect_longest),
         };
-        dial.pause = (dial.pause * 2).clamp(first, longest);
+        let before = if has(Planted::HerdInHaste) { Duration::ZERO } else { dial.pause };
+        dial.pause = (before * 2).clamp(first, longest);
         let pause = match dial.keep {
             Keep::WhileWaited => dial.pause,
+            Keep::Standing if has(Planted::HerdInStep) => dial.pause,
             // Half to whole, so that a herd does not come back in step.
             Keep::Standing => dial.pause.mul_f64(0.5 + self.rng.f64() / 2.0),
         };

@@ -10,6 +10,7 @@ use super::link::{Link, Shaking, State};
 use super::mesh::{Mesh, Out};
 use super::messages::told;
 use super::peers::Claim;
+use super::planted::{Planted, has};
 use crate::config::{PROBE, SERVICES, SERVICES_BYTES, SERVICES_PAGE_BYTES};
 use crate::error::{Error, ErrorKind};
 use crate::id::{InstanceId, LinkId};
@@ -32,8 +33,14 @@ impl<T> Mesh<T> {
         let Some(link) = self.links.get_mut(&id) else { return };
         let State::Greeting { heard } = &mut link.state else { return };
         let take = input.len().min(GREETING_BYTES - heard.len());
+        if has(Planted::GreetingForgotten) {
+            heard.clear();
+        }
         heard.extend_from_slice(&input[..take]);
         *input = &input[take..];
+        if heard.len() < GREETING_BYTES && has(Planted::StrangerHeardOut) {
+            return;
+        }
         match link.direction {
             Direction::Down => match Offer::parse(heard) {
                 Heard::More => {}
@@ -348,7 +355,9 @@ impl<T> Mesh<T> {
 
     /// The handshake took too long.
     pub(super) fn handshake_due(&mut self, id: LinkId, out: &mut Out<T>) {
-        let Some(link) = self.links.get(&id) else { return };
+        let Some(link) = self.links.get(&id).filter(|_| !has(Planted::HandshakeWithoutEnd)) else {
+            return;
+        };
         let why = format!(
             "{} did not complete the handshake within {:?}",
             link.remote, self.local.config.handshake_timeout

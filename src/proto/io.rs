@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::leave::Ending;
 use super::link::{Link, State};
 use super::mesh::{Mesh, Out};
+use super::planted::{Planted, has};
 use super::{Cause, Output};
 use crate::config::LINGER_BYTES;
 use crate::error::{Error, ErrorKind};
@@ -27,7 +28,7 @@ impl<T> Mesh<T> {
             out.push(Output::Hang { link: id });
             return;
         }
-        if self.shaking.len() >= limits.handshakes {
+        if self.shaking.len() >= limits.handshakes && !has(Planted::NewcomersUnlimited) {
             if let Some(oldest) = self.shaking.first().copied() {
                 self.dropped.connections += 1;
                 self.forget(oldest, true, out);
@@ -123,6 +124,9 @@ impl<T> Mesh<T> {
 
     pub(super) fn lost(&mut self, id: LinkId, cause: Cause, out: &mut Out<T>) {
         let Some(link) = self.links.get(&id) else { return };
+        if link.is_ready() && has(Planted::DeathUnnoticed) {
+            return;
+        }
         let (hang, what) = match cause {
             Cause::Eof => (true, "the other side closed the connection".to_owned()),
             Cause::Broken(why) => (false, format!("the connection broke: {why}")),

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::Output;
 use super::link::{Parked, State};
 use super::mesh::{Mesh, Out, disarm};
+use super::planted::{Planted, has};
 use crate::config::LINGER;
 use crate::error::{Error, ErrorKind, Execution};
 use crate::id::{LinkId, NodeId};
@@ -35,7 +36,7 @@ impl<T> Mesh<T> {
             call.cancelled.store(true, Relaxed);
         }
         let peer = self.unlink_peer(key, id, direction, reason.clone(), out);
-        if unwritten + unconfirmed > 0 {
+        if unwritten + unconfirmed > 0 && !has(Planted::LossUntold) {
             out.push(Output::Event(NodeEvent::Undelivered {
                 id: peer.clone(),
                 unwritten,
@@ -45,11 +46,7 @@ impl<T> Mesh<T> {
         if reason == LeftReason::SlowPeer {
             out.push(Output::Event(NodeEvent::SlowPeer { id: peer.clone() }));
         }
-        #[cfg(test)]
-        let forgotten = self.planted == Some(super::Planted::ForgottenOnClose);
-        #[cfg(not(test))]
-        let forgotten = false;
-        for call in pending.into_iter().filter(|_| !forgotten) {
+        for call in pending.into_iter().filter(|_| !has(Planted::ForgottenOnClose)) {
             self.call_lost(call, id, &peer, out);
         }
         for parked in waiting {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::Tick;
 use super::dial::DialId;
+use super::planted::{Planted, has};
 use super::queue::{Item, SendQueue};
 use super::ticks::{TicksIn, TicksOut};
 use super::timers::TimerId;
@@ -152,7 +153,11 @@ impl<T> Link<T> {
             state: State::Dialling,
             dial: None,
             peer: None,
-            reader: FrameReader::new(HANDSHAKE_FRAME_BYTES),
+            reader: FrameReader::new(if has(Planted::GiantFromStranger) {
+                limits.message_bytes
+            } else {
+                HANDSHAKE_FRAME_BYTES
+            }),
             queue: SendQueue::default(),
             writing: false,
             gauge: Arc::new(Gauge::new(limits.link_queue_bytes, 0, 0)),

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::link::State;
 use super::mesh::{Mesh, Out};
+use super::planted::{Planted, has};
 use crate::id::LinkId;
 use crate::node_event::LeftReason;
 use crate::wire::{Control, Farewell};
@@ -17,7 +18,8 @@ impl<T> Mesh<T> {
     pub(super) fn pass_time(&mut self, now: Instant) {
         let gap = now.saturating_duration_since(self.now);
         self.now = now.max(self.now);
-        if gap > self.local.config.heartbeat_interval * 2 && !self.links.is_empty() {
+        let suspended = gap > self.local.config.heartbeat_interval * 2;
+        if suspended && !has(Planted::SuspensionBlamed) {
             for link in self.links.values_mut() {
                 (link.heard, link.progress) = (self.now, self.now);
             }
@@ -54,10 +56,11 @@ impl<T> Mesh<T> {
     fn look_at(&mut self, id: LinkId, out: &mut Out<T>) {
         let Some(link) = self.links.get_mut(&id) else { return };
         let (now, config) = (self.now, &self.local.config);
-        if now >= link.heard + config.liveness_timeout {
+        if now >= link.heard + config.liveness_timeout && !has(Planted::SilenceForgiven) {
             return self.say_goodbye(id, Farewell::Silent, LeftReason::Silent, out);
         }
-        if link.writing && now >= link.progress + config.write_stall {
+        let stalled = link.writing && now >= link.progress + config.write_stall;
+        if stalled && !has(Planted::StallForgiven) {
             self.leave(id, LeftReason::SlowPeer, out);
             return self.forget(id, true, out);
         }

@@ -98,8 +98,6 @@ pub(crate) struct Mesh<T> {
     /// The log has been told that plaintext leaves this machine.
     pub(super) warned: bool,
     pub(super) scratch: Vec<u8>,
-    #[cfg(test)]
-    pub(super) planted: Option<super::Planted>,
 }
 
 impl<T> Mesh<T> {
@@ -132,8 +130,6 @@ impl<T> Mesh<T> {
             dropped: Dropped::default(),
             warned: false,
             scratch: vec![0; SCRATCH_BYTES],
-            #[cfg(test)]
-            planted: None,
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::mesh::{Mesh, Out};
+use super::planted::{Planted, has};
 use super::queue::{Item, ItemHead};
 use super::{Message, Output};
 use crate::config::LONGEST_TIMEOUT;
@@ -29,6 +30,7 @@ impl<T> Mesh<T> {
     ) {
         let incoming = match wire::parse(bytes, &mut self.dropped.unknown_headers) {
             Ok(incoming) => incoming,
+            Err(_) if has(Planted::BadEnvelopeSkipped) => return,
             Err(error) => return self.violated(id, &error.to_string(), out),
         };
         let Some(link) = self.links.get_mut(&id) else { return };
@@ -51,7 +53,7 @@ impl<T> Mesh<T> {
                 self.data(id, head, payload, out);
             }
             Incoming::Control(control) => {
-                if link.budget.take(self.now) {
+                if link.budget.take(self.now) || has(Planted::FloodIgnored) {
                     self.control(id, control, out);
                 } else {
                     self.violated(id, "a flood of control messages", out);

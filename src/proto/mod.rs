@@ -20,7 +20,6 @@ mod mesh;
 mod messages;
 mod owed;
 mod peers;
-#[cfg(test)]
 mod planted;
 mod queue;
 #[cfg(any(test, fuzzing))]
@@ -51,8 +50,6 @@ use crate::routing::{PeerEntry, Plan};
 #[cfg(any(test, fuzzing))]
 pub(crate) use check::Posted;
 pub(crate) use mesh::Mesh;
-#[cfg(test)]
-pub(crate) use planted::Planted;
 
 /// What the engine knows about the node it is part of.
 #[derive(Clone, Debug)]

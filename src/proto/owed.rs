@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::link::OwedCall;
 use super::mesh::{Mesh, Out};
+use super::planted::{Planted, has};
 use super::queue::{Item, ItemHead};
 use super::{Answer, Delivery, Message, Output, Owed, Work};
 use crate::error::{Error, ErrorKind};
@@ -33,10 +34,11 @@ impl<T> Mesh<T> {
         let limit = u64::from(self.local.config.limits.calls_per_link);
         let Some(sender) = self.sender(id) else { return };
         let Some(open) = self.take_place(id, out) else { return };
-        let over = open > limit;
+        let over = open > limit && !has(Planted::OverrunTaken);
         let Some(link) = self.links.get_mut(&id) else { return };
         link.budget.earn();
-        if call == CallId(0) || link.owed.contains_key(&call) {
+        let used = link.owed.contains_key(&call) && !has(Planted::NumberTakenTwice);
+        if call == CallId(0) || used {
             return self.violated(id, "a request with a number that is in use", out);
         }
         if self.stopping.is_some() {
@@ -70,7 +72,7 @@ impl<T> Mesh<T> {
     ) {
         let Some(sender) = self.sender(id) else { return };
         let Some(link) = self.links.get_mut(&id) else { return };
-        if !link.ticks_in.receive(cost) {
+        if !link.ticks_in.receive(cost) && !has(Planted::WindowIgnored) {
             return self.violated(id, "a tick beyond the window it was granted", out);
         }
         // A node that stops hands out no more work; the sender's report says that these are unconfirmed.
@@ -88,7 +90,8 @@ impl<T> Mesh<T> {
         link.their_calls += 1;
         let open = link.their_calls;
         // An answer that its caller does not want any more fills the memory like any other until it is written.
-        if open.max(link.unread_answers()) > limit * 2 + SLACK {
+        let unread = open.max(link.unread_answers());
+        if unread > limit * 2 + SLACK && !has(Planted::AnswersPileUp) {
             self.violated(id, "it asks and does not read the answers", out);
             return None;
         }

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Instant;
 
+use super::planted::{Planted, has};
 use crate::config::{CONTROL_QUEUE_BYTES, LARGE_BODY_BYTES, SEGMENT_BYTES, STAGED_BYTES};
 use crate::event::EventName;
 use crate::headers::Headers;
@@ -125,8 +126,6 @@ pub(super) struct SendQueue {
     first_seq: Seq,
     /// A used chunk, kept while the link is busy.
     spare: Vec<u8>,
-    /// A planted bug; never set outside tests.
-    pub(super) control_behind_data: bool,
 }
 
 impl SendQueue {
@@ -295,7 +294,7 @@ impl SendQueue {
 
     /// Control messages never wait for data, unless a test plants the bug that they do.
     fn control_waits(&self) -> bool {
-        self.control_behind_data && (!self.data.is_empty() || self.running.is_some())
+        has(Planted::PingBehindData) && (!self.data.is_empty() || self.running.is_some())
     }
 
     fn stage_control(&mut self) {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::mesh::{Mesh, Out, Timer};
+use super::planted::{Planted, has};
 use super::timers::TimerId;
 use super::{Command, Done, Output, StopCut, Tick};
 use crate::error::{Error, ErrorKind, Execution};
@@ -55,7 +56,7 @@ impl<T> Mesh<T> {
 
     /// The newest first: those that wait in line must not take the room of older ones, and be sent, just to be cut off.
     fn cut_calls(&mut self, calls: &[CallId], out: &mut Out<T>) {
-        for call in calls.iter().rev() {
+        for call in calls.iter().rev().filter(|_| !has(Planted::CallersLeft)) {
             self.give_up(*call, ErrorKind::Closed, out);
         }
         if let Some(stopping) = &mut self.stopping {
@@ -105,6 +106,7 @@ impl<T> Mesh<T> {
     pub(super) fn stop_due(&mut self, out: &mut Out<T>) {
         let Some(stopping) = &self.stopping else { return };
         match stopping.phase {
+            Phase::Draining if has(Planted::StopWithoutEnd) => {}
             Phase::Draining => self.part(out),
             Phase::Parting => {
                 let links: Vec<LinkId> = self.links.keys().copied().collect();

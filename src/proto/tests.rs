@@ -1,5 +1,8 @@
 //! Fixed scenarios of two or three engines whose bytes arrive at once and whole. Everything adverse is in `sim/`.
 
+mod promises;
+mod stories;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -31,6 +34,10 @@ struct Pair {
     stopped: Vec<usize>,
     /// Bytes of these nodes are not carried.
     frozen: Vec<usize>,
+    /// These nodes refuse connections.
+    closed: Vec<usize>,
+    /// Who dialled, and when.
+    dials: Vec<(usize, Instant)>,
     calls: u64,
     /// How many writes have reached each node.
     arrivals: BTreeMap<usize, usize>,
@@ -42,8 +49,13 @@ fn addr(node: usize) -> SocketAddr {
 
 impl Pair {
     fn new(ids: &[&str]) -> Self {
+        Self::with(ids, &Config::default())
+    }
+
+    fn with(ids: &[&str], config: &Config) -> Self {
         let now = Instant::now();
-        let nodes = ids.iter().enumerate().map(|(index, id)| mesh(id, index as u64, now)).collect();
+        let numbered = (0..).zip(ids);
+        let nodes = numbered.map(|(number, id)| mesh(id, number, now, config)).collect();
         Self {
             now,
             nodes,
@@ -54,6 +66,8 @@ impl Pair {
             delivered: Vec::new(),
             stopped: Vec::new(),
             frozen: Vec::new(),
+            closed: Vec::new(),
+            dials: Vec::new(),
             calls: 0,
             arrivals: BTreeMap::new(),
         }
@@ -61,7 +75,11 @@ impl Pair {
 
     /// Node 0 dials node 1.
     fn joined(ids: &[&str]) -> Self {
-        let mut pair = Self::new(ids);
+        Self::joined_with(ids, &Config::default())
+    }
+
+    fn joined_with(ids: &[&str], config: &Config) -> Self {
+        let mut pair = Self::with(ids, config);
         pair.connect(0, 1, "connect");
         pair.run();
         assert!(matches!(pair.result("connect"), Ok(Done::Connected(_))));
@@ -95,14 +113,24 @@ impl Pair {
     }
 
     fn request(&mut self, from: usize, to: &str, payload: Payload, token: Label) -> CallId {
+        let plan = self.plan(from, to, false, payload.len());
+        self.request_by(plan, from, payload, token)
+    }
+
+    fn request_by(&mut self, plan: Plan, from: usize, payload: Payload, token: Label) -> CallId {
         self.calls += 1;
         let call = CallId(self.calls);
-        let plan = self.plan(from, to, false, payload.len());
         let deadline = self.now + Duration::from_secs(3);
         let message = Self::message(payload);
         let request = Request { call, plan, message, deadline, depth: 0, token };
         self.command(from, Command::Request(request));
         call
+    }
+
+    /// The link by which that node reaches that peer.
+    fn link(&self, node: usize, peer: &str) -> LinkId {
+        let entry = self.nodes[node].directory().get(peer).expect("a joined peer");
+        entry.face(Directions::BOTH).unwrap().link
     }
 
     fn result(&mut self, token: Label) -> Result<Done, Error> {
@@ -174,7 +202,8 @@ impl Pair {
 
     fn dial(&mut self, node: usize, link: LinkId, to: SocketAddr) {
         let peer = usize::from(to.port()) - 1;
-        if peer >= self.nodes.len() {
+        self.dials.push((node, self.now));
+        if peer >= self.nodes.len() || self.closed.contains(&peer) {
             let cause = Cause::Refused("refused".to_owned());
             return self.steps.push_back(Arrival::Input(node, Input::Lost { link, cause }));
         }
@@ -224,7 +253,7 @@ impl Pair {
     }
 }
 
-fn mesh(id: &str, seed: u64, now: Instant) -> Mesh<Label> {
+fn mesh(id: &str, seed: u64, now: Instant, config: &Config) -> Mesh<Label> {
     let id = NodeId::new(id).unwrap();
     let options = Options::default().with_id(&id);
     let local = Local {
@@ -234,7 +263,7 @@ fn mesh(id: &str, seed: u64, now: Instant) -> Mesh<Label> {
         services: vec!["a".to_owned()],
         host: None,
         advertise: None,
-        config: Config::default(),
+        config: config.clone(),
     };
     Mesh::new(local, fastrand::Rng::with_seed(seed), now)
 }
@@ -360,7 +389,7 @@ fn idle_peers_stay_and_a_frozen_one_is_left_within_its_time() {
     );
 }
 
-// covers P12
+// covers P12, P40
 #[test]
 fn a_link_that_breaks_fails_its_calls_at_once() {
     let mut pair = Pair::joined(&["client", "server"]);

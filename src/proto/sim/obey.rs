@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Label;
-use super::shell::{Blunder, Mail, Socket};
+use super::shell::{Mail, Socket};
 use super::world::World;
 use crate::error::{Error, ErrorKind};
 use crate::id::LinkId;
 use crate::node_event::NodeEvent;
+use crate::proto::planted::Planted;
 use crate::proto::{Command, Done, Input, Output};
 
 impl World {
@@ -58,7 +59,7 @@ impl World {
                     .insert(link, Socket { connected: false, ..Socket::new(wire, 0) });
             }
             Output::Write { link } => {
-                if self.blunders(Blunder::LostWake) {
+                if self.blunders(Planted::LostWake) {
                     return;
                 }
                 if let Some(socket) = self.socket(n, link, "Write") {

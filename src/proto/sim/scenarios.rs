@@ -10,24 +10,20 @@ use super::world::{World, address_of};
 use crate::config::{Config, Reconnect};
 use crate::error::ErrorKind;
 use crate::node_event::Directions;
-use crate::proto::{ConnectMode, Planted};
+use crate::proto::ConnectMode;
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 /// Running and listening nodes in a kind world. Node 0 is the hub of the stories.
 pub(super) fn world(names: &[&str], config: &Config) -> World {
     let mut world = World::new(1, Swarm::none());
-    populate(&mut world, names, config);
-    world
-}
-
-fn populate(world: &mut World, names: &[&str], config: &Config) {
     for name in names {
         let node = world.add_node(name, config.clone());
         world.perform(Step::Start(node));
         world.perform(Step::Bind(node));
     }
     world.run_for(SECOND);
+    world
 }
 
 pub(super) fn connect(world: &mut World, from: usize, to: usize, within: Duration) -> Label {
@@ -66,42 +62,29 @@ pub(super) fn freeze_all(world: &mut World, frozen: bool) {
     }
 }
 
-#[test]
-fn a_bandwidth_limited_link_keeps_its_peer() {
-    if let Err(why) = bandwidth(None) {
-        panic!("{why}");
-    }
-}
-
 /// 16 MiB take as many seconds, and meanwhile confirmations of ticks go the same way, between the segments.
-pub(super) fn bandwidth(planted: Option<Planted>) -> Result<(), String> {
-    let mut world = World::new(1, Swarm::none());
-    world.planted = planted;
-    populate(&mut world, &["hub", "far"], &Config::default());
+// covers P12
+#[test]
+pub(crate) fn a_bandwidth_limited_link_keeps_its_peer() {
+    let mut world = world(&["hub", "far"], &Config::default());
     world.swarm.usual = Conditions { rate: Some(1_000_000), ..Conditions::GOOD };
     connect(&mut world, 1, 0, 9 * SECOND);
     world.run_for(SECOND);
     let large = (16 << 20) - 1_000;
-    let call = world.request(1, large, 60 * SECOND).ok_or("no peer to ask")?;
+    let call = world.request(1, large, 60 * SECOND).unwrap();
     world.run_for(SECOND);
     for round in 0..7 {
         // A handler takes up to a second.
-        world.tick(0, 20_000).ok_or("no peer to tell")?;
+        world.tick(0, 20_000).unwrap();
         world.run_for(2 * SECOND);
-        let entry = world.nodes[0].published.get("far").ok_or("the peer is gone")?;
-        let face = entry.face(Directions::BOTH).ok_or("the link is gone")?;
-        if face.gauge.unconfirmed() != 0 {
-            return Err(format!("round {round}: a confirmation waits\n{}", end(&world)));
-        }
-        if world.oracle.end_of(call).is_some() {
-            return Err(format!("the path is not as slow as it should be\n{}", end(&world)));
-        }
+        let entry = world.nodes[0].published.get("far").unwrap();
+        let unconfirmed = entry.face(Directions::BOTH).unwrap().gauge.unconfirmed();
+        assert_eq!(unconfirmed, 0, "round {round}: a confirmation waits\n{}", end(&world));
+        assert_eq!(world.oracle.end_of(call), None, "the path is not slow\n{}", end(&world));
     }
     world.run_for(10 * SECOND);
-    match world.oracle.end_of(call) {
-        Some(_) if world.oracle.failure().is_none() => Ok(()),
-        _ => Err(end(&world)),
-    }
+    assert!(world.oracle.end_of(call).is_some(), "{}", end(&world));
+    assert_eq!(world.oracle.failure(), None, "{}", end(&world));
 }
 
 #[test]
@@ -122,8 +105,9 @@ fn a_frozen_peer_is_dropped_within_timeout_and_interval_and_its_calls_fail() {
     finish(world);
 }
 
+// covers P12
 #[test]
-fn nodes_that_were_suspended_together_keep_each_other() {
+pub(crate) fn nodes_that_were_suspended_together_keep_each_other() {
     let mut world = world(&["hub", "one", "two", "three"], &Config::default());
     join_all(&mut world);
     world.run_for(5 * SECOND);

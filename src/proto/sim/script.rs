@@ -8,7 +8,7 @@ use super::Label;
 use super::faults::Swarm;
 use super::oracle::Asked;
 use super::payloads;
-use super::shell::{Blunder, Node};
+use super::shell::Node;
 use super::world::{World, address_of};
 use crate::address::Address;
 use crate::config::{Config, Reconnect};
@@ -18,6 +18,7 @@ use crate::id::{CallId, NodeId};
 use crate::node_event::Directions;
 use crate::options::Options;
 use crate::payload::Payload;
+use crate::proto::planted::Planted;
 use crate::proto::{Command, ConnectMode, Message, Request, Tick, Whom};
 use crate::routing::{PeerEntry, Plan, Step as PlanStep, cost};
 
@@ -447,7 +448,7 @@ impl World {
         if self.is_doubtful(n, &plan) {
             self.oracle.suspect(label);
         }
-        let fresh = !self.blunders(Blunder::ReusedId);
+        let fresh = !self.blunders(Planted::ReusedId);
         let node = &mut self.nodes[n];
         node.next_call += u64::from(fresh || node.next_call == 0);
         let call = CallId(node.next_call);

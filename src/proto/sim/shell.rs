@@ -13,6 +13,7 @@ use super::world::World;
 use crate::config::Config;
 use crate::id::{CallId, InstanceId, LinkId, NodeId};
 use crate::options::Options;
+use crate::proto::planted::{Planted, has};
 use crate::proto::{Command, Input, Local, Mesh, Owed, Posted};
 use crate::routing::{Directory, cost};
 
@@ -135,31 +136,11 @@ impl Node {
     }
 }
 
-/// Planted bugs of which the engine is innocent: a shell or a caller would make them.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Blunder {
-    ReusedId,
-    LostTail,
-    LostWake,
-}
-
 impl World {
-    /// Whether a planted bug of the shell or a caller shows at this opportunity.
-    pub(super) fn blunders(&mut self, blunder: Blunder) -> bool {
-        #[cfg(test)]
-        {
-            let planted = match blunder {
-                Blunder::ReusedId => crate::proto::Planted::ReusedId,
-                Blunder::LostTail => crate::proto::Planted::LostTail,
-                Blunder::LostWake => crate::proto::Planted::LostWake,
-            };
-            self.planted == Some(planted) && self.rng.u8(..20) == 0
-        }
-        #[cfg(not(test))]
-        {
-            let _ = blunder;
-            false
-        }
+    /// Whether a planted bug of which the engine is innocent, since a shell or a caller would make it, shows at this
+    /// opportunity.
+    pub(super) fn blunders(&mut self, bug: Planted) -> bool {
+        has(bug) && self.rng.u8(..20) == 0
     }
 
     pub(super) fn life(&self, node: usize) -> Life {
@@ -180,13 +161,7 @@ impl World {
             advertise: None,
             config: node.config.clone(),
         };
-        #[cfg_attr(not(test), allow(unused_mut))]
-        let mut mesh = Mesh::new(local, rng, self.now);
-        #[cfg(test)]
-        if let Some(planted) = self.planted {
-            mesh.plant(planted);
-        }
-        node.mesh = Some(mesh);
+        node.mesh = Some(Mesh::new(local, rng, self.now));
         node.incarnation += 1;
         node.stopping = false;
         node.published = Directory::default();

@@ -5,9 +5,10 @@ use super::Label;
 use super::faults::Fault;
 use super::hostile::mangle;
 use super::link::Read;
-use super::shell::{Blunder, Mail, Socket};
+use super::shell::{Mail, Socket};
 use super::world::World;
 use crate::id::LinkId;
+use crate::proto::planted::Planted;
 use crate::proto::{Cause, Input};
 
 /// Turns that only say that it is time, in a row, without time passing.
@@ -157,7 +158,7 @@ impl World {
 
     /// Writes once; false when everything is written or the kernel is full.
     fn write_once(&mut self, n: usize, link: LinkId) -> bool {
-        let blunder = self.blunders(Blunder::LostTail);
+        let blunder = self.blunders(Planted::LostTail);
         let node = &mut self.nodes[n];
         let (Some(socket), Some(mesh)) = (node.sockets.get_mut(&link), &node.mesh) else {
             return false;

@@ -38,8 +38,6 @@ pub(super) struct World {
     pub(super) oracle: Oracle,
     /// Which lives keep dialling whom for ever.
     pub(super) wants: BTreeSet<(Life, usize)>,
-    #[cfg(test)]
-    pub(super) planted: Option<crate::proto::Planted>,
     /// The last of the numbers that order things, name wires and label commands.
     serial: u64,
     /// Events since the clock last moved.
@@ -94,8 +92,6 @@ impl World {
             seen: Coverage::default(),
             oracle: Oracle::default(),
             wants: BTreeSet::new(),
-            #[cfg(test)]
-            planted: None,
             serial: 0,
             at_this_instant: 0,
         }

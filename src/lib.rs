@@ -70,7 +70,7 @@
 //! | name an event with its types, once for both sides | [`Endpoint`] |
 //! | send bytes without encoding them | [`Bytes`] |
 //! | tell peers about a node | [`Options`], [`options!`] |
-//! | wait for others, follow what happens | [`Handle::wait_for_peer`], [`Events`], [`NodeEvent`] |
+//! | wait for others, follow what happens | [`Handle::wait_for_peer`], [`Events`], [`Handle::on_event`], [`NodeEvent`] |
 //! | change times and limits | [`Config`], [`Limits`] |
 //!
 //! # Threads
@@ -81,6 +81,7 @@
 //! | `tm-<id>-loop`, one a node | sockets and the protocol; never your code |
 //! | `tm-<id>-w<n>`, the workers | your handlers. They may block; while one waits in a call of this crate, or in [`blocking`], another takes its place, so nested requests never deadlock |
 //! | `tm-<id>-watch` | notices when queued work has no worker |
+//! | `tm-<id>-events` | your closures for events ([`Handle::on_event`]), all of them; starts with the first |
 //! | `tm-<id>-stop` | a stop that was begun on one of the node's own threads |
 //! | `threadmesh-names-<n>` | name resolution, which may hang; never joined |
 //!
@@ -204,8 +205,8 @@ pub use handler_error::HandlerError;
 pub use headers::Headers;
 pub use id::{MAX_ID_BYTES, NodeId};
 pub use node::{
-    Arrival, Builder, Call, Dial, Events, Handle, Node, PeerRef, Pending, Reply, Selector,
-    StopReport, Ticked, predicate,
+    Arrival, Builder, Call, Callback, Dial, Events, Handle, Node, PeerRef, Pending, Reply,
+    Selector, StopReport, Ticked, predicate,
 };
 pub use node_event::{Direction, Directions, LeftReason, NodeEvent, PeerInfo};
 pub use options::Options;

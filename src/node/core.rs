@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use crossbeam_channel::Receiver;
 
+use super::callbacks::Callbacks;
 use super::events::Hub;
 use super::life::Life;
 use super::lock;
@@ -35,6 +36,7 @@ pub(crate) struct Core {
     pub(crate) options: Mutex<Options>,
     pub(crate) config: Config,
     pub(crate) hub: Hub,
+    pub(crate) callbacks: Arc<Callbacks>,
     pub(crate) service: Service,
     pub(crate) life: Life,
     pub(crate) bound: Bound,
@@ -85,6 +87,7 @@ impl Core {
             id,
             options: Mutex::new(options),
             hub: Hub::new(config.limits.events_per_subscriber),
+            callbacks: Arc::default(),
             config,
             service,
             life: Life::new(),

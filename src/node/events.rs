@@ -48,6 +48,11 @@ impl Events {
         self.next_until(Instant::now().checked_add(timeout.min(LONGEST_TIMEOUT)))
     }
 
+    /// Where the stream stands, also for those who do not take from it.
+    pub(crate) fn place(&self) -> Place {
+        Place(Arc::clone(&self.queue))
+    }
+
     /// The next event, waiting until `deadline`, or for ever if there is none.
     pub(crate) fn next_until(&mut self, deadline: Option<Instant>) -> Option<NodeEvent> {
         let mut ring = lock(&self.queue.ring);
@@ -83,6 +88,18 @@ impl Iterator for Events {
     /// Until something happens, at the latest until the node stops.
     fn next(&mut self) -> Option<NodeEvent> {
         self.next_until(None)
+    }
+}
+
+/// The end of one subscription's stream, as it grows.
+#[derive(Debug)]
+pub(crate) struct Place(Arc<Queue>);
+
+impl Place {
+    /// The number of the next event that will be put into the stream; the first had zero.
+    pub(crate) fn next(&self) -> u64 {
+        let ring = lock(&self.0.ring);
+        ring.taken + ring.missed + ring.events.len() as u64
     }
 }
 
@@ -143,6 +160,8 @@ struct Queue {
 #[derive(Debug, Default)]
 struct Ring {
     events: VecDeque<NodeEvent>,
+    /// Events that were taken, or told as missed.
+    taken: u64,
     /// Events that were dropped from the front since the last one was taken.
     missed: u64,
     ended: bool,
@@ -174,10 +193,14 @@ impl Queue {
 
 impl Ring {
     fn take(&mut self) -> Option<NodeEvent> {
-        if self.missed > 0 {
-            return Some(NodeEvent::Missed(std::mem::take(&mut self.missed)));
+        let missed = std::mem::take(&mut self.missed);
+        if missed > 0 {
+            self.taken += missed;
+            return Some(NodeEvent::Missed(missed));
         }
-        self.events.pop_front()
+        let event = self.events.pop_front()?;
+        self.taken += 1;
+        Some(event)
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::call::Call;
+use super::callbacks::{Callback, Callbacks};
 use super::core::Core;
 use super::dial::{Dial, PeerRef};
 use super::events::Events;
@@ -19,7 +20,7 @@ use crate::config::LONGEST_TIMEOUT;
 use crate::endpoint::IntoEvent;
 use crate::error::{Error, ErrorKind};
 use crate::id::NodeId;
-use crate::node_event::PeerInfo;
+use crate::node_event::{NodeEvent, PeerInfo};
 use crate::options::Options;
 use crate::payload::{Decode, Encode};
 use crate::proto::{Command, Done};
@@ -127,6 +128,41 @@ impl Handle {
     /// What happens to this node from now on.
     pub fn events(&self) -> Events {
         self.core.hub.subscribe()
+    }
+
+    /// Tells a closure what happens to this node from now on, in order; the last event is [`NodeEvent::Stopped`]. Dropping the
+    /// [`Callback`] keeps the closure.
+    ///
+    /// When the closures are slower than events come, and more than
+    /// [`Limits::events_per_subscriber`](crate::Limits::events_per_subscriber) wait, the oldest are dropped, and the next event that
+    /// is told is [`NodeEvent::Missed`] with their number.
+    ///
+    /// # Errors
+    /// `CLOSED`; `INVALID_ARGUMENT` when the system has no thread left.
+    ///
+    /// # Threads
+    /// All closures of a node run on one thread, `tm-<id>-events`, one after the other in the order in which they were added. It
+    /// starts with the first of them and ends with the node. They may block, which holds up the others, and they may use the
+    /// node, also to stop it. A panic is logged, and the closure is told of the next event like all others.
+    ///
+    /// # Example
+    /// ```
+    /// use threadmesh::{Node, NodeEvent};
+    ///
+    /// let node = Node::builder().start()?;
+    /// node.on_event(|event| {
+    ///     if let NodeEvent::PeerLeft { id, reason, .. } = event {
+    ///         println!("{id} has left: {reason:?}");
+    ///     }
+    /// })?;
+    /// # Ok::<(), threadmesh::Error>(())
+    /// ```
+    pub fn on_event(
+        &self,
+        tell: impl Fn(&NodeEvent) + Send + Sync + 'static,
+    ) -> Result<Callback, Error> {
+        self.core.open()?;
+        Callbacks::add(&self.core, Box::new(tell))
     }
 
     /// Waits until a peer is joined, named by its id or found by a [`predicate`](crate::predicate()), and says who it is. What

@@ -22,7 +22,7 @@ pub struct StopReport {
     pub unwritten: u64,
     /// Ticks of this node that were written and not confirmed: they may have run.
     pub unconfirmed: u64,
-    /// Workers that were still inside a handler. They were left to themselves and end with it.
+    /// Threads that were still inside a handler, or in a closure for events. They were left to themselves and end with it.
     pub detached: Vec<String>,
     /// The stop was begun from inside a handler and goes on after it returns; the other fields are not known yet.
     /// [`Handle::wait`](crate::Handle::wait), on another thread, gives the whole report.
@@ -58,7 +58,7 @@ enum State {
     Stopped(StopReport),
 }
 
-/// The loop thread, and what is disconnected when it has ended.
+/// A thread of the node, and what is disconnected when it has ended.
 #[derive(Debug)]
 pub(crate) struct Threads {
     pub(crate) thread: JoinHandle<()>,

@@ -5,6 +5,7 @@
 
 mod builder;
 mod call;
+mod callbacks;
 mod check;
 mod core;
 mod dial;
@@ -25,6 +26,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use builder::Builder;
 pub use call::{Call, Ticked};
+pub use callbacks::Callback;
 pub use dial::{Dial, PeerRef};
 pub use events::Events;
 pub use handle::Handle;

@@ -1,8 +1,8 @@
 //! Where a node's threads are put together and taken apart: the only place that knows the loop, the engine, the handlers and
 //! the callers at once. It decides nothing about messages.
 //!
-//! Threads: `tm-<id>-loop` owns the sockets, `tm-<id>-w<n>` are the workers (started by `service`), `tm-<id>-stop` sees a stop through
-//! that was begun on one of the node's own threads.
+//! Threads: `tm-<id>-loop` owns the sockets, `tm-<id>-w<n>` are the workers (started by `service`), `tm-<id>-events` tells closures
+//! what happens, `tm-<id>-stop` sees a stop through that was begun on one of the node's own threads.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{RecvTimeoutError, bounded};
 
 use super::core::{Core, on_loop_thread, this_is_a_loop_thread};
 use super::life::{Begun, StopReport, Threads};
@@ -80,11 +80,12 @@ pub(crate) fn wait(core: &Core) -> Result<StopReport, Error> {
 }
 
 fn is_own_thread(core: &Core) -> bool {
-    on_loop_thread() || core.service.is_worker()
+    on_loop_thread() || core.service.is_worker() || core.callbacks.is_here()
 }
 
 /// The order of the end. Until the engine has stopped, handlers run and answers are flushed; then nothing is pending any more, so
-/// that workers which waited for a nested call come back before they are counted as stuck.
+/// that workers which waited for a nested call come back before they are counted as stuck. The end is told last, so that
+/// closures can be told of it before their thread goes.
 fn see_through(core: &Core, threads: Option<Threads>, bound: Duration) -> StopReport {
     let began = Instant::now();
     let until = began.checked_add(bound).unwrap_or(began);
@@ -92,14 +93,15 @@ fn see_through(core: &Core, threads: Option<Threads>, bound: Duration) -> StopRe
     let left = core.service.stop(until.max(Instant::now() + UNWIND_GRACE));
     log::debug!(target: "threadmesh::service", "stopped: {:?}", core.service.stats());
     let mut detached = left.workers;
-    detached.extend(threads.and_then(join_loop));
+    detached.extend(threads.and_then(|threads| join(threads, Instant::now() + STOP_GRACE * 10)));
     core.forget_peers();
     *lock(&core.bound.address) = None;
+    core.hub.publish(&NodeEvent::Stopped);
+    detached.extend(core.callbacks.end(until.max(Instant::now() + UNWIND_GRACE)));
     let StopCut { calls, owed, unwritten, unconfirmed } = cut;
     let report =
         StopReport { calls, owed, unwritten, unconfirmed, detached, ..StopReport::default() };
     log::info!(target: "threadmesh::node", "{:?} has stopped: {report:?}", core.id.as_str());
-    core.hub.publish(&NodeEvent::Stopped);
     core.life.end(report.clone());
     report
 }
@@ -116,10 +118,11 @@ fn stop_engine(core: &Core, bound: Duration, until: Instant) -> StopCut {
     }
 }
 
-/// Joins the loop thread; if it does not end although it was told to, says so instead of hanging.
-fn join_loop(threads: Threads) -> Option<String> {
+/// Joins a thread that was told to end; its name if it has not by then: it is left to itself, instead of hanging here.
+pub(super) fn join(threads: Threads, until: Instant) -> Option<String> {
     let Threads { thread, ended } = threads;
-    if has_ended(&ended) {
+    // Nothing is ever sent: the other end is dropped with the thread.
+    if ended.recv_deadline(until) == Err(RecvTimeoutError::Disconnected) {
         // It catches what panics in it; there is nothing to learn from the result.
         let _ = thread.join();
         return None;
@@ -127,12 +130,6 @@ fn join_loop(threads: Threads) -> Option<String> {
     let name = thread.thread().name().unwrap_or_default().to_owned();
     log::error!(target: "threadmesh::node", "{name} has not ended in time and is left to itself");
     Some(name)
-}
-
-/// Nothing is ever sent: the other end is dropped with the loop.
-fn has_ended(ended: &Receiver<()>) -> bool {
-    let patience = ended.recv_timeout(STOP_GRACE * 10);
-    patience == Err(crossbeam_channel::RecvTimeoutError::Disconnected)
 }
 
 fn see_through_elsewhere(core: &Arc<Core>, threads: Option<Threads>, bound: Duration) {
@@ -156,7 +153,7 @@ fn the_loop_failed(core: &Arc<Core>) {
 }
 
 /// The one place that starts threads of this room.
-fn spawn(
+pub(super) fn spawn(
     core: &Core,
     what: &str,
     body: impl FnOnce() + Send + 'static,
@@ -164,7 +161,7 @@ fn spawn(
     thread::Builder::new().name(format!("tm-{}-{what}", core.id)).spawn(body)
 }
 
-fn no_resources(why: io::Error) -> Error {
+pub(super) fn no_resources(why: io::Error) -> Error {
     let message = format!("the system has no thread or descriptor for a node: {why}");
     Error::new(ErrorKind::InvalidArgument, message).with_source(why)
 }

@@ -7,6 +7,7 @@ mod aliens;
 mod attacks;
 mod deadlines;
 mod direct;
+mod events;
 mod handlers;
 mod life;
 mod links;

@@ -24,6 +24,7 @@ type Role = (&'static str, fn(&str));
 const ROLES: &[Role] = &[
     ("holder", crate::direct::holder),
     ("server", crate::life::server),
+    ("sink", crate::events::sink),
     ("rounds", crate::rounds::many_rounds),
     ("stopped", crate::rounds::stopped_nodes),
     ("kept", crate::stops::kept_handles),

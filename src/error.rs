@@ -73,7 +73,7 @@ kinds! {
     Handler = 8, "HANDLER_ERROR", Happened;
     /// The circuit breaker is open; nothing was sent.
     CircuitOpen = 9, "CIRCUIT_OPEN", Never;
-    /// No node serves this path.
+    /// No node serves this path or event.
     NotFound = 10, "NOT_FOUND", Never;
     /// The text is not a service path.
     InvalidPath = 11, "INVALID_PATH", Never;

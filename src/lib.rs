@@ -70,7 +70,7 @@
 //! | name an event with its types, once for both sides | [`Endpoint`] |
 //! | send bytes without encoding them | [`Bytes`] |
 //! | tell peers about a node | [`Options`], [`options!`] |
-//! | wait for others, follow what happens | [`Handle::wait_for_peer`], [`Events`], [`Handle::on_event`], [`NodeEvent`] |
+//! | wait for others, follow what happens | [`Handle::wait_for_peer`], [`Handle::wait_for_service`], [`Events`], [`Handle::on_event`], [`NodeEvent`] |
 //! | change times and limits | [`Config`], [`Limits`] |
 //!
 //! # Threads
@@ -102,7 +102,8 @@
 //!   [`wait_for_peer`](Handle::wait_for_peer) waits until it is back. Events tell `PeerLeft`, `Reconnecting` once, then `PeerJoined` and
 //!   `Reconnected`.
 //! * What is full says so: a request waits for room until its deadline, a tick is refused at once unless it may
-//!   [`wait`](Call::wait); either way the error is `BACKPRESSURE`, and nothing was sent.
+//!   [`wait`](Call::wait), and the forms that begin with `try_` never wait for room ([`Call::try_request`], [`Call::try_start`],
+//!   [`Call::try_tick`]). Either way the error is `BACKPRESSURE`, and nothing was sent.
 //!
 //! # Errors
 //!
@@ -121,7 +122,7 @@
 //! | `NO_REPLY` | Handlers ran, none of them answered | yes |
 //! | `HANDLER_ERROR` | The handler returned an error (then `code()` is its own) or panicked | yes |
 //! | `CIRCUIT_OPEN` | The circuit breaker is open; nothing was sent | never |
-//! | `NOT_FOUND` | No node serves this path | never |
+//! | `NOT_FOUND` | No node serves this path or event | never |
 //! | `INVALID_PATH` | The text is not a service path | never |
 //! | `INVALID_FILTER` | The filter is malformed or too large | never |
 //! | `INVALID_EVENT` | The event name is empty, too long or reserved | never |
@@ -149,7 +150,7 @@
 //! | `CLOSED` | The node has stopped | never |
 //! | `USER_CODE_PANICKED` | A closure given by the caller panicked | never |
 //!
-//! `PREDICATE_NOT_ROUTABLE`, `CIRCUIT_OPEN`, `NOT_FOUND`, `INVALID_PATH`, `INVALID_FILTER`, `FORBIDDEN` and `INSECURE` have their numbers in
+//! `PREDICATE_NOT_ROUTABLE`, `CIRCUIT_OPEN`, `INVALID_PATH`, `INVALID_FILTER`, `FORBIDDEN` and `INSECURE` have their numbers in
 //! the protocol already, and belong to what this version does not have yet: routers, circuit breakers, service paths, filters, security.
 //!
 //! # Logs

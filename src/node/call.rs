@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::core::{Core, Lookup};
+use super::core::{Core, Lookup, Room};
 use super::handle::Handle;
 use super::pending::{Pending, Reply, Started};
 use super::wake::Wake;
@@ -142,23 +142,64 @@ impl<'a> Call<'a> {
     /// Those of [`request`](Self::request) that are known before anything is sent; never executed.
     ///
     /// # Blocking
-    /// Only while the loop has a backlog of thousands of commands.
+    /// Only while the loop has a backlog of thousands of commands. Without room at the peer the request waits in line while
+    /// its time runs; see [`try_start`](Self::try_start).
     pub fn start<T: Decode, D: Encode + ?Sized>(
         &self,
         event: impl IntoEvent<D, T>,
         data: &D,
     ) -> Result<Pending<T>, Error> {
+        self.begin(named(event)?, data, Room::Awaited)
+    }
+
+    /// The same as [`start`](Self::start), but only if there is room for the request now: it never waits in line.
+    ///
+    /// # Errors
+    /// Those of [`start`](Self::start); `BACKPRESSURE` when the peer has as many calls open as it allows, when its queue is
+    /// full, or when the loop has a backlog. Never executed.
+    ///
+    /// # Blocking
+    /// Not at all.
+    pub fn try_start<T: Decode, D: Encode + ?Sized>(
+        &self,
+        event: impl IntoEvent<D, T>,
+        data: &D,
+    ) -> Result<Pending<T>, Error> {
+        self.begin(named(event)?, data, Room::Now)
+    }
+
+    /// The same as [`request`](Self::request), but only if there is room for it now: it waits for the answer, and never in line.
+    ///
+    /// # Errors
+    /// Those of [`request`](Self::request), and `BACKPRESSURE` at once as from [`try_start`](Self::try_start).
+    ///
+    /// # Blocking
+    /// Until the answer, at most for the timeout and 5 ms.
+    pub fn try_request<T: Decode, D: Encode + ?Sized>(
+        &self,
+        event: impl IntoEvent<D, T>,
+        data: &D,
+    ) -> Result<T, Error> {
+        self.try_start(event, data)?.wait().map(|reply| reply.value)
+    }
+
+    fn begin<T: Decode>(
+        &self,
+        event: EventName,
+        data: &(impl Encode + ?Sized),
+        room: Room,
+    ) -> Result<Pending<T>, Error> {
         let began = Instant::now();
         self.core().may_block()?;
-        let terms = self.terms(began)?;
-        let message = self.message(named(event)?, data)?;
+        let Terms { deadline, depth, nested } = self.terms(began)?;
+        let message = self.message(event, data)?;
         let lookup = self.core().find(self.id)?;
         let (wake, receiver) = Wake::new(Some(self.core().take_slot()?));
-        let plan = lookup.take_call(&message, terms.nested)?;
+        let plan = lookup.take_call(&message, if nested { Room::Now } else { room })?;
         let call = self.core().draw_call();
-        let Terms { deadline, depth, .. } = terms;
         let request = Request { call, plan, message, deadline, depth, token: wake };
-        self.core().post(Command::Request(request), deadline)?;
+        let latest = if room == Room::Now { began } else { deadline };
+        self.core().post(Command::Request(request), latest)?;
         let peer = lookup.peer.id.clone();
         Ok(Pending::new(self.handle.shared(), Started { call, peer, receiver, began, deadline }))
     }
@@ -171,7 +212,7 @@ impl<'a> Call<'a> {
     /// window is full, at once or after [`wait`](Self::wait).
     ///
     /// # Blocking
-    /// Not at all, or as long as [`wait`](Self::wait) allows.
+    /// As long as [`wait`](Self::wait) allows; without it, only while the loop has a backlog of thousands of commands.
     pub fn tick<D: Encode + ?Sized>(
         &self,
         event: impl IntoEvent<D, ()>,
@@ -188,6 +229,24 @@ impl<'a> Call<'a> {
             Err(_) if self.waits() => self.wait_for_room(&lookup, message, Instant::now()),
             Err(error) => Err(error),
         }
+    }
+
+    /// The same as [`tick`](Self::tick), but only if there is room for it now, whatever [`wait`](Self::wait) says.
+    ///
+    /// # Errors
+    /// Those of [`tick`](Self::tick); `BACKPRESSURE` also when the loop has a backlog.
+    ///
+    /// # Blocking
+    /// Not at all.
+    pub fn try_tick<D: Encode + ?Sized>(
+        &self,
+        event: impl IntoEvent<D, ()>,
+        data: &D,
+    ) -> Result<(), Error> {
+        self.core().may_block()?;
+        let message = self.message(named(event)?, data)?;
+        let plan = self.core().find(self.id)?.take_tick(&message)?;
+        self.core().post_until(Command::Tick(Tick { plan, message, wait: None }), Instant::now)
     }
 
     /// Sends a batch of ticks in order, stopping at the first that is refused.

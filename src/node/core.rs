@@ -290,6 +290,15 @@ impl Core {
     }
 }
 
+/// What becomes of a request that finds no room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Room {
+    /// The engine lets it wait in line until its deadline.
+    Awaited,
+    /// It is refused.
+    Now,
+}
+
 /// A peer that was found for a call.
 #[derive(Debug)]
 pub(crate) struct Lookup {
@@ -301,12 +310,12 @@ impl Lookup {
         Step { peer: self.peer.key, directions: Directions::BOTH }
     }
 
-    /// Takes room for a request. Without room the engine lets it wait, unless a handler makes it.
-    pub(crate) fn take_call(&self, message: &Message, nested: bool) -> Result<Plan, Error> {
+    /// Takes room for a request.
+    pub(crate) fn take_call(&self, message: &Message, room: Room) -> Result<Plan, Error> {
         let face = self.face()?;
         match face.gauge.ask_call(cost(message.payload.len())) {
             Ok(()) => Ok(Plan::one(self.step(), Some(face.link))),
-            Err(full) if nested => Err(self.no_room(full)),
+            Err(full) if room == Room::Now => Err(self.no_room(full)),
             Err(_) => Ok(Plan::one(self.step(), None)),
         }
     }

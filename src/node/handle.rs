@@ -15,16 +15,18 @@ use super::lock;
 use super::pending::{Pending, Reply};
 use super::runtime;
 use super::selector::Selector;
+use super::wake::Wake;
 use crate::address::Address;
 use crate::config::LONGEST_TIMEOUT;
 use crate::endpoint::IntoEvent;
 use crate::error::{Error, ErrorKind};
+use crate::event::EventName;
 use crate::id::NodeId;
 use crate::node_event::{NodeEvent, PeerInfo};
 use crate::options::Options;
 use crate::payload::{Decode, Encode};
 use crate::proto::{Command, Done};
-use crate::routing::PeerEntry;
+use crate::routing::{Directory, PeerEntry};
 use crate::service::{IntoPattern, Pattern, Registration, Request, Respond, Tick};
 
 /// A way to a node: does everything but own it. Cheap to clone, and usable from any thread at once.
@@ -183,19 +185,62 @@ impl Handle {
         timeout: Duration,
     ) -> Result<PeerInfo, Error> {
         let who = who.into();
+        self.wait_for(timeout, |peers| who.first(peers), || who.no_match())
+    }
+
+    /// Waits until a peer handles requests for an event, and says who: the first in join order. What tests and start-up
+    /// scripts use instead of sleeping. Only handlers for exactly this event count: patterns are not announced.
+    ///
+    /// # Errors
+    /// Nothing was sent in any case. `NOT_FOUND` when there was none within `timeout`; `INVALID_EVENT`; `WOULD_DEADLOCK`;
+    /// `CLOSED`.
+    ///
+    /// # Blocking
+    /// At most for `timeout`; zero only looks.
+    ///
+    /// # Example
+    /// ```
+    /// use std::time::Duration;
+    /// use threadmesh::{Node, Request};
+    ///
+    /// let server = Node::builder().id("users").bind("127.0.0.1:0").start()?;
+    /// let client = Node::builder().connect(server.local_addr()?).start()?;
+    /// server.on_request("user:get", |_: Request<()>| Ok("Ada"))?;
+    /// let peer = client.wait_for_service("user:get", Duration::from_secs(5))?;
+    /// assert_eq!(peer.id, "users");
+    /// # Ok::<(), threadmesh::Error>(())
+    /// ```
+    pub fn wait_for_service(&self, event: &str, timeout: Duration) -> Result<PeerInfo, Error> {
+        let event = EventName::new(event)?;
+        let serves =
+            |peer: &&Arc<PeerEntry>| peer.services.iter().any(|service| service == event.as_str());
+        let nobody = || {
+            let why = format!("no peer serves {:?} after {timeout:?}", event.as_str());
+            Error::new(ErrorKind::NotFound, why)
+        };
+        self.wait_for(timeout, |peers| Ok(peers.iter().find(serves)), nobody)
+    }
+
+    /// Looks at the peers, and again when something has changed.
+    fn wait_for(
+        &self,
+        timeout: Duration,
+        find: impl Fn(&Directory) -> Result<Option<&Arc<PeerEntry>>, Error>,
+        nothing: impl FnOnce() -> Error,
+    ) -> Result<PeerInfo, Error> {
         let deadline = Instant::now().checked_add(timeout.min(LONGEST_TIMEOUT));
         // Subscribed before the first look, so that nothing happens unseen between the two.
         let mut events = self.events();
         loop {
             self.core.may_block()?;
             let directory = self.core.directory();
-            if let Some(info) = who.first(&directory)?.and_then(|peer| peer.info()) {
+            if let Some(info) = find(&directory)?.and_then(|peer| peer.info()) {
                 return Ok(info);
             }
             drop(directory);
             if events.next_until(deadline).is_none() {
                 self.core.open()?;
-                return Err(who.no_match());
+                return Err(nothing());
             }
         }
     }
@@ -387,23 +432,50 @@ impl Handle {
     /// sent meanwhile are not waited for.
     ///
     /// # Errors
-    /// `NODE_NOT_FOUND` when it is not connected: what it had not confirmed was reported in
-    /// [`NodeEvent::Undelivered`](crate::NodeEvent::Undelivered). `REQUEST_TIMEOUT` says how many it has not confirmed. After
-    /// that one, `CONNECTION_LOST` and `CLOSED`, those ticks may have run. `WOULD_DEADLOCK`.
+    /// `NODE_NOT_FOUND` when it is not connected: what it had not confirmed was reported in [`NodeEvent::Undelivered`].
+    /// `REQUEST_TIMEOUT` says how many it has not confirmed. After that one, `CONNECTION_LOST` and `CLOSED`, those ticks may
+    /// have run. `WOULD_DEADLOCK`.
     ///
     /// # Blocking
     /// At most for `timeout` and 5 ms. A receiver that is never done with all it has reports at a quarter of the window, or
     /// with its next heartbeat (2 s).
     pub fn flush(&self, id: impl AsRef<str>, timeout: Duration) -> Result<(), Error> {
         self.core.may_block()?;
-        let peer = self.core.find(id.as_ref())?.peer.key;
+        let peer = self.core.find(id.as_ref())?.peer;
+        self.flush_peers([&peer], timeout)
+    }
+
+    /// The same as [`flush`](Self::flush) for all peers that are connected now, at once. Fine when there are none.
+    ///
+    /// # Errors
+    /// That of the first peer, in join order, which does not confirm everything. What became of the others is not known then.
+    ///
+    /// # Blocking
+    /// At most for `timeout` and 5 ms.
+    pub fn flush_all(&self, timeout: Duration) -> Result<(), Error> {
+        self.core.may_block()?;
+        self.flush_peers(self.core.directory().iter(), timeout)
+    }
+
+    fn flush_peers<'a>(
+        &self,
+        peers: impl IntoIterator<Item = &'a Arc<PeerEntry>>,
+        timeout: Duration,
+    ) -> Result<(), Error> {
         let began = Instant::now();
         let deadline = began.checked_add(timeout.min(LONGEST_TIMEOUT)).unwrap_or(began);
-        let done = self.core.ask(deadline, |token| Command::Flush { peer, deadline, token })?;
-        done.map(|_done| ()).ok_or_else(|| {
-            let id = id.as_ref();
-            let why = format!("{id:?} was not known to have confirmed all ticks in time");
-            Error::new(ErrorKind::RequestTimeout, why)
+        let asked = peers.into_iter().map(|peer| {
+            let (token, receiver) = Wake::new(None);
+            self.core.post(Command::Flush { peer: peer.key, deadline, token }, deadline)?;
+            Ok((peer.id.clone(), receiver))
+        });
+        let asked: Vec<_> = asked.collect::<Result<_, Error>>()?;
+        asked.into_iter().try_for_each(|(id, receiver)| {
+            let late = || {
+                let why = format!("{id} was not known to have confirmed all ticks in time");
+                Err(Error::new(ErrorKind::RequestTimeout, why).with_peer(id))
+            };
+            self.core.done(&receiver, deadline).unwrap_or_else(late).map(|_done| ())
         })
     }
 }

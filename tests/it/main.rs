@@ -13,6 +13,7 @@ mod life;
 mod links;
 mod pool;
 mod python;
+mod room;
 mod rounds;
 mod stops;
 mod support;

@@ -183,6 +183,7 @@ mod event;
 pub mod fuzz;
 mod handler_error;
 mod headers;
+mod home;
 mod id;
 mod net;
 mod node;

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 const VOCABULARY: &[&[&str]] = &[
     &["config", "cbor"],
     &["id", "error"],
-    &["value", "scan", "patience"],
+    &["home", "value", "scan", "patience"],
     &["payload", "options", "headers", "event", "address"],
     &["node_event", "handler_error", "endpoint"],
 ];

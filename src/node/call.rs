@@ -218,7 +218,7 @@ impl<'a> Call<'a> {
         event: impl IntoEvent<D, ()>,
         data: &D,
     ) -> Result<(), Error> {
-        self.core().may_block()?;
+        self.core().may_tick()?;
         let message = self.message(named(event)?, data)?;
         let lookup = self.core().find(self.id)?;
         match lookup.take_tick(&message) {

@@ -16,6 +16,7 @@ use super::lock;
 use super::wake::{self, Arrival, Nothing, Slot, Wake};
 use crate::config::{CALLER_GRACE, Config};
 use crate::error::{Error, ErrorKind, Execution};
+use crate::home::Home;
 use crate::id::{CallId, NodeId};
 use crate::net::{Mailbox, Unposted};
 use crate::node_event::Directions;
@@ -33,6 +34,7 @@ const LOOKS: usize = 32;
 /// The shared part of a node.
 pub(crate) struct Core {
     pub(crate) id: NodeId,
+    pub(crate) home: Home,
     pub(crate) options: Mutex<Options>,
     pub(crate) config: Config,
     pub(crate) hub: Hub,
@@ -85,6 +87,7 @@ impl Core {
     ) -> Self {
         Self {
             id,
+            home: Home::here(),
             options: Mutex::new(options),
             hub: Hub::new(config.limits.events_per_subscriber),
             callbacks: Arc::default(),
@@ -116,10 +119,37 @@ impl Core {
         Ok(())
     }
 
-    /// # Errors
-    /// `CLOSED` after the node's end.
-    pub(crate) fn open(&self) -> Result<(), Error> {
+    /// The same for a tick, which costs less than asking the system whether this is the node's process.
+    pub(crate) fn may_tick(&self) -> Result<(), Error> {
+        Self::not_on_a_loop_thread()?;
+        if !self.home.seems_here() {
+            return Err(self.not_at_home());
+        }
         if self.life.is_closed() { Err(self.closed()) } else { Ok(()) }
+    }
+
+    /// # Errors
+    /// `CLOSED` after the node's end, and in a fork of its process.
+    pub(crate) fn open(&self) -> Result<(), Error> {
+        self.at_home()?;
+        if self.life.is_closed() { Err(self.closed()) } else { Ok(()) }
+    }
+
+    /// Asked before any lock is taken: one that another thread held at the fork is never given back.
+    ///
+    /// # Errors
+    /// `CLOSED` in a fork of the node's process.
+    pub(crate) fn at_home(&self) -> Result<(), Error> {
+        if self.home.is_here() { Ok(()) } else { Err(self.not_at_home()) }
+    }
+
+    fn not_at_home(&self) -> Error {
+        let message = format!(
+            "the node {:?} belongs to process {}, of which this one is a fork; start a node of its own here",
+            self.id.as_str(),
+            self.home.process()
+        );
+        Error::new(ErrorKind::Closed, message)
     }
 
     pub(crate) fn closed(&self) -> Error {
@@ -154,8 +184,11 @@ impl Core {
         self.mailbox.post_all(inputs).map_err(|_| self.closed())
     }
 
-    /// Cancels a call. After the end there is nothing to cancel.
+    /// Cancels a call. After the end there is nothing to cancel, and in a fork it is not its own.
     pub(crate) fn post_cancel(&self, call: CallId) {
+        if !self.home.is_here() {
+            return;
+        }
         let _ = self.mailbox.post(Input::Command(Command::Cancel { call }));
     }
 
@@ -187,8 +220,11 @@ impl Core {
         }
     }
 
-    /// The peers as of now.
+    /// The peers as of now. A fork has none.
     pub(crate) fn directory(&self) -> Directory {
+        if !self.home.is_here() {
+            return Directory::default();
+        }
         self.directory.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -286,7 +322,18 @@ impl Core {
     }
 
     pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
-        *lock(&self.bound.address)
+        if self.home.is_here() { *lock(&self.bound.address) } else { None }
+    }
+
+    /// This node's options. A fork may not be able to see more of them than the id.
+    pub(crate) fn options(&self) -> Options {
+        if self.home.is_here() {
+            return lock(&self.options).clone();
+        }
+        match self.options.try_lock() {
+            Ok(options) => options.clone(),
+            Err(_) => Options::default().with_id(&self.id),
+        }
     }
 }
 

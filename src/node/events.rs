@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use super::lock;
 use crate::config::LONGEST_TIMEOUT;
+use crate::home::Home;
 use crate::node_event::NodeEvent;
 use crate::service;
 
 /// A subscription to what happens to a node, from the moment it was made, in order.
 ///
 /// Got from [`Handle::events`](crate::Handle::events). It is an iterator that waits for the next event and ends after
-/// [`NodeEvent::Stopped`]. A subscription holds a bounded number of events
+/// [`NodeEvent::Stopped`], and in a forked child. A subscription holds a bounded number of events
 /// ([`Limits::events_per_subscriber`](crate::Limits::events_per_subscriber)); when it is full the oldest are dropped, and the next
 /// event that is taken is [`NodeEvent::Missed`] with their number.
 ///
@@ -32,11 +33,15 @@ use crate::service;
 #[derive(Debug)]
 pub struct Events {
     queue: Arc<Queue>,
+    home: Home,
 }
 
 impl Events {
     /// The next event if there is one already. `None` also after the last one.
     pub fn try_next(&mut self) -> Option<NodeEvent> {
+        if !self.home.is_here() {
+            return None;
+        }
         lock(&self.queue.ring).take()
     }
 
@@ -55,6 +60,9 @@ impl Events {
 
     /// The next event, waiting until `deadline`, or for ever if there is none.
     pub(crate) fn next_until(&mut self, deadline: Option<Instant>) -> Option<NodeEvent> {
+        if !self.home.is_here() {
+            return None;
+        }
         let mut ring = lock(&self.queue.ring);
         if let Some(event) = ring.take() {
             return Some(event);
@@ -107,6 +115,7 @@ impl Place {
 #[derive(Debug)]
 pub(crate) struct Hub {
     capacity: usize,
+    home: Home,
     subscribers: Mutex<Subscribers>,
 }
 
@@ -119,18 +128,23 @@ struct Subscribers {
 
 impl Hub {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { capacity: capacity.max(1), subscribers: Mutex::default() }
+        Self { capacity: capacity.max(1), home: Home::here(), subscribers: Mutex::default() }
     }
 
-    /// A subscription to everything from now on. After the node's end it has ended already.
+    /// A subscription to everything from now on. After the node's end it has ended already; a fork hears nothing.
     pub(crate) fn subscribe(&self) -> Events {
-        let queue = Arc::new(Queue::default());
+        let events = Events { queue: Arc::default(), home: self.home };
+        if !self.home.is_here() {
+            return events;
+        }
+        let queue = &events.queue;
         let mut subscribers = lock(&self.subscribers);
         lock(&queue.ring).ended = subscribers.ended;
         if !subscribers.ended {
-            subscribers.queues.push(Arc::clone(&queue));
+            subscribers.queues.push(Arc::clone(queue));
         }
-        Events { queue }
+        drop(subscribers);
+        events
     }
 
     /// Tells every subscription. Takes only locks that nobody holds for longer than it takes to move one event.

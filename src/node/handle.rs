@@ -33,6 +33,10 @@ use crate::service::{IntoPattern, Pattern, Registration, Request, Respond, Tick}
 ///
 /// Got from [`Node::handle`](crate::Node::handle); a [`Node`](crate::Node) itself derefs to one. A handle, also one that a
 /// handler keeps, does not keep the node alive: after the node's end every call is `CLOSED`.
+///
+/// A node belongs to the process that started it. In a child that the process forks, every call fails with `CLOSED` (a single tick
+/// at the latest after fifteen others), there are no peers, event streams have ended, and neither a stop nor a drop
+/// touches what is the parent's. The child may start nodes of its own, but must not return from a handler it was forked in.
 #[derive(Clone)]
 pub struct Handle {
     core: Arc<Core>,
@@ -59,7 +63,7 @@ impl Handle {
 
     /// This node's options, `_id` among them.
     pub fn options(&self) -> Options {
-        lock(&self.core.options).clone()
+        self.core.options()
     }
 
     /// Where this node listens.
@@ -561,7 +565,7 @@ impl Handle {
     /// very handler.
     ///
     /// # Errors
-    /// `WOULD_DEADLOCK` on a loop thread; then nothing has begun.
+    /// `WOULD_DEADLOCK` on a loop thread, `CLOSED` in a forked child; then nothing has begun.
     ///
     /// # Blocking
     /// At most for the bound and a moment.
@@ -578,13 +582,13 @@ impl Handle {
     /// At most for `bound` and a moment.
     pub fn stop_within(&self, bound: Duration) -> Result<StopReport, Error> {
         Core::not_on_a_loop_thread()?;
-        Ok(runtime::stop(&self.core, bound.min(LONGEST_TIMEOUT)))
+        runtime::stop(&self.core, bound.min(LONGEST_TIMEOUT))
     }
 
     /// Waits until the node has stopped: what the `main` of a service ends with.
     ///
     /// # Errors
-    /// `WOULD_DEADLOCK` on the node's own threads, handlers among them.
+    /// `WOULD_DEADLOCK` on the node's own threads, handlers among them; `CLOSED` in a forked child.
     ///
     /// # Blocking
     /// Until somebody else stops the node.

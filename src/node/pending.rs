@@ -131,8 +131,8 @@ impl<T: Decode> Pending<T> {
         if self.finished {
             return Some(Err(taken_before()));
         }
-        if let Err(error) = Core::not_on_a_loop_thread() {
-            return Some(Err(error));
+        if let Err(error) = Core::not_on_a_loop_thread().and_then(|()| self.core.at_home()) {
+            return Some(Err(error.with_execution(Execution::Unknown)));
         }
         let arrival = match until.checked_duration_since(Instant::now()) {
             None => wake::look(&self.receiver),

@@ -55,9 +55,13 @@ pub(crate) fn start(local: Local, rng: fastrand::Rng) -> Result<Arc<Core>, Error
 }
 
 /// Begins to stop the node, and sees it through unless this is one of its own threads.
-pub(crate) fn stop(core: &Arc<Core>, bound: Duration) -> StopReport {
+///
+/// # Errors
+/// `CLOSED` in a fork of the node's process: its threads are not there to be stopped.
+pub(crate) fn stop(core: &Arc<Core>, bound: Duration) -> Result<StopReport, Error> {
+    core.at_home()?;
     let own = is_own_thread(core);
-    match core.life.begin_stop() {
+    Ok(match core.life.begin_stop() {
         Begun::First(threads) if own => {
             see_through_elsewhere(core, threads, bound);
             StopReport::unfinished()
@@ -66,11 +70,12 @@ pub(crate) fn stop(core: &Arc<Core>, bound: Duration) -> StopReport {
         // The thread that stops the node drops its handlers, and one of those may have owned the node.
         Begun::Before { here } if own || here => StopReport::unfinished(),
         Begun::Before { .. } => core.life.wait(),
-    }
+    })
 }
 
 /// Waits until somebody else has stopped the node.
 pub(crate) fn wait(core: &Core) -> Result<StopReport, Error> {
+    core.at_home()?;
     if is_own_thread(core) {
         let message =
             "a thread of the node waits for the end of the node, which waits for the thread";
@@ -149,7 +154,8 @@ fn see_through_elsewhere(core: &Arc<Core>, threads: Option<Threads>, bound: Dura
 /// The loop has ended though nobody stopped the node. Its sockets are gone and posts fail; the rest is stopped as usual.
 fn the_loop_failed(core: &Arc<Core>) {
     log::error!(target: "threadmesh::node", "the loop of {:?} has failed", core.id.as_str());
-    stop(core, Duration::ZERO);
+    // The loop's thread is where the node is at home.
+    let _ = stop(core, Duration::ZERO);
 }
 
 /// The one place that starts threads of this room.

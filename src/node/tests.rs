@@ -1,5 +1,7 @@
 //! The face end to end: two nodes in one process over loopback.
 
+mod fork;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};

@@ -5,6 +5,7 @@ use std::sync::Weak;
 
 use super::dispatch::Dispatch;
 use super::pattern::Pattern;
+use crate::home::Home;
 
 /// Which of the two lists a handler stands in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,6 +21,7 @@ pub struct Registration {
     which: Which,
     number: u64,
     pattern: Pattern,
+    home: Home,
 }
 
 impl Registration {
@@ -29,7 +31,7 @@ impl Registration {
         number: u64,
         pattern: Pattern,
     ) -> Self {
-        Self { dispatch, which, number, pattern }
+        Self { dispatch, which, number, pattern, home: Home::here() }
     }
 
     /// What the handler is for.
@@ -38,9 +40,10 @@ impl Registration {
     }
 
     /// Removes the handler: it runs for no message that is taken up later. A run that has begun goes on.
-    /// False when it was gone already, by its pattern or with its node.
+    /// False when it was gone already, by its pattern or with its node, and in a forked child.
     pub fn remove(self) -> bool {
-        self.dispatch.upgrade().is_some_and(|dispatch| dispatch.remove(self.which, self.number))
+        let dispatch = self.dispatch.upgrade().filter(|_| self.home.is_here());
+        dispatch.is_some_and(|dispatch| dispatch.remove(self.which, self.number))
     }
 }
 

@@ -1,0 +1,103 @@
+//! What a forked child may do with the nodes of its parent: nothing, and at once. `home::fork` tells how these tests fork.
+
+use super::*;
+use crate::home::fork;
+use crate::options::Options;
+
+/// The parent's node: `client`, connected to `server`, which handles `echo`.
+fn family() -> (Node, Node) {
+    let (server, client) = pair();
+    server.on_request("echo", |request: Request<i64>| Ok(request.data)).unwrap();
+    (server, client)
+}
+
+#[track_caller]
+fn refused<T: std::fmt::Debug>(result: Result<T, Error>) {
+    let error = result.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Closed);
+    assert!(error.message().contains("fork"), "{error}");
+}
+
+// covers P39
+#[test]
+fn every_verb_fails_in_a_child_and_the_parent_goes_on() {
+    let _bound = crate::bound::bound();
+    let (server, client) = family();
+    let address = server.local_addr().unwrap();
+    let mut before = client.events();
+    let registration = client.on_tick("t", |_: Tick<()>| {}).unwrap();
+    let child = fork();
+    let began = Instant::now();
+    refused(client.request::<i64, _>("server", "echo", &1));
+    refused(client.start::<i64, _>("server", "echo", &1));
+    assert_eq!(client.to("server").ticks("t", [1, 2]).accepted, 0);
+    refused((0..100).try_for_each(|_| client.tick("server", "t", &1)));
+    refused(client.bind("127.0.0.1:0"));
+    refused(client.unbind());
+    refused(client.connect(address));
+    refused(client.connect_always(address));
+    refused(client.disconnect("server"));
+    refused(client.local_addr());
+    refused(client.set_options(Options::default()));
+    refused(client.update_options(&Options::default()));
+    refused(client.wait_for_peer("server", LONG));
+    refused(client.on_request("x", |_: Request<()>| Ok(())));
+    refused(client.on_tick("x", |_: Tick<()>| {}));
+    refused(client.off("t"));
+    refused(client.stop());
+    refused(client.wait());
+    assert!(client.peers().is_empty() && client.peer_options("server").is_none());
+    assert!(client.peer_id_by_address(address).is_none());
+    assert_eq!(client.options().get_str("_id"), Some("client"));
+    assert!(before.next().is_none() && client.events().next().is_none());
+    assert!(!registration.remove());
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+    drop(child);
+    assert_eq!(client.request::<i64, _>("server", "echo", &7).unwrap(), 7);
+    assert_eq!(client.off("t").unwrap(), 1, "the child removed nothing");
+    assert!(client.stop().unwrap().is_clean());
+}
+
+// covers P39
+#[test]
+fn no_lock_that_was_held_at_the_fork_holds_a_child_up() {
+    let _bound = crate::bound::bound();
+    let (_server, client) = family();
+    let mut before = client.events();
+    let core = client.shared();
+    let held = (lock(&core.options), lock(&core.bound.turn), lock(&core.bound.address));
+    let child = fork();
+    assert_eq!(client.options().get_str("_id"), Some("client"));
+    refused(client.unbind());
+    refused(client.set_options(Options::default()));
+    assert!(format!("{client:?}").contains("client"));
+    assert!(before.try_next().is_none());
+    drop((child, held));
+}
+
+// covers P39
+#[test]
+fn a_child_neither_ends_a_request_of_its_parent_nor_its_node() {
+    let _bound = crate::bound::bound();
+    let (server, client) = pair();
+    let (go, gate) = bounded::<()>(0);
+    let slow = move |request: Request<i64>| {
+        let _ = gate.recv();
+        Ok(request.data)
+    };
+    server.on_request("slow", slow).unwrap();
+    let dropped = client.start::<i64, _>("server", "slow", &1).unwrap();
+    let mut kept = client.start::<i64, _>("server", "slow", &2).unwrap();
+    let handle = client.handle();
+    let child = fork();
+    drop(dropped);
+    let error = kept.wait_timeout(LONG).unwrap().unwrap_err();
+    assert_eq!((error.kind(), error.execution()), (ErrorKind::Closed, Execution::Unknown));
+    kept.cancel();
+    drop(client);
+    drop(child);
+    drop(go);
+    assert_eq!(kept.wait().unwrap().value, 2, "nobody cancelled it");
+    assert_eq!(handle.peers().len(), 1, "nobody stopped the node");
+    handle.stop().unwrap();
+}

@@ -8,6 +8,7 @@ mod attacks;
 mod deadlines;
 mod direct;
 mod events;
+mod guests;
 mod handlers;
 mod life;
 mod links;

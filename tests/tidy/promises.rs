@@ -6,7 +6,7 @@ use super::{Offence, Source};
 const MADE: &[&str] = &[
     "P01", "P02", "P03", "P04", "P05", "P06", "P07", "P09", "P10", "P11", "P12", "P13", "P18",
     "P19", "P21", "P22", "P23", "P24", "P25", "P26", "P27", "P30", "P31", "P32", "P33", "P34",
-    "P35", "P36", "P40",
+    "P35", "P36", "P39", "P40",
 ];
 
 /// The highest promise there is.

@@ -13,6 +13,7 @@ use super::events::{Events, Place};
 use super::life::Threads;
 use super::{lock, runtime};
 use crate::error::Error;
+use crate::home::Home;
 use crate::node_event::NodeEvent;
 
 /// A closure that was given to [`Handle::on_event`](crate::Handle::on_event). Dropping this keeps it;
@@ -21,13 +22,15 @@ pub struct Callback {
     // Weak, so that what the program keeps holds nothing of a stopped node.
     callbacks: Weak<Callbacks>,
     number: u64,
+    home: Home,
 }
 
 impl Callback {
     /// Takes the closure away: it is told of no event that is taken up later. A run that has begun goes on. False when it was
-    /// gone already, with its node.
+    /// gone already, with its node, and in a forked child.
     pub fn remove(self) -> bool {
-        let removed = self.callbacks.upgrade().and_then(|callbacks| callbacks.take(self.number));
+        let callbacks = self.callbacks.upgrade().filter(|_| self.home.is_here());
+        let removed = callbacks.and_then(|callbacks| callbacks.take(self.number));
         removed.is_some_and(|entry| {
             discard(entry);
             true
@@ -98,7 +101,7 @@ impl Callbacks {
         state.last += 1;
         let (number, from) = (state.last, state.place.as_ref().map_or(0, Place::next));
         state.entries.push(Arc::new(Entry { number, from, tell }));
-        Ok(Callback { callbacks: Arc::downgrade(own), number })
+        Ok(Callback { callbacks: Arc::downgrade(own), number, home: core.home })
     }
 
     fn start(self: &Arc<Self>, core: &Core, state: &mut State) -> Result<(), Error> {

@@ -2,13 +2,16 @@
 //! up by being slow.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use threadmesh::{Error, ErrorKind, Handle, Limits, Node, Request, Tick, blocking, predicate};
+use threadmesh::{
+    Error, ErrorKind, Handle, Limits, Node, NodeEvent, Request, Tick, blocking, options, predicate,
+};
 
 use crate::support::{SOON, bounded as within, builder, listening, pair, took};
 
@@ -19,6 +22,7 @@ const KINDS: &[&str] = &[
     "a request handler",
     "a tick handler",
     "a predicate",
+    "a closure for events",
     "a batch",
     "a blocking section",
     "encoding",
@@ -93,6 +97,18 @@ fn party(guest: impl FnOnce(&Node, &Node) -> Visit) {
         tell.send(()).unwrap();
     };
     server.on_tick("guest", handler).unwrap();
+    let (tell, told_again) = bounded(1);
+    let once = AtomicBool::new(false);
+    let closure = move |_: &NodeEvent| {
+        // What it calls makes events.
+        if !once.swap(true, Relaxed) {
+            visit("a closure for events");
+            tell.send(()).unwrap();
+        }
+    };
+    client.on_event(closure).unwrap();
+    server.update_options(&options! { "changed": true }).unwrap();
+    told_again.recv_timeout(SOON).unwrap();
     let anybody = predicate(|_| {
         visit("a predicate");
         true
@@ -175,6 +191,8 @@ fn every_verb(node: &Handle, peer: &str, spare: SocketAddr) -> Result<(), Error>
     let _ = (node.events().try_next(), format!("{node:?}"));
     node.wait_for_peer(peer, SOON / 20)?;
     node.wait_for_peer(predicate(|_| true), SOON)?;
+    node.wait_for_service("plain", SOON / 20)?;
+    node.on_event(|_| {})?.remove();
     node.on_request("mine", |_: Request<()>| Ok(()))?.remove();
     node.on_tick("mine", |_: Tick<()>| {})?;
     node.off("mine")?;
@@ -182,12 +200,11 @@ fn every_verb(node: &Handle, peer: &str, spare: SocketAddr) -> Result<(), Error>
     node.dial(spare).timeout(SOON).once().connect()?;
     node.connect_always(spare)?;
     node.disconnect("nobody")?;
-    match node.local_addr() {
-        Ok(address) => drop(node.bind(address)?),
-        Err(_) => {
-            node.bind("127.0.0.1:0")?;
-            node.unbind()?;
-        }
+    if let Ok(address) = node.local_addr() {
+        node.bind(address)?;
+    } else {
+        node.bind("127.0.0.1:0")?;
+        node.unbind()?;
     }
     node.request::<u64, _>(peer, "plain", &1_u64)?;
     node.request_reply::<u64, _>(peer, "plain", &1_u64)?;
@@ -196,8 +213,11 @@ fn every_verb(node: &Handle, peer: &str, spare: SocketAddr) -> Result<(), Error>
     node.start::<u64, _>(peer, "plain", &1_u64)?.cancel();
     node.tick(peer, "plain", &1_u64)?;
     node.to(peer).wait(SOON).ticks("plain", [1_u64, 2]).all()?;
+    node.to(peer).try_request::<u64, _>("plain", &1_u64)?;
+    node.to(peer).try_tick("plain", &1_u64)?;
     // A handler of ticks would wait for itself.
     let _ = node.flush(peer, Duration::from_millis(20));
+    let _ = node.flush_all(Duration::from_millis(20));
     Ok(())
 }
 

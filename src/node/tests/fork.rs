@@ -26,12 +26,19 @@ fn every_verb_fails_in_a_child_and_the_parent_goes_on() {
     let address = server.local_addr().unwrap();
     let mut before = client.events();
     let registration = client.on_tick("t", |_: Tick<()>| {}).unwrap();
+    let callback = client.on_event(|_| {}).unwrap();
     let child = fork();
     let began = Instant::now();
     refused(client.request::<i64, _>("server", "echo", &1));
     refused(client.start::<i64, _>("server", "echo", &1));
     assert_eq!(client.to("server").ticks("t", [1, 2]).accepted, 0);
     refused((0..100).try_for_each(|_| client.tick("server", "t", &1)));
+    refused(client.to("server").try_tick("t", &1));
+    refused(client.to("server").try_request::<i64, _>("echo", &1));
+    refused(client.flush("server", LONG));
+    refused(client.flush_all(LONG));
+    refused(client.wait_for_service("echo", LONG));
+    refused(client.on_event(|_| {}));
     refused(client.bind("127.0.0.1:0"));
     refused(client.unbind());
     refused(client.connect(address));
@@ -50,7 +57,7 @@ fn every_verb_fails_in_a_child_and_the_parent_goes_on() {
     assert!(client.peer_id_by_address(address).is_none());
     assert_eq!(client.options().get_str("_id"), Some("client"));
     assert!(before.next().is_none() && client.events().next().is_none());
-    assert!(!registration.remove());
+    assert!(!registration.remove() && !callback.remove());
     assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
     drop(child);
     assert_eq!(client.request::<i64, _>("server", "echo", &7).unwrap(), 7);

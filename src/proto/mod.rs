@@ -3,6 +3,8 @@
 //! [`Mesh`] is one node's half of every link it has. The shell (`net/`) and the simulated world (`sim/`) drive it through
 //! the same two enums, so a test is a list of inputs and a transcript is a list of outputs.
 
+#[cfg(test)]
+mod bad_input;
 mod calls;
 mod check;
 mod dial;

@@ -94,6 +94,11 @@ pub struct Limits {
     pub tick_window_bytes: u64,
     /// The largest tick window a busy link grows to, 16 MiB: at 1 GB/s that is 16 ms of work.
     pub tick_window_most_bytes: u64,
+    /// What all links together may hold of this node's memory, 256 MiB: messages that are queued, that have come in part, and that handlers
+    /// have in hand. Above half of it one link may hold what is free divided by the links: beyond that callers wait or get
+    /// `BACKPRESSURE`, requests of the peer are `BUSY`, an answer is told as `BACKPRESSURE`, and a peer that is sending a larger message
+    /// is disconnected as [`Overloaded`](crate::LeftReason::Overloaded).
+    pub node_bytes: usize,
     /// Links in all, 16,384: a connection beyond it is closed at accept.
     pub links: usize,
     /// Links that have not completed their handshake, 1,024: the oldest makes room.
@@ -120,6 +125,7 @@ impl Default for Limits {
             calls_pending: 65_536,
             tick_window_bytes: 64 * 1024,
             tick_window_most_bytes: 16 * 1024 * 1024,
+            node_bytes: 256 * 1024 * 1024,
             links: 16_384,
             handshakes: 1_024,
             workers_min: cores.max(2),
@@ -170,6 +176,8 @@ pub(crate) const LARGE_BODY_BYTES: usize = 16 * 1024;
 /// Bytes staged for the kernel on one link before more are framed. Small, because what is staged cannot be withdrawn.
 pub(crate) const STAGED_BYTES: usize =
     if cfg!(threadmesh_without = "gather") { 1 } else { 64 * 1024 };
+/// A link may hold this much however little memory of the node is left: one small message each way.
+pub(crate) const LINK_LEAST_BYTES: usize = 16 * 1024;
 /// Control messages queued on one link; a peer that makes us owe more is disconnected.
 pub(crate) const CONTROL_QUEUE_BYTES: usize = 64 * 1024;
 /// A closing link reads and discards at most this much while it waits for the other side to close.

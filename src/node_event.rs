@@ -73,6 +73,9 @@ pub enum LeftReason {
     SlowPeer,
     /// The peer broke the protocol; the text says how.
     Protocol(String),
+    /// The memory of one of the two nodes was nearly used up, and the link held more than its share of it:
+    /// [`Limits::node_bytes`](crate::Limits::node_bytes).
+    Overloaded,
     /// A newer link, or a restarted instance of the same node, took its place.
     Replaced,
     /// This node stopped.

@@ -59,6 +59,12 @@ fn check_limits(limits: &Limits) -> Result<(), Error> {
             limits.message_bytes
         ));
     }
+    if limits.node_bytes / 2 < limits.message_bytes {
+        return invalid(
+            "limits.node_bytes is less than twice message_bytes: one message would fill it"
+                .to_owned(),
+        );
+    }
     if limits.tick_window_bytes > limits.tick_window_most_bytes {
         return invalid("limits.tick_window_bytes is more than tick_window_most_bytes".to_owned());
     }
@@ -68,7 +74,7 @@ fn check_limits(limits: &Limits) -> Result<(), Error> {
     Ok(())
 }
 
-fn counts(limits: &Limits) -> [(&'static str, u64); 13] {
+fn counts(limits: &Limits) -> [(&'static str, u64); 14] {
     [
         ("message_bytes", limits.message_bytes as u64),
         ("link_queue_bytes", limits.link_queue_bytes as u64),
@@ -76,6 +82,7 @@ fn counts(limits: &Limits) -> [(&'static str, u64); 13] {
         ("calls_pending", limits.calls_pending as u64),
         ("tick_window_bytes", limits.tick_window_bytes),
         ("tick_window_most_bytes", limits.tick_window_most_bytes),
+        ("node_bytes", limits.node_bytes as u64),
         ("links", limits.links as u64),
         ("handshakes", limits.handshakes as u64),
         ("workers_min", limits.workers_min as u64),
@@ -117,6 +124,7 @@ mod tests {
         assert!(refused(|c| c.reconnect_first = Duration::from_secs(60)).contains("reconnect"));
         assert!(refused(|c| c.limits.links = 0).contains("limits.links"));
         assert!(refused(|c| c.limits.message_bytes = 1 << 31).contains("message_bytes"));
+        assert!(refused(|c| c.limits.node_bytes = 1 << 20).contains("node_bytes"));
         assert!(refused(|c| c.limits.workers_min = 300).contains("workers_min"));
         assert!(refused(|c| c.limits.tick_window_bytes = 1 << 40).contains("tick_window"));
     }

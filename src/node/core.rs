@@ -386,6 +386,7 @@ impl Lookup {
     pub(crate) fn no_room(&self, full: Full) -> Error {
         let what = match full {
             Full::Queue => "its queue is full",
+            Full::Memory => "the memory of this node is nearly used up, and the link has its share",
             Full::Calls => "it has as many calls open as it allows",
             Full::Line => "others wait for room already",
             Full::Ticks => "it has not confirmed the ticks that were sent before",

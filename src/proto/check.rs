@@ -108,7 +108,11 @@ impl<T> Mesh<T> {
         let over = over.map(|link| format!("{:?} owes {} answers", link.id, link.handled()));
         let (armed, owned) = (self.timers.len(), self.owned_timers());
         let timers = (armed != owned).then(|| format!("{armed} timers are armed, {owned} owned"));
-        of_links.or(over).or(timers).or_else(|| self.broken_invariant())
+        of_links
+            .or(over)
+            .or(timers)
+            .or_else(|| self.broken_sums())
+            .or_else(|| self.broken_invariant())
     }
 
     fn owned_timers(&self) -> usize {

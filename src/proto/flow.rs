@@ -16,9 +16,6 @@ use crate::options::Options;
 use crate::routing::cost;
 use crate::wire::Control;
 
-/// Windows beyond each link's first one, in sum: half of the memory a node may use.
-const GRANTED_MOST: u64 = 128 * 1024 * 1024;
-
 impl<T> Mesh<T> {
     pub(super) fn tick(&mut self, tick: Tick<T>, out: &mut Out<T>) {
         let step = tick.plan.first;
@@ -122,8 +119,13 @@ impl<T> Mesh<T> {
 
     /// Handlers of this node have finished ticks.
     pub(super) fn consumed(&mut self, id: LinkId, ticks: u64, cost: u64, out: &mut Out<T>) {
-        let Some(link) = self.links.get_mut(&id).filter(|link| link.is_ready()) else { return };
+        let Some(link) = self.links.get_mut(&id).filter(|link| link.is_ready()) else {
+            return self.orphans_finished(cost, out);
+        };
         link.ticks_in.finish(ticks, cost);
+        link.in_hand -= usize::try_from(cost).unwrap_or(usize::MAX).min(link.in_hand);
+        self.recount(id, out);
+        let Some(link) = self.links.get_mut(&id) else { return };
         if link.ticks_in.is_due() {
             link.tell_consumed = true;
             self.flush(id, out);
@@ -158,9 +160,13 @@ impl<T> Mesh<T> {
             let most = self.local.config.limits.tick_window_most_bytes;
             controls.push(Control::Consumed { ticks, cost });
             let window = link.ticks_in.window;
-            if link.ticks_in.report(now) && window < most && self.granted + window <= GRANTED_MOST {
+            if link.ticks_in.report(now)
+                && window < most
+                && self.granted + window <= self.memory.windows()
+            {
                 let wider = (window * 2).min(most);
                 self.granted += wider - window;
+                link.granted += wider - window;
                 link.ticks_in.window = wider;
                 let calls = self.local.config.limits.calls_per_link;
                 controls.push(Control::Grant { tick_window: wider, calls });

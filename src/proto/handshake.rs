@@ -103,9 +103,12 @@ impl<T> Mesh<T> {
 
     /// Queues this node's hello and its services.
     fn say_hello(&mut self, id: LinkId) {
-        let hello = self.hello();
+        let usual = self.local.config.limits.tick_window_bytes;
+        let window = self.memory.first_window(usual, self.links.len());
+        let hello = self.hello(window);
         let pages = pages(&self.local.services);
         let Some(link) = self.links.get_mut(&id) else { return };
+        link.ticks_in.window = window;
         (link.tell_options, link.tell_services) = (false, false);
         let count = pages.len();
         let services = pages
@@ -117,7 +120,7 @@ impl<T> Mesh<T> {
         }
     }
 
-    fn hello(&self) -> Hello {
+    fn hello(&self, tick_window: u64) -> Hello {
         let config = &self.local.config;
         Hello {
             id: self.local.id.clone(),
@@ -131,7 +134,7 @@ impl<T> Mesh<T> {
             heartbeat_ms: millis(config.heartbeat_interval),
             liveness_ms: millis(config.liveness_timeout),
             calls: config.limits.calls_per_link,
-            tick_window: config.limits.tick_window_bytes,
+            tick_window,
             message_bytes: config.limits.message_bytes as u64,
         }
     }

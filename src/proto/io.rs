@@ -75,11 +75,14 @@ impl<T> Mesh<T> {
         }
         if link.reader.body_space().is_some() {
             link.reader.body_received(len);
-            return self.frames(id, &[], out);
+            self.frames(id, &[], out);
+        } else {
+            let scratch = std::mem::take(&mut self.scratch);
+            self.frames(id, &scratch[..len], out);
+            self.scratch = scratch;
         }
-        let scratch = std::mem::take(&mut self.scratch);
-        self.frames(id, &scratch[..len], out);
-        self.scratch = scratch;
+        self.recount(id, out);
+        self.judge_part(id, out);
     }
 
     fn frames(&mut self, id: LinkId, mut input: &[u8], out: &mut Out<T>) {

@@ -30,11 +30,13 @@ impl<T> Mesh<T> {
         let owed = std::mem::take(&mut link.owed);
         let (unwritten, unconfirmed) = (link.ticks_out.unwritten(), link.ticks_out.unconfirmed());
         let (direction, dial) = (link.direction, link.dial);
-        let extra = link.ticks_in.window.saturating_sub(self.local.config.limits.tick_window_bytes);
-        self.granted = self.granted.saturating_sub(extra);
+        self.granted -= std::mem::take(&mut link.granted);
+        // Cancelled requests leave the workers' queue without having run.
+        link.in_hand -= owed.values().map(|call| call.cost).sum::<usize>();
         for call in owed.values() {
             call.cancelled.store(true, Relaxed);
         }
+        self.orphaned(id, out);
         let peer = self.unlink_peer(key, id, direction, reason.clone(), out);
         if unwritten + unconfirmed > 0 && !has(Planted::LossUntold) {
             out.push(Output::Event(NodeEvent::Undelivered {
@@ -192,6 +194,7 @@ impl<T> Mesh<T> {
         self.recheck |= !self.held.is_empty();
         debug_assert!(link.peer.is_none(), "a joined link leaves before it is forgotten");
         disarm(&mut self.timers, &mut link.timer);
+        self.held_no_more(link.held, out);
         self.shaking.remove(&id);
         if hang {
             out.push(Output::Hang { link: id });

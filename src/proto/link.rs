@@ -71,6 +71,8 @@ pub(super) struct Theirs {
 /// A request of a peer that is being handled.
 #[derive(Debug)]
 pub(super) struct OwedCall {
+    /// What the request counts in the memory of the node.
+    pub(super) cost: usize,
     pub(super) cancelled: Arc<AtomicBool>,
 }
 
@@ -112,6 +114,12 @@ pub(super) struct Link<T> {
     answers: VecDeque<Option<CallId>>,
     pub(super) ticks_out: TicksOut,
     pub(super) ticks_in: TicksIn,
+    /// Bytes of tick window granted beyond the first one.
+    pub(super) granted: u64,
+    /// Bytes of messages that the handlers have.
+    pub(super) in_hand: usize,
+    /// What the link held of the node's memory when it was last counted.
+    pub(super) held: usize,
     pub(super) born: Instant,
     pub(super) heard: Instant,
     /// When the kernel last took a byte.
@@ -160,7 +168,7 @@ impl<T> Link<T> {
             }),
             queue: SendQueue::default(),
             writing: false,
-            gauge: Arc::new(Gauge::new(limits.link_queue_bytes, 0, 0)),
+            gauge: Arc::new(Gauge::new(limits.link_queue_bytes, Arc::default(), 0, 0)),
             theirs: Theirs {
                 heartbeat: config.heartbeat_interval,
                 message_bytes: limits.message_bytes,
@@ -172,6 +180,9 @@ impl<T> Link<T> {
             answers: VecDeque::new(),
             ticks_out: TicksOut::default(),
             ticks_in: TicksIn::new(limits.tick_window_bytes, now),
+            granted: 0,
+            in_hand: 0,
+            held: 0,
             born: now,
             heard: now,
             wrote: now,
@@ -215,6 +226,13 @@ impl<T> Link<T> {
         }
     }
 
+    /// A handler is done with a request. Whether its caller still waits for the answer.
+    pub(super) fn settle(&mut self, call: CallId) -> bool {
+        let Some(owed) = self.owed.remove(&call) else { return false };
+        self.in_hand -= owed.cost;
+        !owed.cancelled.load(Relaxed)
+    }
+
     /// The caller gave up: its place is free, although its answer may still be on the way out.
     pub(super) fn free_place(&mut self, call: CallId) {
         let answer = self.answers.iter_mut().find(|answer| **answer == Some(call));
@@ -234,6 +252,11 @@ impl<T> Link<T> {
     #[cfg(any(test, fuzzing))]
     pub(super) fn handled(&self) -> usize {
         self.owed.values().filter(|owed| !owed.cancelled.load(Relaxed)).count()
+    }
+
+    /// What the link holds of the node's memory.
+    pub(super) fn holds(&self) -> usize {
+        self.queue.held() + self.reader.held() + self.in_hand
     }
 
     pub(super) fn is_ready(&self) -> bool {

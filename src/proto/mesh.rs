@@ -8,6 +8,7 @@ use super::dial::{DialId, Dials};
 use super::flush::Flush;
 use super::link::Link;
 use super::listen::Listener;
+use super::memory::Memory;
 use super::peers::Peers;
 use super::stop::Stopping;
 use super::timers::{TimerId, Timers};
@@ -58,6 +59,12 @@ pub(super) struct Dropped {
     pub(crate) unknown_headers: u64,
     /// Requests refused because the peer had too many open.
     pub(crate) busy: u64,
+    /// Requests refused because the node's memory was nearly used up and the peer had its share.
+    pub(crate) crowded_requests: u64,
+    /// Answers dropped for that reason; their callers were told.
+    pub(crate) crowded_answers: u64,
+    /// Links closed for that reason.
+    pub(crate) crowded_links: u64,
 }
 
 /// One node's half of all its links.
@@ -90,6 +97,8 @@ pub(crate) struct Mesh<T> {
     pub(super) directory: Directory,
     /// Bytes of tick windows granted beyond each link's first.
     pub(super) granted: u64,
+    /// What the links hold.
+    pub(super) memory: Memory,
     pub(super) next_parked: u64,
     /// Threads that wait for confirmations.
     pub(super) flushes: BTreeMap<u64, Flush<T>>,
@@ -102,6 +111,7 @@ pub(crate) struct Mesh<T> {
 
 impl<T> Mesh<T> {
     pub(crate) fn new(local: Local, rng: fastrand::Rng, now: Instant) -> Self {
+        let memory = Memory::new(local.config.limits.node_bytes);
         Self {
             local,
             options_version: 1,
@@ -124,6 +134,7 @@ impl<T> Mesh<T> {
             stopped: false,
             directory: Directory::default(),
             granted: 0,
+            memory,
             next_parked: 0,
             flushes: BTreeMap::new(),
             next_flush: 0,
@@ -250,6 +261,7 @@ impl<T> Mesh<T> {
             link.progress = now;
             out.push(Output::Write { link: id });
         }
+        self.recount(id, out);
     }
 }
 

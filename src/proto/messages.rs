@@ -251,6 +251,7 @@ impl<T> Mesh<T> {
             Farewell::Stop | Farewell::Disconnect | Farewell::Other { .. } => LeftReason::PeerLeft,
             Farewell::Replaced => LeftReason::Replaced,
             Farewell::Silent => LeftReason::Silent,
+            Farewell::Full => LeftReason::Overloaded,
             Farewell::Protocol(why) => {
                 LeftReason::Protocol(format!("the peer says: {}", told(why)))
             }

@@ -18,6 +18,7 @@ mod leave;
 mod link;
 mod listen;
 mod liveness;
+mod memory;
 mod mesh;
 mod messages;
 mod owed;
@@ -280,6 +281,16 @@ pub(crate) enum Answer {
     },
     /// An error of ours: `NO_HANDLER`, `NO_REPLY`, `BUSY`, `DECODE`, `EXPIRED`, `HANDLER_ERROR` after a panic …
     Fault(Error),
+}
+
+impl Answer {
+    /// How long its payload is.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Reply(payload) | Self::Failure { data: Some(payload), .. } => payload.len(),
+            Self::Failure { data: None, .. } | Self::Fault(_) => 0,
+        }
+    }
 }
 
 /// A message for the handlers of this node.

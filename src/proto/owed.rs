@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::link::OwedCall;
@@ -13,7 +12,7 @@ use super::{Answer, Delivery, Message, Output, Owed, Work};
 use crate::error::{Error, ErrorKind};
 use crate::id::{CallId, LinkId, NodeId};
 use crate::payload::Payload;
-use crate::routing::PeerEntry;
+use crate::routing::{PeerEntry, cost};
 
 /// Requests beyond twice the granted number that a burst may bring before its refusals are written.
 const SLACK: u64 = 4_096;
@@ -50,8 +49,15 @@ impl<T> Mesh<T> {
             let why = format!("{} takes {limit} requests at a time from one peer", self.local.id);
             return self.push_fault(id, call, Error::new(ErrorKind::Busy, why), out);
         }
+        let cost = cost(message.payload.len());
+        if self.memory.is_over(link.in_hand + cost) {
+            self.dropped.crowded_requests += 1;
+            let why = format!("the memory of {} is nearly used up", self.local.id);
+            return self.push_fault(id, call, Error::new(ErrorKind::Busy, why), out);
+        }
         let cancelled = Arc::new(AtomicBool::new(false));
-        link.owed.insert(call, OwedCall { cancelled: Arc::clone(&cancelled) });
+        link.owed.insert(call, OwedCall { cost, cancelled: Arc::clone(&cancelled) });
+        link.in_hand += cost;
         let work = Work::Request {
             owed: Owed { link: id, call },
             deadline: self.now + timeout,
@@ -77,6 +83,7 @@ impl<T> Mesh<T> {
         }
         // A node that stops hands out no more work; the sender's report says that these are unconfirmed.
         if self.stopping.is_none() {
+            link.in_hand += usize::try_from(cost).unwrap_or(usize::MAX);
             let work = Work::Tick { cost };
             out.push(Output::Deliver(Delivery { link: id, sender, origin, message, work }));
         }
@@ -113,13 +120,24 @@ impl<T> Mesh<T> {
     /// A handler has finished a request.
     pub(super) fn answer(&mut self, owed: Owed, answer: Answer, out: &mut Out<T>) {
         let Owed { link: id, call } = owed;
-        let owed = self.links.get_mut(&id).and_then(|link| link.owed.remove(&call));
-        let wanted = owed.is_some_and(|owed| !owed.cancelled.load(Relaxed));
+        let wanted = self.links.get_mut(&id).is_some_and(|link| link.settle(call));
+        self.recount(id, out);
         let Some(link) = self.links.get_mut(&id).filter(|_| wanted) else {
             self.dropped.unwanted_answers += 1;
             return;
         };
+        let held = link.queue.held() + answer.bytes();
         match answer {
+            Answer::Reply(_) | Answer::Failure { .. } if self.memory.is_over(held) => {
+                self.dropped.crowded_answers += 1;
+                let why = format!(
+                    "the answer was dropped: the memory of {} is nearly used up, and answers that are not read take the share of this link",
+                    self.local.id
+                );
+                let error = Error::new(ErrorKind::Backpressure, why);
+                let error = error.with_execution(crate::error::Execution::Happened);
+                self.push_fault(id, call, error, out);
+            }
             Answer::Reply(payload) if payload.len() > link.theirs.message_bytes => {
                 let why = format!(
                     "the answer has {} bytes, the caller takes {}",

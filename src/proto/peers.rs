@@ -122,8 +122,9 @@ impl<T> Mesh<T> {
         link.theirs.heartbeat = config.heartbeat_interval.min(third.max(FASTEST_HEARTBEAT));
         link.theirs.message_bytes = usize::try_from(hello.message_bytes).unwrap_or(usize::MAX);
         let calls = hello.calls + u32::from(has(Planted::LimitOffByOne));
-        link.gauge = Arc::new(Gauge::new(config.limits.link_queue_bytes, calls, hello.tick_window));
-        link.ticks_in = TicksIn::new(config.limits.tick_window_bytes, now);
+        let (most, share) = (config.limits.link_queue_bytes, self.memory.share());
+        link.gauge = Arc::new(Gauge::new(most, share, calls, hello.tick_window));
+        link.ticks_in = TicksIn::new(link.ticks_in.window, now);
         link.reader.set_limit(config.limits.message_bytes + ENVELOPE_BYTES);
         let face = LinkFace { link: id, remote: link.remote, gauge: Arc::clone(&link.gauge) };
         let (direction, dial) = (link.direction, link.dial);

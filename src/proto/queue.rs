@@ -13,6 +13,7 @@ use crate::event::EventName;
 use crate::headers::Headers;
 use crate::id::CallId;
 use crate::payload::Payload;
+use crate::routing::cost;
 use crate::wire::{self, Control, DataHead, FRAME_HEAD_BYTES};
 
 /// A chunk grows to this before another one is begun, so that what the kernel has taken can be freed.
@@ -31,6 +32,17 @@ pub(super) struct Item {
     pub(super) payload: Payload,
     /// What it counts in the link's queue; zero if it took no room there.
     pub(super) cost: usize,
+}
+
+impl Item {
+    /// What it takes of the memory, about.
+    fn held(&self) -> usize {
+        let words = match &self.head {
+            ItemHead::Failure { code, message, .. } => code.len() + message.len(),
+            _ => 0,
+        };
+        cost(self.payload.len() + words)
+    }
 }
 
 #[derive(Debug)]
@@ -66,6 +78,8 @@ pub(super) enum ItemHead {
 pub(super) struct Written {
     /// Room to give back to the queue.
     pub(super) cost: usize,
+    /// What the messages took of the memory.
+    held: usize,
     pub(super) ticks: u64,
     /// What those ticks count in the window.
     pub(super) tick_cost: u64,
@@ -124,6 +138,8 @@ pub(super) struct SendQueue {
     sent_seq: Seq,
     /// Number of the first message in `data`.
     first_seq: Seq,
+    /// What the data messages take of the memory that are not wholly taken by the kernel.
+    held: usize,
     /// A used chunk, kept while the link is busy.
     spare: Vec<u8>,
 }
@@ -162,6 +178,7 @@ impl SendQueue {
 
     /// Queues a data message behind the others.
     pub(super) fn push(&mut self, item: Item) -> Seq {
+        self.held += item.held();
         self.data.push_back(item);
         self.first_seq + self.data.len() as u64 - 1
     }
@@ -176,8 +193,9 @@ impl SendQueue {
         let index = usize::try_from(seq.checked_sub(self.first_seq)?).ok()?;
         let item = self.data.get_mut(index)?;
         let kept = item.cost.min(PLACE_COST);
-        let cost = item.cost - kept;
+        let (cost, held) = (item.cost - kept, item.held());
         *item = Item { head: ItemHead::Withdrawn, payload: Payload::null(), cost: kept };
+        self.held = self.held - held + item.held();
         Some(cost)
     }
 
@@ -235,6 +253,7 @@ impl SendQueue {
         let mut written = Written::default();
         while let Some(end) = self.ends.front().filter(|end| end.position <= position) {
             written.cost += end.written.cost;
+            self.held -= end.written.held;
             written.ticks += end.written.ticks;
             written.tick_cost += end.written.tick_cost;
             written.answers += end.written.answers;
@@ -288,8 +307,15 @@ impl SendQueue {
     /// Drops data messages that are not begun: the link says goodbye. A message in segments cannot be finished either,
     /// since nothing tells its parts from the goodbye but their order.
     pub(super) fn drop_unframed(&mut self) {
+        self.held -= self.data.iter().map(Item::held).sum::<usize>();
+        self.held -= self.running.as_ref().map_or(0, |running| running.written.held);
         self.data.clear();
         self.running = None;
+    }
+
+    /// What the messages that wait take of the memory.
+    pub(super) fn held(&self) -> usize {
+        self.held
     }
 
     /// Control messages never wait for data, unless a test plants the bug that they do.
@@ -312,7 +338,7 @@ impl SendQueue {
             ItemHead::Reply { .. } | ItemHead::Failure { .. } | ItemHead::Fault(_) => (0, 1),
         };
         let tick_cost = if ticks == 0 { 0 } else { item.cost as u64 };
-        let written = Written { cost: item.cost, ticks, tick_cost, answers };
+        let written = Written { cost: item.cost, held: item.held(), ticks, tick_cost, answers };
         if let ItemHead::Fault(fault) = &item.head {
             let before = self.tail().len();
             put_control_frame(self.tail(), fault);

@@ -1,5 +1,6 @@
 //! How much room a link has: taken by callers before they post, given back by the engine. Lock-free, one per link.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// A frame counts at least this, so that a flood of tiny ones is not free.
@@ -16,6 +17,8 @@ pub(crate) fn cost(bytes: usize) -> usize {
 pub(crate) enum Full {
     /// Bytes queued for the link.
     Queue,
+    /// Memory of this node: the link has its share.
+    Memory,
     /// Calls open with the peer.
     Calls,
     /// Bytes of ticks the peer has not confirmed.
@@ -23,6 +26,9 @@ pub(crate) enum Full {
     /// There may be room, but others wait for it already.
     Line,
 }
+
+/// What one link of a node may hold of its memory just now; all gauges of the node read the same.
+pub(crate) type Share = Arc<AtomicUsize>;
 
 /// The room of one link. An empty queue or window takes one message of any size.
 ///
@@ -32,6 +38,7 @@ pub(crate) enum Full {
 pub(crate) struct Gauge {
     queued: AtomicUsize,
     queue_limit: usize,
+    share: Share,
     calls: AtomicU32,
     calls_limit: AtomicU32,
     ticks: AtomicU64,
@@ -41,10 +48,16 @@ pub(crate) struct Gauge {
 }
 
 impl Gauge {
-    pub(crate) fn new(queue_limit: usize, calls_limit: u32, tick_window: u64) -> Self {
+    pub(crate) fn new(
+        queue_limit: usize,
+        share: Share,
+        calls_limit: u32,
+        tick_window: u64,
+    ) -> Self {
         Self {
             queued: AtomicUsize::new(0),
             queue_limit,
+            share,
             calls: AtomicU32::new(0),
             calls_limit: AtomicU32::new(calls_limit),
             ticks: AtomicU64::new(0),
@@ -81,9 +94,11 @@ impl Gauge {
     }
 
     fn take_queue(&self, cost: usize) -> Result<(), Full> {
-        let limit = self.queue_limit;
+        let share = self.share.load(Relaxed);
+        let limit = self.queue_limit.min(share);
         let fits = |queued| (queued == 0 || queued + cost <= limit).then_some(queued + cost);
-        self.queued.fetch_update(Relaxed, Relaxed, fits).map(|_| ()).map_err(|_| Full::Queue)
+        let full = if share < self.queue_limit { Full::Memory } else { Full::Queue };
+        self.queued.fetch_update(Relaxed, Relaxed, fits).map(|_| ()).map_err(|_| full)
     }
 
     /// Bytes have left the queue: framed and taken by the kernel, or withdrawn.
@@ -144,9 +159,27 @@ impl Gauge {
 mod tests {
     use super::*;
 
+    fn plenty() -> Share {
+        Arc::new(AtomicUsize::new(usize::MAX))
+    }
+
+    #[test]
+    fn a_share_of_the_nodes_memory_limits_a_queue_while_it_is_small() {
+        let share = plenty();
+        let gauge = Gauge::new(1_000, Arc::clone(&share), 9, 9_000);
+        share.store(300, Relaxed);
+        assert_eq!(gauge.take_call(200), Ok(()));
+        assert_eq!(gauge.take_call(128), Err(Full::Memory));
+        assert_eq!(gauge.take_tick(128), Err(Full::Memory));
+        share.store(usize::MAX, Relaxed);
+        assert_eq!(gauge.take_tick(800), Ok(()));
+        assert_eq!(gauge.take_call(128), Err(Full::Queue));
+        assert_eq!((gauge.calls(), gauge.unconfirmed()), (1, 800));
+    }
+
     #[test]
     fn an_empty_window_takes_one_message_of_any_size_and_then_waits() {
-        let gauge = Gauge::new(1_000, 2, 500);
+        let gauge = Gauge::new(1_000, plenty(), 2, 500);
         assert_eq!(gauge.take_tick(9_000), Ok(()));
         assert_eq!(gauge.take_tick(128), Err(Full::Ticks));
         gauge.give_ticks(9_000);
@@ -159,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_call_without_queue_room_gives_its_slot_back() {
-        let gauge = Gauge::new(1_000, 2, 500);
+        let gauge = Gauge::new(1_000, plenty(), 2, 500);
         assert_eq!(gauge.take_call(900), Ok(()));
         assert_eq!(gauge.take_call(128), Err(Full::Queue));
         assert_eq!(gauge.calls(), 1);

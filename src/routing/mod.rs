@@ -5,5 +5,5 @@ mod gauge;
 mod plan;
 
 pub(crate) use directory::{Directory, LinkFace, PeerEntry};
-pub(crate) use gauge::{Full, Gauge, cost};
+pub(crate) use gauge::{Full, Gauge, Share, cost};
 pub(crate) use plan::{Plan, Step};

@@ -136,7 +136,6 @@ impl FrameReader {
     }
 
     /// Bytes of heap in use.
-    #[cfg(any(test, fuzzing))]
     pub(crate) fn held(&self) -> usize {
         self.whole.bytes.capacity() + self.run.bytes.capacity()
     }

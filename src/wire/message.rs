@@ -91,6 +91,8 @@ pub(crate) enum Farewell {
     Silent,
     /// The other side broke the protocol; the text says how.
     Protocol(String),
+    /// The memory of this side is nearly used up, and the link held more than its share.
+    Full,
     /// A reason that this version does not know.
     Other { number: u64, text: String },
 }
@@ -133,6 +135,7 @@ impl Farewell {
             Self::Replaced => (2, ""),
             Self::Silent => (3, ""),
             Self::Protocol(text) => (4, text),
+            Self::Full => (5, ""),
             Self::Other { number, text } => (*number, text),
         }
     }
@@ -145,6 +148,7 @@ impl Farewell {
             (2, "") => Self::Replaced,
             (3, "") => Self::Silent,
             (4, text) => Self::Protocol(text.to_owned()),
+            (5, "") => Self::Full,
             (number, text) => Self::Other { number, text: text.to_owned() },
         }
     }

@@ -39,8 +39,10 @@ impl Oracle {
                 if error.kind() == ErrorKind::RequestTimeout && now < due {
                     self.fail(format!("{label:?} times out {:?} early", due - now));
                 }
-                let by_engine = !error.message().contains(payloads::WORKER);
-                if error.kind() == ErrorKind::Busy && by_engine {
+                // Neither the workers of the other side nor its memory are known to the sender.
+                let unknown = [payloads::WORKER, "the memory of"];
+                let is_known = !unknown.iter().any(|words| error.message().contains(words));
+                if error.kind() == ErrorKind::Busy && is_known {
                     self.fail(format!(
                         "{label:?} is beyond a limit that its sender knew: {error:?}"
                     ));

@@ -214,6 +214,7 @@ fn any_limits(rng: &mut fastrand::Rng, mut config: Config) -> Config {
         _ => 16 << 20,
     };
     limits.calls_pending = if rng.u8(..8) == 0 { rng.usize(1..6) } else { 65_536 };
+    limits.node_bytes = if rng.u8(..6) == 0 { rng.usize(20_000..500_000) } else { 256 << 20 };
     limits.handshakes = if rng.u8(..8) == 0 { 1 } else { 1_024 };
     limits.links = if rng.u8(..8) == 0 { rng.usize(2..5) } else { 16_384 };
     config

@@ -215,5 +215,8 @@ pub use options::Options;
 pub use payload::{Bytes, Decode, Encode, Payload};
 #[doc(hidden)]
 pub use service::Verdict;
-pub use service::{IntoPattern, Pattern, Registration, Request, Respond, Tick, blocking};
+pub use service::{
+    Finish, IntoPattern, Later, Outcome, Pattern, Registration, Request, Respond, Responder, Tick,
+    blocking,
+};
 pub use value::{Map, Value};

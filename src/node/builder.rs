@@ -11,11 +11,12 @@ use super::runtime;
 use crate::address::Address;
 use crate::config::{Config, Limits, Reconnect};
 use crate::error::Error;
+use crate::handler_error::HandlerError;
 use crate::id::{InstanceId, NodeId};
 use crate::options::Options;
 use crate::payload::Decode;
 use crate::proto::Local;
-use crate::service::{IntoPattern, Pattern, Request, Respond, Tick};
+use crate::service::{Finish, IntoPattern, Pattern, Request, Respond, Tick};
 
 /// A node that is being put together, made by [`Node::builder`]. What is wrong with any part is said by [`start`](Self::start).
 ///
@@ -129,20 +130,35 @@ impl Builder {
         F: Fn(Request<T>) -> A + Send + Sync + 'static,
     {
         if let Some(pattern) = self.accept::<_, Pattern>(pattern) {
-            self.handlers.push(request_handler(pattern, handler));
+            self.handlers.push(Box::new(|node| node.on_request(pattern, handler).map(drop)));
+        }
+        self
+    }
+
+    /// An error handler that is there before the first message: see [`Handle::on_error`].
+    pub fn on_error<P, T, A, F>(mut self, pattern: P, handler: F) -> Self
+    where
+        P: IntoPattern<T, A::Answer>,
+        T: Decode,
+        A: Respond,
+        F: Fn(HandlerError, Request<T>) -> A + Send + Sync + 'static,
+    {
+        if let Some(pattern) = self.accept::<_, Pattern>(pattern) {
+            self.handlers.push(Box::new(|node| node.on_error(pattern, handler).map(drop)));
         }
         self
     }
 
     /// A tick handler that is there before the first message: see [`Handle::on_tick`].
-    pub fn on_tick<P, T, F>(mut self, pattern: P, handler: F) -> Self
+    pub fn on_tick<P, T, A, F>(mut self, pattern: P, handler: F) -> Self
     where
         P: IntoPattern<T, ()>,
         T: Decode,
-        F: Fn(Tick<T>) + Send + Sync + 'static,
+        A: Finish,
+        F: Fn(Tick<T>) -> A + Send + Sync + 'static,
     {
         if let Some(pattern) = self.accept::<_, Pattern>(pattern) {
-            self.handlers.push(tick_handler(pattern, handler));
+            self.handlers.push(Box::new(|node| node.on_tick(pattern, handler).map(drop)));
         }
         self
     }
@@ -223,23 +239,6 @@ impl Builder {
             }
         }
     }
-}
-
-fn request_handler<T, A, F>(pattern: Pattern, handler: F) -> Register
-where
-    T: Decode,
-    A: Respond,
-    F: Fn(Request<T>) -> A + Send + Sync + 'static,
-{
-    Box::new(|node| node.on_request(pattern, handler).map(drop))
-}
-
-fn tick_handler<T, F>(pattern: Pattern, handler: F) -> Register
-where
-    T: Decode,
-    F: Fn(Tick<T>) + Send + Sync + 'static,
-{
-    Box::new(|node| node.on_tick(pattern, handler).map(drop))
 }
 
 macro_rules! durations {

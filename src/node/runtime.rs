@@ -206,9 +206,8 @@ struct Outbox {
 }
 
 impl Outlet for Outbox {
-    fn answer(&self, owed: Owed, answer: Answer) {
-        // After the end nobody waits for it.
-        let _ = self.mailbox.post(Input::Answer { owed, answer });
+    fn answer(&self, owed: Owed, answer: Answer) -> bool {
+        self.mailbox.post(Input::Answer { owed, answer }).is_ok()
     }
 
     fn consumed(&self, link: crate::id::LinkId, ticks: u64, cost: u64) {

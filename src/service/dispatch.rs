@@ -1,37 +1,32 @@
-//! One message, its handlers, its answer. It runs on workers, fences what panics, and knows nothing of how workers are chosen.
+//! One message and its handlers: what is known before any of them runs, and the end of ticks. It runs on workers and knows nothing
+//! of how they are chosen.
 
-use std::any::Any;
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::chain::{self, Panicked, dealt, fenced};
 use super::context::{self, Context};
-use super::handler::{Decided, RequestHandler, TickHandler, Verdict};
-use super::message::{Call, Envelope};
+use super::handler::{RequestHandler, TickHandler};
+use super::message::{Asked, Call, Envelope};
 use super::registration::Which;
 use super::registry::{List, Registry};
-use super::responder::Responder;
+use super::responder::{Desk, Duty};
 use super::{LOG, Outlet};
 use crate::error::{Error, ErrorKind, Execution};
+use crate::handler_error::HandlerError;
 use crate::id::LinkId;
-use crate::payload::Payload;
-use crate::proto::{Answer, Delivery, Work};
+use crate::proto::{Delivery, Work};
 
 /// A worker leaves a lane to others after this long, so that one busy sender does not keep it.
 const LANE_TIME: Duration = Duration::from_millis(1);
-/// What the envelope of an answer takes besides its texts and data, generously.
-const ENVELOPE_BYTES: usize = 64;
-
 /// The handlers of a node and the way back to its peers.
 pub(super) struct Dispatch {
-    node: String,
-    /// The largest answer.
-    message_bytes: usize,
+    /// Where requests are answered.
+    desk: Arc<Desk>,
     pub(super) requests: Registry<RequestHandler>,
     pub(super) ticks: Registry<TickHandler>,
-    outlet: Arc<dyn Outlet>,
     /// The services that were announced last. Locked while they are read and announced, so that the newest list comes last.
     announced: Mutex<Vec<String>>,
     unhandled: AtomicU64,
@@ -41,11 +36,9 @@ pub(super) struct Dispatch {
 impl Dispatch {
     pub(super) fn new(node: &str, message_bytes: usize, outlet: Arc<dyn Outlet>) -> Self {
         Self {
-            node: node.to_owned(),
-            message_bytes,
+            desk: Arc::new(Desk { node: node.to_owned(), message_bytes, outlet }),
             requests: Registry::new(),
             ticks: Registry::new(),
-            outlet,
             announced: Mutex::default(),
             unhandled: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -53,11 +46,11 @@ impl Dispatch {
     }
 
     pub(super) fn node(&self) -> &str {
-        &self.node
+        &self.desk.node
     }
 
     pub(super) fn outlet(&self) -> &Arc<dyn Outlet> {
-        &self.outlet
+        &self.desk.outlet
     }
 
     /// Ticks that no handler was for.
@@ -65,7 +58,7 @@ impl Dispatch {
         self.unhandled.load(Ordering::Relaxed)
     }
 
-    /// Ticks whose handler panicked or could not decode them.
+    /// Runs of tick handlers that failed or panicked, and ticks that did not fit one.
     pub(super) fn failed(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
     }
@@ -81,13 +74,18 @@ impl Dispatch {
         }
     }
 
+    /// The exact names of requests that are handled here, in the order of registration.
+    pub(super) fn services(&self) -> Vec<String> {
+        self.requests.snapshot().names(RequestHandler::is_normal)
+    }
+
     /// Tells the node which services there are now, if they have changed.
     pub(super) fn announce(&self) {
         let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
-        let names = self.requests.snapshot().names();
+        let names = self.services();
         if *announced != names {
             announced.clone_from(&names);
-            self.outlet.services(names);
+            self.outlet().services(names);
         }
     }
 
@@ -95,74 +93,30 @@ impl Dispatch {
     pub(super) fn request(&self, delivery: Delivery) {
         let Delivery { sender, origin, message, work, .. } = delivery;
         let Work::Request { owed, deadline, depth, cancelled } = work else { return };
-        let responder = Responder::new(owed, self.outlet.clone());
-        if cancelled.load(Ordering::Relaxed) {
+        let call = Call { deadline, cancelled };
+        let duty = Duty::new(owed, call.clone(), self.desk.clone());
+        if call.is_cancelled() {
             let why =
                 Error::new(ErrorKind::Cancelled, "the caller gave up before a worker was free");
-            return responder.fault(why.with_execution(Execution::Never));
+            return duty.fault(why.with_execution(Execution::Never));
         }
         if deadline <= Instant::now() {
-            let why = format!("the deadline passed before node {} took the request up", self.node);
-            return responder.fault(Error::new(ErrorKind::Expired, why));
+            let node = self.node();
+            let why = format!("the deadline passed before node {node} took the request up");
+            return duty.fault(Error::new(ErrorKind::Expired, why));
         }
         let (envelope, payload) = Envelope::open(message, sender, origin);
-        let handlers = self.requests.snapshot();
-        let event = envelope.event.clone();
-        let Some(entry) = handlers.matching(event.as_str()).next() else {
-            let why = format!("node {} has no handler for {event}", self.node);
-            return responder.fault(Error::new(ErrorKind::NoHandler, why));
-        };
-        let entered = context::enter(Context { deadline: Some(deadline), depth });
-        let call = Call { deadline, cancelled };
-        let ran = catch_unwind(AssertUnwindSafe(|| (entry.handler)(envelope, call, &payload)));
-        drop(entered);
-        responder.answer(match ran {
-            Ok(Verdict(decided)) => self.answer(decided),
-            Err(panic) => {
-                log_panic(event.as_str(), panic);
-                Answer::Fault(Error::new(
-                    ErrorKind::Handler,
-                    "the handler panicked; the log of its node says why",
-                ))
-            }
-        });
-    }
-
-    fn answer(&self, decided: Decided) -> Answer {
-        let happened = |error: Error| Answer::Fault(error.with_execution(Execution::Happened));
-        match decided {
-            Decided::Undecodable(error) => Answer::Fault(error.with_execution(Execution::Never)),
-            Decided::Unencodable(error) => happened(error),
-            Decided::Reply(payload) => match self.check_size(payload.len()) {
-                Ok(()) => Answer::Reply(payload),
-                Err(error) => happened(error),
-            },
-            Decided::Failure(error) => {
-                let (code, message, data) = error.into_parts();
-                let bytes = code.len() + message.len() + data.as_ref().map_or(0, Payload::len);
-                match self.check_size(bytes) {
-                    Ok(()) => Answer::Failure { code, message, data },
-                    Err(error) => happened(error),
-                }
-            }
-        }
-    }
-
-    fn check_size(&self, bytes: usize) -> Result<(), Error> {
-        let most = self.message_bytes.saturating_sub(ENVELOPE_BYTES);
-        if bytes <= most {
-            return Ok(());
-        }
-        let node = &self.node;
-        let why = format!("the answer of node {node} has {bytes} bytes, its limit is {most}");
-        Err(Error::new(ErrorKind::TooLarge, why))
+        let (handlers, event) = (self.requests.snapshot(), envelope.event.clone());
+        let matching = handlers.matching(event.as_str()).map(|entry| &entry.handler);
+        let _entered = context::enter(Context { deadline: Some(deadline), depth });
+        chain::run(matching, Asked { envelope, call }, payload, duty);
     }
 
     /// Runs ticks of one lane, in order, until none is left or others must have their turn; what is left stays in `batch`.
     /// What was finished is reported once.
     pub(super) fn ticks(&self, link: LinkId, batch: &mut VecDeque<Delivery>) {
         let handlers = self.ticks.snapshot();
-        let mut report = Report { link, ticks: 0, cost: 0, outlet: &self.outlet };
+        let mut report = Report { link, ticks: 0, cost: 0, outlet: self.outlet() };
         let begun = Instant::now();
         while let Some(tick) = batch.pop_front() {
             if let Work::Tick { cost } = tick.work {
@@ -182,35 +136,29 @@ impl Dispatch {
         let mut matching = handlers.matching(event.as_str()).peekable();
         if matching.peek().is_none() {
             self.unhandled.fetch_add(1, Ordering::Relaxed);
-            log::trace!(target: LOG, "node {}: no handler for the tick {event}", self.node);
+            log::trace!(target: LOG, "node {}: no handler for the tick {event}", self.node());
         }
         let _entered = context::enter(Context { deadline: None, depth: 0 });
-        let mut envelope = Some(envelope);
-        while let Some(entry) = matching.next() {
-            // The last handler, which is mostly the only one, gets the envelope itself.
-            let given = if matching.peek().is_some() { envelope.clone() } else { envelope.take() };
-            let Some(given) = given else { return };
-            match catch_unwind(AssertUnwindSafe(|| (entry.handler)(given, &payload))) {
+        for (entry, envelope) in dealt(matching, envelope) {
+            match fenced(event.as_str(), || (entry.handler)(envelope, &payload)) {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => self.failed_tick(event.as_str(), Some(&error)),
-                Err(panic) => {
-                    log_panic(event.as_str(), panic);
-                    self.failed_tick(event.as_str(), None);
-                }
+                Err(Panicked) => self.failed_tick(event.as_str(), None),
             }
         }
     }
 
-    fn failed_tick(&self, event: &str, undecodable: Option<&Error>) {
+    /// `said` is what the handler said, if it said anything and did not panic.
+    fn failed_tick(&self, event: &str, said: Option<&HandlerError>) {
         let before = self.failed.fetch_add(1, Ordering::Relaxed);
-        let Some(error) = undecodable else { return };
+        let Some(error) = said else { return };
         // A peer that sends nothing else must not fill the log: the gaps between two warnings double.
         let level = if before.is_power_of_two() || before == 0 {
             log::Level::Warn
         } else {
             log::Level::Debug
         };
-        log::log!(target: LOG, level, "node {}: a tick {event:?} is dropped: {:?}", self.node, error.message());
+        log::log!(target: LOG, level, "node {}: a handler of the tick {event:?} failed: {:?}", self.node(), error.to_string());
     }
 }
 
@@ -227,16 +175,5 @@ impl Drop for Report<'_> {
         if self.ticks > 0 {
             self.outlet.consumed(self.link, self.ticks, self.cost);
         }
-    }
-}
-
-/// The panic's text is for our log only: it may tell a peer too much.
-fn log_panic(event: &str, panic: Box<dyn Any + Send>) {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    log::error!(target: LOG, "a handler of {event} panicked: {}", text.unwrap_or("(no text)"));
-    // What was thrown may panic again when it is dropped, and what that throws too: the second one is leaked.
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-        std::mem::forget(again);
     }
 }

@@ -52,8 +52,9 @@ impl FakeEngine {
 }
 
 impl Outlet for FakeEngine {
-    fn answer(&self, owed: Owed, answer: Answer) {
+    fn answer(&self, owed: Owed, answer: Answer) -> bool {
         self.complete(owed, answer);
+        true
     }
 
     fn consumed(&self, link: LinkId, ticks: u64, cost: u64) {

@@ -1,76 +1,66 @@
-//! Handlers: typed closures of the program as one form that takes encoded data. What a handler may return is decided here.
+//! Handlers: typed closures of the program as one form that takes encoded data.
 
-use super::message::{Call, Envelope, Request, Tick};
-use crate::error::Error;
+use super::message::{Asked, Envelope, Request, Tick};
+use super::outcome::{Decided, Finish, Respond, Trouble, Verdict};
+use crate::error::Execution;
 use crate::handler_error::HandlerError;
-use crate::payload::{Decode, Encode, Payload};
+use crate::payload::{Decode, Payload};
 
-/// A handler of requests, without its types.
-pub(super) type RequestHandler = dyn Fn(Envelope, Call, &Payload) -> Verdict + Send + Sync;
-/// A handler of ticks, without its type. It fails only when the data cannot be decoded.
-pub(super) type TickHandler = dyn Fn(Envelope, &Payload) -> Result<(), Error> + Send + Sync;
-
-/// What a handler of requests may return: `Ok` with data to send, or `Err` with a [`HandlerError`].
-pub trait Respond: sealed::Sealed {
-    /// What the caller gets.
-    type Answer;
-
-    /// Encodes the answer, on the worker's thread.
-    #[doc(hidden)]
-    fn verdict(self) -> Verdict;
+/// A handler in the chain of a request, without its types.
+pub(super) enum RequestHandler {
+    /// Is asked while nothing has failed.
+    Normal(Box<Normal>),
+    /// Is asked about the error of a handler before it.
+    Error(Box<OfErrors>),
 }
 
-/// What a handler decided, encoded.
-#[derive(Debug)]
-pub struct Verdict(pub(super) Decided);
+type Normal = dyn Fn(Asked, &Payload) -> Verdict + Send + Sync;
+type OfErrors = dyn Fn(&Trouble, Asked, &Payload) -> Verdict + Send + Sync;
 
-#[derive(Debug)]
-pub(super) enum Decided {
-    Reply(Payload),
-    Failure(HandlerError),
-    /// The reply could not be encoded.
-    Unencodable(Error),
-    /// The data of the request could not be decoded; the handler did not run.
-    Undecodable(Error),
-}
+/// A handler of ticks, without its type.
+pub(super) type TickHandler =
+    Box<dyn Fn(Envelope, &Payload) -> Result<(), HandlerError> + Send + Sync>;
 
-mod sealed {
-    /// Only this crate says what an answer is, so that there may be more kinds later.
-    pub trait Sealed {}
-}
-
-impl<R: Encode> sealed::Sealed for Result<R, HandlerError> {}
-
-impl<R: Encode> Respond for Result<R, HandlerError> {
-    type Answer = R;
-
-    fn verdict(self) -> Verdict {
-        Verdict(match self {
-            Ok(reply) => reply.encode().map_or_else(Decided::Unencodable, Decided::Reply),
-            Err(error) => Decided::Failure(error),
-        })
+impl RequestHandler {
+    pub(super) fn is_normal(&self) -> bool {
+        matches!(self, Self::Normal(_))
     }
 }
 
-pub(super) fn of_requests<T, A, F>(handler: F) -> Box<RequestHandler>
+pub(super) fn of_requests<T, A, F>(handler: F) -> RequestHandler
 where
     T: Decode,
     A: Respond,
     F: Fn(Request<T>) -> A + Send + Sync + 'static,
 {
-    Box::new(move |envelope, call, payload| match T::decode(payload) {
-        Ok(data) => handler(Request::new(data, call, envelope)).verdict(),
-        Err(error) => Verdict(Decided::Undecodable(error)),
-    })
+    RequestHandler::Normal(Box::new(move |asked, payload| match T::decode(payload) {
+        Ok(data) => handler(Request::new(data, asked)).verdict(),
+        Err(error) => trouble(Trouble::Fault(error.with_execution(Execution::Never))),
+    }))
 }
 
-pub(super) fn of_ticks<T, F>(handler: F) -> Box<TickHandler>
+/// One whose type does not fit the data is passed over: it is asked about an error, and could only add another.
+pub(super) fn of_errors<T, A, F>(handler: F) -> RequestHandler
 where
     T: Decode,
-    F: Fn(Tick<T>) + Send + Sync + 'static,
+    A: Respond,
+    F: Fn(HandlerError, Request<T>) -> A + Send + Sync + 'static,
 {
-    Box::new(move |envelope, payload| {
-        handler(Tick::new(T::decode(payload)?, envelope));
-        Ok(())
-    })
+    RequestHandler::Error(Box::new(move |why, asked, payload| match T::decode(payload) {
+        Ok(data) => handler(why.to_handler_error(), Request::new(data, asked)).verdict(),
+        Err(_) => trouble(why.clone()),
+    }))
+}
+
+fn trouble(why: Trouble) -> Verdict {
+    Verdict(Decided::Ended(Err(why)))
+}
+
+pub(super) fn of_ticks<T, A, F>(handler: F) -> TickHandler
+where
+    T: Decode,
+    A: Finish,
+    F: Fn(Tick<T>) -> A + Send + Sync + 'static,
+{
+    Box::new(move |envelope, payload| handler(Tick::new(T::decode(payload)?, envelope)).finish())
 }

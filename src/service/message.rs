@@ -37,6 +37,19 @@ pub(super) struct Call {
     pub(super) cancelled: Arc<AtomicBool>,
 }
 
+impl Call {
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+}
+
+/// Everything about a request but its data.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) envelope: Envelope,
+    pub(super) call: Call,
+}
+
 /// Everything about a message but its data. A clone costs two counters unless there are headers.
 #[derive(Clone, Debug)]
 pub(super) struct Envelope {
@@ -59,7 +72,8 @@ impl Envelope {
 }
 
 impl<T> Request<T> {
-    pub(super) fn new(data: T, call: Call, envelope: Envelope) -> Self {
+    pub(super) fn new(data: T, asked: Asked) -> Self {
+        let Asked { envelope, call } = asked;
         Self { data, call, envelope }
     }
 
@@ -70,7 +84,7 @@ impl<T> Request<T> {
 
     /// Whether the caller has given up already, or its link is gone: nobody waits for the answer.
     pub fn is_cancelled(&self) -> bool {
-        self.call.cancelled.load(Ordering::Relaxed)
+        self.call.is_cancelled()
     }
 }
 

@@ -1,12 +1,14 @@
 //! Incoming work: handlers by pattern, the worker pool, and exactly one answer to each request. It must not know links, sockets or
 //! the engine; it gets deliveries and answers through its [`Outlet`].
 
+mod chain;
 pub(crate) mod context;
 mod dispatch;
 #[cfg(test)]
 mod fake;
 mod handler;
 mod message;
+mod outcome;
 mod pattern;
 mod pool;
 mod registration;
@@ -19,21 +21,24 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::dispatch::Dispatch;
+use self::handler::RequestHandler;
 use self::pool::Pool;
 use self::registration::Which;
 use crate::config::{Limits, WORKER_IDLE};
 use crate::error::Error;
+use crate::handler_error::HandlerError;
 use crate::id::LinkId;
 use crate::payload::Decode;
 use crate::proto::{Answer, Delivery, Owed};
 
-pub use self::handler::{Respond, Verdict};
 pub use self::message::{Request, Tick};
+pub use self::outcome::{Finish, Later, Outcome, Respond, Verdict};
 pub use self::pattern::{IntoPattern, Pattern};
 pub use self::pool::seat::blocking;
 pub(crate) use self::pool::seat::waiting;
 pub(crate) use self::pool::{Counts, Detached};
 pub use self::registration::Registration;
+pub use self::responder::Responder;
 
 /// The log target of this room.
 const LOG: &str = "threadmesh::service";
@@ -41,8 +46,9 @@ const LOG: &str = "threadmesh::service";
 /// The way from handlers back to the engine. Called on workers and on threads that register handlers, never on the loop, so an
 /// implementation may wait for room in the mailbox.
 pub(crate) trait Outlet: Send + Sync {
-    /// Answers a request; called exactly once for each that was delivered and not refused by [`Service::deliver`].
-    fn answer(&self, owed: Owed, answer: Answer);
+    /// Answers a request; called exactly once for each that was delivered and not refused by [`Service::deliver`]. False when the
+    /// node has stopped.
+    fn answer(&self, owed: Owed, answer: Answer) -> bool;
 
     /// That many ticks that came over this link are finished, with the sum of their costs.
     fn consumed(&self, link: LinkId, ticks: u64, cost: u64);
@@ -59,7 +65,7 @@ pub(crate) struct ServiceStats {
     pub(crate) pool: Counts,
     /// Ticks that no handler was for.
     pub(crate) unhandled_ticks: u64,
-    /// Runs of tick handlers that panicked, and ticks that could not be decoded.
+    /// Runs of tick handlers that failed or panicked, and ticks that did not fit one.
     pub(crate) failed_ticks: u64,
 }
 
@@ -102,25 +108,45 @@ impl Service {
         A: Respond,
         F: Fn(Request<T>) -> A + Send + Sync + 'static,
     {
-        let pattern: Pattern = pattern.try_into().map_err(Into::into)?;
-        let number = self.dispatch.requests.add(pattern.clone(), handler::of_requests(f))?;
+        self.chain(pattern.try_into(), handler::of_requests(f))
+    }
+
+    /// Appends a handler of the errors of handlers before it.
+    pub(crate) fn on_error<P, T, A, F>(&self, pattern: P, f: F) -> Result<Registration, Error>
+    where
+        P: IntoPattern<T, A::Answer>,
+        T: Decode,
+        A: Respond,
+        F: Fn(HandlerError, Request<T>) -> A + Send + Sync + 'static,
+    {
+        self.chain(pattern.try_into(), handler::of_errors(f))
+    }
+
+    fn chain(
+        &self,
+        pattern: Result<Pattern, impl Into<Error>>,
+        handler: RequestHandler,
+    ) -> Result<Registration, Error> {
+        let pattern = pattern.map_err(Into::into)?;
+        let number = self.dispatch.requests.add(pattern.clone(), handler)?;
         self.dispatch.announce();
         Ok(self.registration(Which::Requests, number, pattern))
     }
 
     /// Appends a handler of ticks.
-    pub(crate) fn on_tick<P, T, F>(&self, pattern: P, f: F) -> Result<Registration, Error>
+    pub(crate) fn on_tick<P, T, A, F>(&self, pattern: P, f: F) -> Result<Registration, Error>
     where
         P: IntoPattern<T, ()>,
         T: Decode,
-        F: Fn(Tick<T>) + Send + Sync + 'static,
+        A: Finish,
+        F: Fn(Tick<T>) -> A + Send + Sync + 'static,
     {
         let pattern: Pattern = pattern.try_into().map_err(Into::into)?;
         let number = self.dispatch.ticks.add(pattern.clone(), handler::of_ticks(f))?;
         Ok(self.registration(Which::Ticks, number, pattern))
     }
 
-    /// Removes all handlers, of requests and of ticks, that were registered with exactly this pattern; how many there were.
+    /// Removes all handlers, of requests, errors and ticks, that were registered with exactly this pattern; how many there were.
     pub(crate) fn remove(&self, pattern: &Pattern) -> usize {
         let requests = self.dispatch.requests.remove_pattern(pattern);
         self.dispatch.announce();
@@ -130,7 +156,7 @@ impl Service {
     /// The exact names of requests that are handled here, in the order of registration.
     #[cfg(test)]
     pub(crate) fn services(&self) -> Vec<String> {
-        self.dispatch.requests.snapshot().names()
+        self.dispatch.services()
     }
 
     pub(crate) fn stats(&self) -> ServiceStats {

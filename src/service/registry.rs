@@ -7,38 +7,38 @@ use super::pattern::Pattern;
 use crate::error::{Error, ErrorKind};
 
 /// One list of handlers: requests have one, ticks another. `H` is what a handler is.
-pub(super) struct Registry<H: ?Sized> {
+pub(super) struct Registry<H> {
     list: RwLock<Listed<H>>,
 }
 
-struct Listed<H: ?Sized> {
+struct Listed<H> {
     now: Arc<List<H>>,
     next: u64,
     closed: bool,
 }
 
 /// A handler and what it is for.
-pub(super) struct Entry<H: ?Sized> {
+pub(super) struct Entry<H> {
     /// Grows in the order of registration.
     number: u64,
     pattern: Pattern,
-    pub(super) handler: Box<H>,
+    pub(super) handler: H,
 }
 
 /// The handlers as they were at one moment.
-pub(super) struct List<H: ?Sized> {
+pub(super) struct List<H> {
     exact: HashMap<Arc<str>, Vec<Arc<Entry<H>>>>,
     patterns: Vec<Arc<Entry<H>>>,
 }
 
-impl<H: ?Sized> Registry<H> {
+impl<H> Registry<H> {
     pub(super) fn new() -> Self {
         let list = Listed { now: Arc::default(), next: 0, closed: false };
         Self { list: RwLock::new(list) }
     }
 
     /// Appends a handler and returns its number.
-    pub(super) fn add(&self, pattern: Pattern, handler: Box<H>) -> Result<u64, Error> {
+    pub(super) fn add(&self, pattern: Pattern, handler: H) -> Result<u64, Error> {
         let mut listed = self.list.write().unwrap_or_else(PoisonError::into_inner);
         if listed.closed {
             drop(listed);
@@ -88,7 +88,7 @@ impl<H: ?Sized> Registry<H> {
     }
 }
 
-impl<H: ?Sized> List<H> {
+impl<H> List<H> {
     fn push(&mut self, entry: Arc<Entry<H>>) {
         match entry.pattern.exact() {
             Some(name) => self.exact.entry(name.clone()).or_default().push(entry),
@@ -107,25 +107,27 @@ impl<H: ?Sized> List<H> {
         Merged { left: exact.iter().peekable(), right: patterns.peekable() }
     }
 
-    /// The names of exact patterns, each once, in the order of registration.
-    pub(super) fn names(&self) -> Vec<String> {
+    /// The names of exact patterns with a handler that counts, each once, in the order of registration.
+    pub(super) fn names(&self, counts: impl Fn(&H) -> bool) -> Vec<String> {
         let mut names: Vec<(u64, &Arc<str>)> = self
             .exact
             .iter()
-            .filter_map(|(name, entries)| Some((entries.first()?.number, name)))
+            .filter_map(|(name, entries)| {
+                Some((entries.iter().find(|entry| counts(&entry.handler))?.number, name))
+            })
             .collect();
         names.sort_unstable();
         names.into_iter().map(|(_, name)| name.to_string()).collect()
     }
 }
 
-impl<H: ?Sized> Default for List<H> {
+impl<H> Default for List<H> {
     fn default() -> Self {
         Self { exact: HashMap::new(), patterns: Vec::new() }
     }
 }
 
-impl<H: ?Sized> Clone for List<H> {
+impl<H> Clone for List<H> {
     fn clone(&self) -> Self {
         Self { exact: self.exact.clone(), patterns: self.patterns.clone() }
     }
@@ -139,7 +141,7 @@ struct Merged<L: Iterator, R: Iterator> {
 
 impl<'a, H, L, R> Iterator for Merged<L, R>
 where
-    H: ?Sized + 'a,
+    H: 'a,
     L: Iterator<Item = &'a Arc<Entry<H>>>,
     R: Iterator<Item = &'a Arc<Entry<H>>>,
 {
@@ -161,13 +163,13 @@ mod tests {
     fn registry(patterns: &[&str]) -> Registry<usize> {
         let registry = Registry::new();
         for (index, text) in patterns.iter().enumerate() {
-            registry.add(Pattern::try_from(*text).unwrap(), Box::new(index)).unwrap();
+            registry.add(Pattern::try_from(*text).unwrap(), index).unwrap();
         }
         registry
     }
 
     fn found(registry: &Registry<usize>, event: &str) -> Vec<usize> {
-        registry.snapshot().matching(event).map(|entry| *entry.handler).collect()
+        registry.snapshot().matching(event).map(|entry| entry.handler).collect()
     }
 
     #[test]
@@ -197,14 +199,19 @@ mod tests {
         registry.close();
         assert_eq!(before.matching("a").count(), 1);
         assert_eq!(found(&registry, "a"), [0; 0]);
-        let late = registry.add(Pattern::try_from("a").unwrap(), Box::new(1));
+        let late = registry.add(Pattern::try_from("a").unwrap(), 1);
         assert_eq!(late.unwrap_err().kind(), ErrorKind::Closed);
     }
 
     #[test]
     fn names_are_the_exact_ones_each_once_in_order() {
         let _bound = crate::bound::bound();
-        assert_eq!(registry(&["z", "a*", "b", "z", "a"]).snapshot().names(), ["z", "b", "a"]);
+        assert_eq!(
+            registry(&["z", "a*", "b", "z", "a"]).snapshot().names(|_| true),
+            ["z", "b", "a"]
+        );
+        let registry = registry(&["z", "b", "z"]);
+        assert_eq!(registry.snapshot().names(|index| *index > 0), ["b", "z"]);
     }
 
     #[test]

@@ -1,39 +1,149 @@
 //! The one way in which a request is answered: exactly once, whatever happens to the handler.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::Outlet;
-use crate::error::{Error, ErrorKind};
+use super::message::Call;
+use super::outcome::{Trouble, encoded};
+use crate::error::{Error, ErrorKind, Execution};
+use crate::handler_error::HandlerError;
+use crate::payload::{Encode, Payload};
 use crate::proto::{Answer, Owed};
 
+/// What the envelope of an answer takes besides its texts and data, generously.
+const ENVELOPE_BYTES: usize = 64;
+
+/// The right and the duty to answer one request, later and from any thread: got from [`Outcome::later`](crate::Outcome::later).
+///
+/// [`reply`](Self::reply) and [`fail`](Self::fail) use it up, so there is one answer at most; dropping it answers `NO_REPLY`, and
+/// `HANDLER_ERROR` if a panic drops it. So there is one at least. Until then the request counts among those that its caller
+/// may have open, and [`stop`](crate::Handle::stop) waits for it, within its bound. What is answered here goes straight to the
+/// caller: the chain of handlers has ended.
+///
+/// It keeps neither a worker nor the node alive, and answering blocks only while the loop has a backlog.
+#[must_use = "dropping it answers NO_REPLY"]
+pub struct Responder<R> {
+    duty: Duty,
+    answer: PhantomData<fn(R)>,
+}
+
+impl<R> Responder<R> {
+    pub(super) fn new(duty: Duty) -> Self {
+        Self { duty, answer: PhantomData }
+    }
+
+    /// When the caller gives up.
+    pub fn deadline(&self) -> Instant {
+        self.duty.call.deadline
+    }
+
+    /// Whether the caller has given up already, or its link is gone: nobody waits for the answer.
+    pub fn is_cancelled(&self) -> bool {
+        self.duty.call.is_cancelled()
+    }
+
+    /// Says no. False as in [`reply`](Self::reply).
+    pub fn fail(self, error: impl Into<HandlerError>) -> bool {
+        self.duty.settle(Err(Trouble::Failure(error.into())))
+    }
+}
+
+impl<R: Encode> Responder<R> {
+    /// Answers the request. An answer that cannot be encoded, or is too large, becomes the error `ENCODE` or `TOO_LARGE`.
+    ///
+    /// False when it was too late: the caller has given up, its link is gone, or this node has stopped. True says only that the
+    /// answer is on its way.
+    pub fn reply(self, answer: R) -> bool {
+        self.duty.settle(encoded(Ok(answer)))
+    }
+}
+
+impl<R> fmt::Debug for Responder<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Responder");
+        out.field("deadline", &self.deadline()).field("is_cancelled", &self.is_cancelled());
+        out.finish_non_exhaustive()
+    }
+}
+
+/// Where the answers of a node are handed in.
+pub(super) struct Desk {
+    pub(super) node: String,
+    /// The largest message.
+    pub(super) message_bytes: usize,
+    pub(super) outlet: Arc<dyn Outlet>,
+}
+
+impl Desk {
+    fn answer(&self, ended: Result<Payload, Trouble>) -> Answer {
+        let (bytes, answer) = match ended {
+            Ok(payload) => (payload.len(), Answer::Reply(payload)),
+            Err(Trouble::Fault(error)) => return Answer::Fault(error),
+            Err(Trouble::Failure(error)) => {
+                let (code, message, data) = error.into_parts();
+                let bytes = code.len() + message.len() + data.as_ref().map_or(0, Payload::len);
+                (bytes, Answer::Failure { code, message, data })
+            }
+        };
+        let most = self.message_bytes.saturating_sub(ENVELOPE_BYTES);
+        if bytes <= most {
+            return answer;
+        }
+        let node = &self.node;
+        let why = format!("the answer of node {node} has {bytes} bytes, its limit is {most}");
+        let error = Error::new(ErrorKind::TooLarge, why);
+        Answer::Fault(error.with_execution(Execution::Happened))
+    }
+}
+
 /// The duty to answer one request. Dropping it answers `NO_REPLY`.
-pub(super) struct Responder {
+pub(super) struct Duty {
     /// Empty once the answer was given.
     owed: Option<Owed>,
-    outlet: Arc<dyn Outlet>,
+    pub(super) call: Call,
+    desk: Arc<Desk>,
 }
 
-impl Responder {
-    pub(super) fn new(owed: Owed, outlet: Arc<dyn Outlet>) -> Self {
-        Self { owed: Some(owed), outlet }
+impl Duty {
+    pub(super) fn new(owed: Owed, call: Call, desk: Arc<Desk>) -> Self {
+        Self { owed: Some(owed), call, desk }
     }
 
-    pub(super) fn answer(mut self, answer: Answer) {
-        if let Some(owed) = self.owed.take() {
-            self.outlet.answer(owed, answer);
-        }
+    /// The node that answers.
+    pub(super) fn node(&self) -> &str {
+        &self.desk.node
     }
 
-    pub(super) fn fault(self, error: Error) {
-        self.answer(Answer::Fault(error));
+    /// Answers. False when nobody waits any more.
+    pub(super) fn settle(mut self, ended: Result<Payload, Trouble>) -> bool {
+        let answer = self.desk.answer(ended);
+        self.give(answer)
+    }
+
+    pub(super) fn fault(mut self, error: Error) {
+        self.give(Answer::Fault(error));
+    }
+
+    fn give(&mut self, answer: Answer) -> bool {
+        let Some(owed) = self.owed.take() else { return false };
+        let is_wanted = !self.call.is_cancelled();
+        self.desk.outlet.answer(owed, answer) && is_wanted
     }
 }
 
-impl Drop for Responder {
+impl Drop for Duty {
     fn drop(&mut self) {
-        if let Some(owed) = self.owed.take() {
-            let error = Error::new(ErrorKind::NoReply, "the handler ended without an answer");
-            self.outlet.answer(owed, Answer::Fault(error));
+        if self.owed.is_none() {
+            return;
         }
+        let error = if std::thread::panicking() {
+            Error::new(ErrorKind::Handler, "what was to answer the request panicked")
+        } else {
+            Error::new(ErrorKind::NoReply, "the responder was dropped without an answer")
+        };
+        self.give(Answer::Fault(error));
     }
 }

@@ -67,6 +67,7 @@
 //! | send with a timeout, headers, in batches | [`Call`] from [`Handle::to`] |
 //! | have several requests under way | [`Pending`] from [`Call::start`] |
 //! | answer | [`Handle::on_request`], [`Request`], [`HandlerError`] |
+//! | pass on, answer later, recover from errors | [`Outcome`], [`Responder`], [`Handle::on_error`] |
 //! | name an event with its types, once for both sides | [`Endpoint`] |
 //! | send bytes without encoding them | [`Bytes`] |
 //! | tell peers about a node | [`Options`], [`options!`] |

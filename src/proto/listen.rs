@@ -1,5 +1,6 @@
 //! Being found: the one address this node listens on.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use super::mesh::{Mesh, Out};
@@ -35,15 +36,9 @@ impl<T> Mesh<T> {
                 let result = Ok(Done::Listening(*local));
                 return out.push(Output::Complete { token, result });
             }
+            Listener::Open { local, .. } => return already_bound(local, token, out),
             Listener::Resolving { address: bound, .. }
-            | Listener::Opening { address: bound, .. }
-            | Listener::Open { address: bound, .. } => {
-                let why = format!(
-                    "this node listens on {bound} already; unbind it first, or start another node"
-                );
-                let result = Err(Error::new(ErrorKind::AlreadyBound, why));
-                return out.push(Output::Complete { token, result });
-            }
+            | Listener::Opening { address: bound, .. } => return already_bound(bound, token, out),
         }
         if let Some(addr) = address.numeric() {
             self.listener = Listener::Opening { address, waiters: vec![token] };
@@ -172,4 +167,11 @@ impl<T> Mesh<T> {
             }
         }
     }
+}
+
+fn already_bound<T>(bound: &impl fmt::Display, token: T, out: &mut Out<T>) {
+    let why =
+        format!("this node listens on {bound} already; unbind it first, or start another node");
+    let result = Err(Error::new(ErrorKind::AlreadyBound, why));
+    out.push(Output::Complete { token, result });
 }

@@ -63,7 +63,10 @@ pub(crate) fn place() -> SocketAddr {
 }
 
 /// Takes events until one is wanted; the others are listed when none comes.
-pub(crate) fn expect_event<T>(events: &mut Events, wanted: impl Fn(&NodeEvent) -> Option<T>) -> T {
+pub(crate) fn expect_event<T>(
+    events: &mut Events,
+    mut wanted: impl FnMut(&NodeEvent) -> Option<T>,
+) -> T {
     let deadline = Instant::now() + SOON;
     let mut others = Vec::new();
     while let Some(event) = events.next_timeout(deadline.saturating_duration_since(Instant::now()))

@@ -77,6 +77,7 @@ fn the_house_is_tidy() {
         offences.extend(words(file));
         offences.extend(purity(file));
         offences.extend(promises::marks(file));
+        offences.extend(wall_clock(file));
     }
     offences.extend(map(&read("src/architecture.md"), &files));
     offences.extend(dependencies(&read("Cargo.toml")));
@@ -401,6 +402,21 @@ fn purity(file: &Source) -> Vec<Offence> {
     offences
 }
 
+/// The wall clock jumps, so nothing goes by it.
+fn wall_clock(file: &Source) -> Vec<Offence> {
+    if !file.path.starts_with("src/") {
+        return Vec::new();
+    }
+    let text = code(&file.text);
+    let what = "`SystemTime` jumps: go by `Instant`, and send what remains, not when it ends";
+    let offence = |(at, _)| Offence {
+        file: file.path.clone(),
+        line: line_of(&text, at),
+        what: what.to_owned(),
+    };
+    text.match_indices("SystemTime").map(offence).collect()
+}
+
 // The map and the territory.
 
 /// Paths that the map names: the first cell of each table row, in backticks, below `src/`.
@@ -555,6 +571,14 @@ mod bites {
             purity(&file("src/wire/frame.rs", &format!("#[cfg(test)]\nmod t {{ {text} }}"))),
             []
         );
+    }
+
+    // covers P17
+    #[test]
+    fn the_wall_clock_is_found_anywhere_in_the_source() {
+        let text = "let now = std::time::SystemTime::now(); // SystemTime";
+        assert_eq!(wall_clock(&file("src/node/call.rs", text)).len(), 1);
+        assert_eq!(wall_clock(&file("tests/it/main.rs", text)), []);
     }
 
     #[test]

@@ -9,12 +9,16 @@ mod deadlines;
 mod direct;
 mod errors;
 mod events;
+#[cfg(target_os = "linux")]
+mod faults;
 mod guests;
 mod handlers;
 mod life;
 mod links;
 mod options;
 mod pool;
+#[cfg(target_os = "linux")]
+mod processes;
 mod python;
 mod room;
 mod rounds;

@@ -4,6 +4,7 @@
 //! parent drops it, or when its own bound is over.
 
 use std::env;
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Mutex;
@@ -26,6 +27,14 @@ const ROLES: &[Role] = &[
     ("server", crate::life::server),
     ("sink", crate::events::sink),
     ("rounds", crate::rounds::many_rounds),
+    #[cfg(target_os = "linux")]
+    ("worker", crate::processes::worker),
+    #[cfg(target_os = "linux")]
+    ("patient", crate::faults::patient),
+    #[cfg(target_os = "linux")]
+    ("busybody", crate::faults::busybody),
+    #[cfg(target_os = "linux")]
+    ("writer", crate::faults::writer),
     ("stopped", crate::rounds::stopped_nodes),
     ("kept", crate::stops::kept_handles),
 ];
@@ -53,8 +62,15 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(role: &str, argument: &str) -> Self {
+        Self::start_under(&[], role, argument)
+    }
+
+    /// The same with a program before it, like `strace` and its arguments.
+    pub(crate) fn start_under(before: &[&str], role: &str, argument: &str) -> Self {
         let program = env::current_exe().expect("this program has a path");
-        let mut command = Command::new(program);
+        let mut words = before.iter().map(OsStr::new).chain([program.as_os_str()]);
+        let mut command = Command::new(words.next().expect("one word at least"));
+        command.args(words);
         command.args(["--exact", "support::process::role", "--nocapture", "--test-threads=1"]);
         command.env(ROLE, role).env(ARGUMENT, argument).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("this program can be started again");

@@ -73,18 +73,20 @@ impl<T> Mesh<T> {
         self.peers.name(tick.plan.first.peer).unwrap_or_else(|| self.local.id.clone())
     }
 
-    /// The tick goes nowhere: who waits is told why, else the program is told that one was lost.
+    /// The tick goes nowhere: who waits is told why, else the program is told that one was lost. Of the thousands that may have
+    /// been on their way when a link was lost it is told in one event, for so many would make it miss others.
     fn tick_unplaced(&mut self, tick: Tick<T>, error: Error, out: &mut Out<T>) {
-        let id = self.name_of(&tick);
-        match tick.wait {
-            Some((_, token)) => out.push(Output::Complete { token, result: Err(error) }),
-            None => {
-                out.push(Output::Event(NodeEvent::Undelivered {
-                    id,
-                    unwritten: 1,
-                    unconfirmed: 0,
-                }));
-            }
+        let lost = self.name_of(&tick);
+        if let Some((_, token)) = tick.wait {
+            return out.push(Output::Complete { token, result: Err(error) });
+        }
+        match last_event(out) {
+            Some(NodeEvent::Undelivered { id, unwritten, .. }) if *id == lost => *unwritten += 1,
+            _ => out.push(Output::Event(NodeEvent::Undelivered {
+                id: lost,
+                unwritten: 1,
+                unconfirmed: 0,
+            })),
         }
     }
 
@@ -218,4 +220,12 @@ impl<T> Mesh<T> {
             }
         }
     }
+}
+
+/// What the program will have been told last, once all this is carried out.
+fn last_event<T>(out: &mut Out<T>) -> Option<&mut NodeEvent> {
+    out.iter_mut().rev().find_map(|output| match output {
+        Output::Event(event) => Some(event),
+        _ => None,
+    })
 }

@@ -79,3 +79,24 @@ fn a_flush_ends_with_the_link_and_with_the_node() {
     let error = pair.result("stopped").unwrap_err();
     assert_eq!((error.kind(), error.execution()), (ErrorKind::Closed, Execution::Unknown));
 }
+
+#[test]
+fn ticks_that_were_on_their_way_when_the_link_was_lost_are_reported_together() {
+    let mut pair = Pair::joined(&["client", "server"]);
+    let tick = || Tick {
+        plan: pair.plan(0, "server", true, 100),
+        message: Pair::message(bytes_of(100)),
+        wait: None,
+    };
+    let ticks = [tick(), tick(), tick()];
+    let link = pair.nodes[0].directory().get("server").unwrap().up.as_ref().unwrap().link;
+    pair.feed(0, Input::Lost { link, cause: Cause::Eof });
+    let mut out = Vec::new();
+    for tick in ticks {
+        pair.nodes[0].handle(pair.now, Input::Command(Command::Tick(tick)), &mut out);
+    }
+    let [Output::Event(NodeEvent::Undelivered { unwritten, unconfirmed, .. })] = &out[..] else {
+        panic!("{out:?}")
+    };
+    assert_eq!((*unwritten, *unconfirmed), (3, 0));
+}

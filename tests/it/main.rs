@@ -11,8 +11,12 @@ mod errors;
 mod events;
 #[cfg(target_os = "linux")]
 mod faults;
+#[cfg(target_os = "linux")]
+mod flow;
 mod guests;
 mod handlers;
+#[cfg(target_os = "linux")]
+mod herd;
 mod life;
 mod links;
 mod options;
@@ -22,5 +26,7 @@ mod processes;
 mod python;
 mod room;
 mod rounds;
+#[cfg(target_os = "linux")]
+mod slow_peer;
 mod stops;
 mod support;

@@ -35,6 +35,18 @@ const ROLES: &[Role] = &[
     ("busybody", crate::faults::busybody),
     #[cfg(target_os = "linux")]
     ("writer", crate::faults::writer),
+    #[cfg(target_os = "linux")]
+    ("sluggish", crate::flow::sluggish),
+    #[cfg(target_os = "linux")]
+    ("teller", crate::flow::teller),
+    #[cfg(target_os = "linux")]
+    ("hub", crate::herd::hub),
+    #[cfg(target_os = "linux")]
+    ("herd", crate::herd::herd),
+    #[cfg(target_os = "linux")]
+    ("idlers", crate::herd::idlers),
+    #[cfg(target_os = "linux")]
+    ("throng", crate::slow_peer::throng),
     ("stopped", crate::rounds::stopped_nodes),
     ("kept", crate::stops::kept_handles),
 ];

@@ -176,6 +176,7 @@ mod bound;
 mod address;
 mod cbor;
 mod config;
+mod dropped;
 mod endpoint;
 mod error;
 mod event;
@@ -201,6 +202,7 @@ mod wire;
 
 pub use address::Address;
 pub use config::{Config, Limits, Reconnect};
+pub use dropped::Dropped;
 pub use endpoint::{Endpoint, IntoEvent};
 pub use error::{Error, ErrorKind, Execution};
 pub use event::EventName;

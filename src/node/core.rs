@@ -15,6 +15,7 @@ use super::life::Life;
 use super::lock;
 use super::wake::{self, Arrival, Nothing, Slot, Wake};
 use crate::config::{CALLER_GRACE, Config};
+use crate::dropped::Dropped;
 use crate::error::{Error, ErrorKind, Execution};
 use crate::home::Home;
 use crate::id::{CallId, NodeId};
@@ -47,6 +48,8 @@ pub(crate) struct Core {
     directory: RwLock<Directory>,
     next_call: AtomicU64,
     calls_pending: Arc<AtomicUsize>,
+    /// Calls beyond those that may be pending.
+    calls_refused: AtomicU64,
 }
 
 /// Where the node listens.
@@ -99,6 +102,7 @@ impl Core {
             directory: RwLock::default(),
             next_call: AtomicU64::new(1),
             calls_pending: Arc::default(),
+            calls_refused: AtomicU64::new(0),
         }
     }
 
@@ -295,9 +299,18 @@ impl Core {
     pub(crate) fn take_slot(&self) -> Result<Slot, Error> {
         let limit = self.config.limits.calls_pending;
         Slot::take(&self.calls_pending, limit).ok_or_else(|| {
+            self.calls_refused.fetch_add(1, Relaxed);
             let message = format!("{limit} calls are pending at this node, as many as may be");
             Error::new(ErrorKind::Backpressure, message)
         })
+    }
+
+    /// What was dropped and refused outside of the engine.
+    pub(crate) fn add_dropped(&self, dropped: &mut Dropped) {
+        let service = self.service.stats();
+        dropped.add("calls beyond those that may be pending", self.calls_refused.load(Relaxed));
+        dropped.add("ticks that no handler was for", service.unhandled_ticks);
+        dropped.add("ticks whose handler failed", service.failed_ticks);
     }
 
     /// Gives back the room of a message that was never posted.

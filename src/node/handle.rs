@@ -18,6 +18,7 @@ use super::selector::Selector;
 use super::wake::Wake;
 use crate::address::Address;
 use crate::config::LONGEST_TIMEOUT;
+use crate::dropped::Dropped;
 use crate::endpoint::IntoEvent;
 use crate::error::{Error, ErrorKind};
 use crate::event::EventName;
@@ -278,6 +279,24 @@ impl Handle {
         };
         *lock(&self.core.bound.address) = Some(bound);
         Ok(bound)
+    }
+
+    /// What this node has dropped or refused since it started, by reason: limits that were reached, answers that came too late,
+    /// peers that broke the protocol.
+    ///
+    /// # Errors
+    /// `CLOSED`, `WOULD_DEADLOCK`.
+    ///
+    /// # Blocking
+    /// For a turn of the loop.
+    pub fn dropped(&self) -> Result<Dropped, Error> {
+        let done = self.core.ask(self.soon(), |token| Command::Dropped { token })?;
+        let Some(Done::Dropped(mut dropped)) = done else {
+            let message = "the loop did not answer in time; ask again";
+            return Err(Error::new(ErrorKind::RequestTimeout, message));
+        };
+        self.core.add_dropped(&mut dropped);
+        Ok(dropped)
     }
 
     /// Says goodbye to all downstream peers and stops listening. Upstream links stay. Without effect when not bound.

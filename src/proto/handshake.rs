@@ -159,7 +159,7 @@ impl<T> Mesh<T> {
                 if shaking.services.len() > SERVICES || shaking.services_bytes > SERVICES_BYTES {
                     let why =
                         format!("more than {SERVICES} services or {SERVICES_BYTES} bytes of them");
-                    return self.violated(id, &why, out);
+                    return self.broke(id, "too many services", &why, out);
                 }
                 shaking.complete = last;
                 if last && direction == Direction::Up {

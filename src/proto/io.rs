@@ -24,13 +24,15 @@ impl<T> Mesh<T> {
         log::debug!(target: "threadmesh::proto", "{remote} dialled {local}");
         let limits = &self.local.config.limits;
         if self.stopping.is_some() || self.links.len() >= limits.links {
-            self.dropped.connections += 1;
+            let stopping = self.stopping.is_some();
+            let counters = &mut self.dropped;
+            *if stopping { &mut counters.stopping } else { &mut counters.links } += 1;
             out.push(Output::Hang { link: id });
             return;
         }
         if self.shaking.len() >= limits.handshakes && !has(Planted::NewcomersUnlimited) {
             if let Some(oldest) = self.shaking.first().copied() {
-                self.dropped.connections += 1;
+                self.dropped.handshakes += 1;
                 self.forget(oldest, true, out);
             }
         }
@@ -106,7 +108,7 @@ impl<T> Mesh<T> {
                     self.message(id, &shared, Some(&shared), out);
                 }
                 Ok(None) => return,
-                Err(error) => return self.violated(id, &error.to_string(), out),
+                Err(error) => return self.broke(id, error.reason(), &error.to_string(), out),
             }
         }
     }

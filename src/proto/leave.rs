@@ -162,8 +162,14 @@ impl<T> Mesh<T> {
     }
 
     /// The other side broke the protocol.
-    pub(super) fn violated(&mut self, id: LinkId, why: &str, out: &mut Out<T>) {
+    pub(super) fn violated(&mut self, id: LinkId, why: &'static str, out: &mut Out<T>) {
+        self.broke(id, why, why, out);
+    }
+
+    /// The same, counted under a `reason` that says less than the text.
+    pub(super) fn broke(&mut self, id: LinkId, reason: &'static str, why: &str, out: &mut Out<T>) {
         let Some(link) = self.links.get(&id) else { return };
+        *self.violations.entry(reason).or_default() += 1;
         log::debug!(target: "threadmesh::proto", "{} broke the protocol: {why}", link.remote);
         if link.is_joining() {
             let text = format!("{}: the other side broke the protocol: {why}", link.remote);

@@ -12,8 +12,9 @@ use super::memory::Memory;
 use super::peers::Peers;
 use super::stop::Stopping;
 use super::timers::{TimerId, Timers};
-use super::{Command, Input, Local, Output};
+use super::{Command, Done, Input, Local, Output};
 use crate::config::READ_PER_LINK_AND_TURN;
+use crate::dropped::Dropped;
 use crate::id::{CallId, LinkId};
 use crate::routing::Directory;
 
@@ -44,9 +45,13 @@ pub(super) enum Timer {
 
 /// What was dropped, by reason: nothing is dropped without one of these.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub(super) struct Dropped {
-    /// Connections beyond the limit of links, or evicted from the handshake.
-    pub(crate) connections: u64,
+pub(super) struct Counters {
+    /// Connections beyond the limit of links.
+    pub(crate) links: u64,
+    /// Connections that made room for newer ones before their handshake was complete.
+    pub(crate) handshakes: u64,
+    /// Connections that came while this node stopped.
+    pub(crate) stopping: u64,
     /// Connections of strangers.
     pub(crate) aliens: u64,
     /// Answers that nobody waits for any more.
@@ -65,6 +70,22 @@ pub(super) struct Dropped {
     pub(crate) crowded_answers: u64,
     /// Links closed for that reason.
     pub(crate) crowded_links: u64,
+}
+
+impl Counters {
+    fn reasons(&self) -> [(&'static str, u64); 9] {
+        [
+            ("connections beyond the limit of links", self.links),
+            ("connections that made room for newer ones", self.handshakes),
+            ("connections while the node stopped", self.stopping),
+            ("connections of strangers", self.aliens),
+            ("answers that came too late", self.late_answers),
+            ("answers that nobody wants any more", self.unwanted_answers),
+            ("messages of an unknown kind", self.unknown_kinds),
+            ("headers of an unknown number", self.unknown_headers),
+            ("requests beyond the number that was granted", self.busy),
+        ]
+    }
 }
 
 /// One node's half of all its links.
@@ -103,7 +124,9 @@ pub(crate) struct Mesh<T> {
     /// Threads that wait for confirmations.
     pub(super) flushes: BTreeMap<u64, Flush<T>>,
     pub(super) next_flush: u64,
-    pub(super) dropped: Dropped,
+    pub(super) dropped: Counters,
+    /// How often peers broke the protocol, by how.
+    pub(super) violations: BTreeMap<&'static str, u64>,
     /// The log has been told that plaintext leaves this machine.
     pub(super) warned: bool,
     pub(super) scratch: Vec<u8>,
@@ -138,7 +161,8 @@ impl<T> Mesh<T> {
             next_parked: 0,
             flushes: BTreeMap::new(),
             next_flush: 0,
-            dropped: Dropped::default(),
+            dropped: Counters::default(),
+            violations: BTreeMap::new(),
             warned: false,
             scratch: vec![0; SCRATCH_BYTES],
         }
@@ -201,8 +225,24 @@ impl<T> Mesh<T> {
 
     /// What was dropped so far, by reason.
     #[cfg(test)]
-    pub(super) fn dropped(&self) -> Dropped {
+    pub(super) fn dropped(&self) -> Counters {
         self.dropped
+    }
+
+    /// How often peers broke the protocol, by how.
+    #[cfg(test)]
+    pub(super) fn violations(&self) -> &BTreeMap<&'static str, u64> {
+        &self.violations
+    }
+
+    /// All that was dropped and refused here, for the program.
+    fn all_dropped(&self) -> Dropped {
+        let mut all = Dropped::default();
+        let violations = self.violations.iter().map(|(reason, count)| (*reason, *count));
+        for (reason, count) in self.dropped.reasons().into_iter().chain(violations) {
+            all.add(reason, count);
+        }
+        all
     }
 
     fn command(&mut self, command: Command<T>, out: &mut Out<T>) {
@@ -215,6 +255,9 @@ impl<T> Mesh<T> {
             Command::Cancel { call } => self.cancel(call, out),
             Command::Bind { address, token } => self.bind(address, token, out),
             Command::Unbind { token } => self.unbind(token, out),
+            Command::Dropped { token } => {
+                out.push(Output::Complete { token, result: Ok(Done::Dropped(self.all_dropped())) });
+            }
             Command::Connect { address, mode, deadline, token } => {
                 self.connect(address, mode, deadline, token, out);
             }

@@ -31,7 +31,7 @@ impl<T> Mesh<T> {
         let incoming = match wire::parse(bytes, &mut self.dropped.unknown_headers) {
             Ok(incoming) => incoming,
             Err(_) if has(Planted::BadEnvelopeSkipped) => return,
-            Err(error) => return self.violated(id, &error.to_string(), out),
+            Err(error) => return self.broke(id, error.why, &error.to_string(), out),
         };
         let Some(link) = self.links.get_mut(&id) else { return };
         if !link.is_ready() {

@@ -41,6 +41,7 @@ use std::time::{Duration, Instant};
 
 use crate::address::Address;
 use crate::config::Config;
+use crate::dropped::Dropped;
 use crate::error::Error;
 use crate::event::EventName;
 use crate::headers::Headers;
@@ -151,6 +152,8 @@ pub(crate) enum Command<T> {
     Bind { address: Address, token: T },
     /// `Done::Nothing`.
     Unbind { token: T },
+    /// `Done::Dropped`.
+    Dropped { token: T },
     /// `Done::Connected`.
     Connect { address: Address, mode: ConnectMode, deadline: Instant, token: T },
     /// `Done::Nothing`. Keeps dialling for ever.
@@ -175,6 +178,7 @@ impl<T> Command<T> {
             Self::Tick(tick) => tick.wait.map(|(_, token)| token),
             Self::Bind { token, .. }
             | Self::Unbind { token }
+            | Self::Dropped { token }
             | Self::Connect { token, .. }
             | Self::ConnectAlways { token, .. }
             | Self::Disconnect { token, .. }
@@ -240,6 +244,7 @@ pub(crate) enum Done {
     Connected(PeerInfo),
     Answered(Answered),
     Stopped(StopCut),
+    Dropped(Dropped),
 }
 
 /// An answer to a request.

@@ -45,6 +45,16 @@ pub(crate) enum FrameError {
     Malformed(&'static str),
 }
 
+impl FrameError {
+    /// The same without numbers.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "a message is too long",
+            Self::Malformed(why) => why,
+        }
+    }
+}
+
 impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

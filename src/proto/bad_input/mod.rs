@@ -7,11 +7,12 @@ mod fields;
 mod framing;
 mod greeting;
 mod joining;
+mod limits;
 mod payloads;
 mod peers;
 
 use super::fuzz::end::End;
-use super::mesh::Dropped;
+use super::mesh::Counters;
 use crate::config::Config;
 use crate::error::ErrorKind;
 use crate::id::CallId;
@@ -65,7 +66,7 @@ enum Expected {
     /// The program is told of an error, and the link goes on.
     Told(ErrorKind, &'static str),
     /// Nothing comes of it but that it is counted, and the link goes on.
-    Counted(fn(&mut Dropped) -> &mut u64, u64),
+    Counted(fn(&mut Counters) -> &mut u64, u64),
     /// Nothing comes of it, and the link goes on.
     Ignored,
     /// Nothing comes of it yet: the rest is awaited, until the link is silent for too long.
@@ -131,7 +132,7 @@ struct Seen {
     said: Vec<String>,
     /// What the program was told: events, ends of its calls and of its dial.
     told: Vec<String>,
-    dropped: Dropped,
+    dropped: Counters,
     /// Messages that a handler has seen.
     handled: usize,
     closed: bool,
@@ -335,8 +336,8 @@ impl Expected {
         self.miscounted(seen.dropped)
     }
 
-    fn miscounted(self, mut dropped: Dropped) -> Option<String> {
-        let (counter, count): (fn(&mut Dropped) -> &mut u64, _) = match self {
+    fn miscounted(self, mut dropped: Counters) -> Option<String> {
+        let (counter, count): (fn(&mut Counters) -> &mut u64, _) = match self {
             Self::Stranger(_) => (|dropped| &mut dropped.aliens, 1),
             Self::Counted(counter, count) => (counter, count),
             _ => return None,

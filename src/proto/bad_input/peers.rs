@@ -5,7 +5,7 @@ use super::bytes::{
     NULL, TRUE, array, blob, control, frames, hello, kinds, map, message, message_with, number,
     put_hello, request, request_with, services, text, tick,
 };
-use super::{Dropped, Expected, Row, Stage};
+use super::{Counters, Expected, Row, Stage};
 use crate::config::CONTROL_BURST;
 use crate::error::ErrorKind;
 use crate::proto::fuzz::end::HELD;
@@ -26,15 +26,15 @@ fn row(name: &str, messages: &[Vec<u8>], expected: Expected) -> Row {
     Row::new(name, Stage::Joined, frames(messages), expected)
 }
 
-fn skipped(dropped: &mut Dropped) -> &mut u64 {
+fn skipped(dropped: &mut Counters) -> &mut u64 {
     &mut dropped.unknown_kinds
 }
 
-fn headers(dropped: &mut Dropped) -> &mut u64 {
+fn headers(dropped: &mut Counters) -> &mut u64 {
     &mut dropped.unknown_headers
 }
 
-fn late_answers(dropped: &mut Dropped) -> &mut u64 {
+fn late_answers(dropped: &mut Counters) -> &mut u64 {
     &mut dropped.late_answers
 }
 

@@ -212,6 +212,12 @@ impl End {
         }
     }
 
+    /// Lets time pass without a byte.
+    pub(crate) fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.feed(Input::Due);
+    }
+
     /// Lets time pass without a byte, until nothing of the link can be left.
     pub(crate) fn fall_silent(&mut self) {
         let end = self.now + SILENCE;

@@ -74,6 +74,7 @@ impl fmt::Display for Given<'_> {
             Command::Cancel { call } => write!(f, "cancel call {}", call.0),
             Command::Bind { address, token } => write!(f, "bind {address} ({})", token.0),
             Command::Unbind { token } => write!(f, "unbind ({})", token.0),
+            Command::Dropped { token } => write!(f, "what was dropped? ({})", token.0),
             Command::Connect { address, mode, token, .. } => {
                 write!(f, "connect {address} {mode:?} ({})", token.0)
             }
@@ -156,6 +157,7 @@ pub(super) fn name_of(output: &Output<Label>) -> &'static str {
             Ok(Done::Connected(_)) => "complete: connected",
             Ok(Done::Answered(_)) => "complete: answered",
             Ok(Done::Stopped(_)) => "complete: stopped",
+            Ok(Done::Dropped(_)) => "complete: dropped",
             Err(_) => "complete: failed",
         },
         Output::Publish => "publish",

@@ -2,6 +2,33 @@
 //!
 //! Durations and sizes that a program may change stand in [`Config`] and [`Limits`]; the constants below them
 //! are part of protocol 1 or of the design and are the same for everybody.
+//!
+//! What is full says so, and is counted under a reason that [`Handle::dropped`](crate::Handle::dropped) tells or in the event that is
+//! named; the test shows it at one less, at the limit and at one more, or just below and beyond it.
+//!
+//! | limit | where | counted as | test |
+//! | --- | --- | --- | --- |
+//! | message before the handshake | `HANDSHAKE_FRAME_BYTES` | a message is too long | `every_limit_of_what_peers_send_holds_to_the_last_and_is_counted` |
+//! | message, segment | `message_bytes`, `SEGMENT_MOST_BYTES` | a message is too long | `every_limit_of_what_peers_send_holds_to_the_last_and_is_counted` |
+//! | id | `MAX_ID_BYTES` | a text is not a node id | `an_id_has_at_most_128_bytes` |
+//! | event | `EVENT_BYTES` | an event name is not allowed | `an_event_has_at_most_1024_bytes` |
+//! | options | `OPTIONS_BYTES`, `OPTIONS_ENTRIES`, `OPTIONS_DEPTH` | a reason for each | `options_have_at_most_64_entries_4_levels_and_8192_bytes` |
+//! | headers | `HEADERS_ENTRIES`, `HEADERS_BYTES` | a reason for each | `headers_are_at_most_32_with_4096_bytes` |
+//! | services | `SERVICES`, `SERVICES_BYTES` | too many services | `services_end_at_4096_names_and_262144_bytes` |
+//! | payload: depth | `PAYLOAD_DEPTH` | the fault `DECODE`; ticks whose handler failed | `payloads_up_to_64_levels_are_handled_and_one_more_fails_its_request` |
+//! | payload: items | `PAYLOAD_ITEMS` | the same | `items_end_at_the_limit` |
+//! | handshakes | `handshakes` | connections that made room for newer ones | `links_and_handshakes_end_at_their_limits_and_are_counted` |
+//! | links | `links` | connections beyond the limit of links | `links_and_handshakes_end_at_their_limits_and_are_counted` |
+//! | links by descriptors | `DESCRIPTORS_LEFT` | the same | `links_leave_64_descriptors_for_everything_else` |
+//! | calls of a peer | `calls_per_link` | requests beyond the number that was granted | `calls_up_to_the_granted_number_run_and_one_more_is_busy_and_counted` |
+//! | calls of this node | `calls_pending` | calls beyond those that may be pending | `calls_beyond_those_that_may_be_pending_are_refused_and_counted` |
+//! | tick window | `tick_window_bytes` | a tick beyond the window it was granted | `every_limit_of_what_peers_send_holds_to_the_last_and_is_counted` |
+//! | control messages | `CONTROL_BURST`, `CONTROL_PER_SECOND` | a flood of control messages | `a_second_brings_a_thousand_control_messages_more` |
+//! | worker queue | `worker_queue_jobs`, `worker_queue_bytes` | the fault `BUSY` | `requests_beyond_the_queue_are_busy_and_ticks_are_not` |
+//! | workers running | `WORKERS_RUNNING` | nothing is dropped | `no_more_than_sixty_four_workers_are_started_for_running_ones` |
+//! | events of a subscriber | `events_per_subscriber` | `NodeEvent::Missed` | `a_slow_subscriber_is_told_how_many_it_missed` |
+//! | commands | `MAILBOX_COMMANDS` | the error `BACKPRESSURE` | `a_post_with_a_deadline_comes_back_from_a_full_mailbox` |
+//! | timeouts | `LONGEST_TIMEOUT` | shortened, nothing is dropped | `no_time_is_longer_than_a_day_and_any_duration_is_accepted_for_a_call` |
 
 use std::time::Duration;
 
@@ -99,7 +126,8 @@ pub struct Limits {
     /// `BACKPRESSURE`, requests of the peer are `BUSY`, an answer is told as `BACKPRESSURE`, and a peer that is sending a larger message
     /// is disconnected as [`Overloaded`](crate::LeftReason::Overloaded).
     pub node_bytes: usize,
-    /// Links in all, 16,384: a connection beyond it is closed at accept.
+    /// Links in all, 16,384, and at most 64 less than the descriptors that the system allowed this process when the node started: a
+    /// connection beyond it is closed at accept.
     pub links: usize,
     /// Links that have not completed their handshake, 1,024: the oldest makes room.
     pub handshakes: usize,
@@ -155,6 +183,8 @@ pub(crate) const READ_PER_TURN: usize = 4 * 1024 * 1024;
 pub(crate) const WRITE_PER_LINK_AND_TURN: usize = 1024 * 1024;
 /// Small pieces of one link are put together up to this before they are written, so that a head and its body leave at once.
 pub(crate) const GATHER_BYTES: usize = 16 * 1024;
+/// Descriptors that links leave for files, listeners, pipes and the poll.
+pub(crate) const DESCRIPTORS_LEFT: usize = 64;
 /// After the system refused to accept (no descriptors, say), accepting is tried again after this; a poll gives no second notice.
 pub(crate) const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Threads that resolve names, at most; each may hang in the system's resolver for many seconds.
@@ -234,3 +264,38 @@ pub(crate) const WORKER_IDLE: Duration = Duration::from_secs(10);
 pub(crate) const WORKER_STALL: Duration = Duration::from_millis(5);
 /// Workers running (not waiting) at most.
 pub(crate) const WORKERS_RUNNING: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    /// All that stands in the files of a folder.
+    fn text_below(folder: &Path) -> String {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let text = |path: &Path| fs::read_to_string(path).unwrap_or_default();
+        entries.map(|path| if path.is_dir() { text_below(&path) } else { text(&path) }).collect()
+    }
+
+    #[test]
+    fn every_limit_of_the_table_is_there_and_has_its_test() {
+        let _bound = crate::bound::bound();
+        let source = text_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+        let rows: Vec<Vec<&str>> = include_str!("config.rs")
+            .lines()
+            .filter(|line| line.starts_with("//! | "))
+            .skip(2)
+            .map(|line| line.split(" | ").collect())
+            .collect();
+        assert!(rows.len() >= 20, "{} rows", rows.len());
+        for row in rows {
+            let [_, _, places, _, test] = row[..] else { panic!("{row:?}") };
+            for place in places.split('`').skip(1).step_by(2) {
+                let (field, number) = (format!("pub {place}: "), format!("const {place}: "));
+                assert!(source.contains(&field) || source.contains(&number), "{place}");
+            }
+            let test = test.split('`').nth(1).unwrap();
+            assert!(source.contains(&format!("fn {test}(")), "{test}");
+        }
+    }
+}

@@ -4,6 +4,7 @@
 //! Threads: `tm-<id>-loop` owns the sockets, `tm-<id>-w<n>` are the workers (started by `service`), `tm-<id>-events` tells closures
 //! what happens, `tm-<id>-stop` sees a stop through that was begun on one of the node's own threads.
 
+use std::fs;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use super::core::{Core, on_loop_thread, this_is_a_loop_thread};
 use super::life::{Begun, StopReport, Threads};
 use super::lock;
 use super::wake::{self, Wake};
+use crate::config::DESCRIPTORS_LEFT;
 use crate::error::{Error, ErrorKind};
 use crate::net::{self, Above, Mailbox};
 use crate::node_event::NodeEvent;
@@ -29,7 +31,9 @@ const STOP_GRACE: Duration = Duration::from_millis(100);
 const UNWIND_GRACE: Duration = Duration::from_millis(20);
 
 /// Starts the threads of a node.
-pub(crate) fn start(local: Local, rng: fastrand::Rng) -> Result<Arc<Core>, Error> {
+pub(crate) fn start(mut local: Local, rng: fastrand::Rng) -> Result<Arc<Core>, Error> {
+    let links = &mut local.config.limits.links;
+    *links = links_within(*links, &fs::read_to_string("/proc/self/limits").unwrap_or_default());
     let (id, options, config) = (local.id.clone(), local.options.clone(), local.config.clone());
     let (prepared, mailbox) = net::prepare().map_err(no_resources)?;
     let outlet = Arc::new(Outbox { mailbox: mailbox.clone() });
@@ -52,6 +56,18 @@ pub(crate) fn start(local: Local, rng: fastrand::Rng) -> Result<Arc<Core>, Error
     let thread = spawn(&core, "loop", body).map_err(no_resources)?;
     core.life.running(Threads { thread, ended });
     Ok(core)
+}
+
+/// The limit of links, or less if the system lets this process open fewer descriptors: some must be left for everything else. Where
+/// the system does not tell, accepting fails in time.
+fn links_within(links: usize, told: &str) -> usize {
+    let line = told.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let open = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
+    let most = open.map_or(links, |open| open.saturating_sub(DESCRIPTORS_LEFT).max(1));
+    if most < links {
+        log::debug!(target: "threadmesh::node", "{most} links instead of {links}: the system allows no more descriptors");
+    }
+    links.min(most)
 }
 
 /// Begins to stop the node, and sees it through unless this is one of its own threads.
@@ -216,5 +232,25 @@ impl Outlet for Outbox {
 
     fn services(&self, services: Vec<String>) {
         let _ = self.mailbox.post(Input::Command(Command::SetServices { services }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_leave_64_descriptors_for_everything_else() {
+        let _bound = crate::bound::bound();
+        let told = |open: &str| {
+            format!(
+                "Limit  Soft Limit  Hard Limit  Units\nMax open files            {open}    1048576    files\n"
+            )
+        };
+        for (open, links) in [("1088", 1_024), ("1087", 1_023), ("1089", 1_024), ("10", 1)] {
+            assert_eq!(links_within(1_024, &told(open)), links, "{open}");
+        }
+        assert_eq!(links_within(1_024, &told("unlimited")), 1_024);
+        assert_eq!(links_within(1_024, ""), 1_024);
     }
 }

@@ -1,6 +1,7 @@
 //! The face end to end: two nodes in one process over loopback.
 
 mod fork;
+mod limits;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};

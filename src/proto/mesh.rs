@@ -73,17 +73,35 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    fn reasons(&self) -> [(&'static str, u64); 9] {
+    fn reasons(self) -> [(&'static str, u64); 12] {
+        // Taken apart, so that none is forgotten.
+        let Self {
+            links,
+            handshakes,
+            stopping,
+            aliens,
+            late_answers,
+            unwanted_answers,
+            unknown_kinds,
+            unknown_headers,
+            busy,
+            crowded_requests,
+            crowded_answers,
+            crowded_links,
+        } = self;
         [
-            ("connections beyond the limit of links", self.links),
-            ("connections that made room for newer ones", self.handshakes),
-            ("connections while the node stopped", self.stopping),
-            ("connections of strangers", self.aliens),
-            ("answers that came too late", self.late_answers),
-            ("answers that nobody wants any more", self.unwanted_answers),
-            ("messages of an unknown kind", self.unknown_kinds),
-            ("headers of an unknown number", self.unknown_headers),
-            ("requests beyond the number that was granted", self.busy),
+            ("connections beyond the limit of links", links),
+            ("connections that made room for newer ones", handshakes),
+            ("connections while the node stopped", stopping),
+            ("connections of strangers", aliens),
+            ("answers that came too late", late_answers),
+            ("answers that nobody wants any more", unwanted_answers),
+            ("messages of an unknown kind", unknown_kinds),
+            ("headers of an unknown number", unknown_headers),
+            ("requests beyond the number that was granted", busy),
+            ("requests beyond the share of the memory", crowded_requests),
+            ("answers beyond the share of the memory", crowded_answers),
+            ("links beyond their share of the memory", crowded_links),
         ]
     }
 }

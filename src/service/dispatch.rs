@@ -37,7 +37,7 @@ impl Dispatch {
     pub(super) fn new(node: &str, message_bytes: usize, outlet: Arc<dyn Outlet>) -> Self {
         Self {
             desk: Arc::new(Desk { node: node.to_owned(), message_bytes, outlet }),
-            requests: Registry::new(),
+            requests: Registry::announced(),
             ticks: Registry::new(),
             announced: Mutex::default(),
             unhandled: AtomicU64::new(0),

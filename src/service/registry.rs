@@ -4,11 +4,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::pattern::Pattern;
+use crate::config::{SERVICES, SERVICES_BYTES};
 use crate::error::{Error, ErrorKind};
 
 /// One list of handlers: requests have one, ticks another. `H` is what a handler is.
 pub(super) struct Registry<H> {
     list: RwLock<Listed<H>>,
+    /// Exact names are told to every peer, who takes so many and no more.
+    announced: bool,
 }
 
 struct Listed<H> {
@@ -34,7 +37,12 @@ pub(super) struct List<H> {
 impl<H> Registry<H> {
     pub(super) fn new() -> Self {
         let list = Listed { now: Arc::default(), next: 0, closed: false };
-        Self { list: RwLock::new(list) }
+        Self { list: RwLock::new(list), announced: false }
+    }
+
+    /// A list whose exact names are announced as services.
+    pub(super) fn announced() -> Self {
+        Self { announced: true, ..Self::new() }
     }
 
     /// Appends a handler and returns its number.
@@ -44,6 +52,9 @@ impl<H> Registry<H> {
             drop(listed);
             let why = format!("the node has stopped, it takes no handler for {pattern}");
             return Err(Error::new(ErrorKind::Closed, why));
+        }
+        if self.announced {
+            listed.now.check_room(&pattern)?;
         }
         let number = listed.next;
         listed.next += 1;
@@ -94,6 +105,21 @@ impl<H> List<H> {
             Some(name) => self.exact.entry(name.clone()).or_default().push(entry),
             None => self.patterns.push(entry),
         }
+    }
+
+    /// Whether another service may be announced.
+    fn check_room(&self, pattern: &Pattern) -> Result<(), Error> {
+        let new = pattern.exact().filter(|name| !self.exact.contains_key(*name));
+        let Some(name) = new else { return Ok(()) };
+        let bytes = name.len() + self.exact.keys().map(|name| name.len()).sum::<usize>();
+        if self.exact.len() < SERVICES && bytes <= SERVICES_BYTES {
+            return Ok(());
+        }
+        let why = format!(
+            "a node announces at most {SERVICES} services with {SERVICES_BYTES} bytes of names; handle several events with one \
+             pattern, such as `user:*`, instead of adding one for {pattern}"
+        );
+        Err(Error::new(ErrorKind::InvalidArgument, why))
     }
 
     fn len(&self) -> usize {
@@ -212,6 +238,26 @@ mod tests {
         );
         let registry = registry(&["z", "b", "z"]);
         assert_eq!(registry.snapshot().names(|index| *index > 0), ["b", "z"]);
+    }
+
+    #[test]
+    fn services_end_at_4096_names_and_262144_bytes() {
+        let _bound = crate::bound::bound();
+        let add = |registry: &Registry<u32>, name: &str| {
+            registry.add(name.try_into().unwrap(), 0).map_err(|error| error.kind())
+        };
+        let refused = Err(ErrorKind::InvalidArgument);
+        let many = Registry::announced();
+        assert!((0..4_096).all(|index| add(&many, &format!("name:{index}")).is_ok()));
+        assert_eq!(add(&many, "one more"), refused);
+        assert!(add(&many, "name:7").is_ok() && add(&many, "name:*").is_ok());
+        let long = Registry::announced();
+        assert!((0..256).all(|index| add(&long, &format!("{index:0>1023}")).is_ok()));
+        assert_eq!(add(&long, &"x".repeat(257)), refused);
+        assert!(add(&long, &"x".repeat(256)).is_ok());
+        assert_eq!(add(&long, "x"), refused);
+        let ticks = Registry::new();
+        assert!((0..4_097).all(|index| add(&ticks, &format!("name:{index}")).is_ok()));
     }
 
     #[test]

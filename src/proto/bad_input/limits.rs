@@ -1,14 +1,15 @@
 //! Limits of what peers send, one row each: one less and exactly so much is taken, one more ends the link and is counted under
 //! its own reason. The numbers stand here a second time, so that no limit changes by mistake.
 
+use std::time::Duration;
+
 use super::bytes::{
-    NULL, TRUE, array, blob, control, frame, frames, hello, hello_but, kinds, map, message, number,
-    put_hello, request, request_with, services, text, tick,
+    NULL, TRUE, array, frame, frames, hello, hello_but, kinds, map, message, number, put_hello,
+    request, request_with, services, text, tick,
 };
 use super::{BOTH, Role, Stage, begin};
 use crate::error::ErrorKind;
 use crate::proto::fuzz::end::{End, HELD};
-use crate::wire::Control;
 
 /// So much is taken, and one more is not.
 struct Limit {
@@ -252,11 +253,30 @@ fn a_second_brings_a_thousand_control_messages_more() {
     let _bound = crate::bound::bound();
     let mut end = begin(Stage::Joined, Role::Accepted);
     end.hear_in_pieces(&cancels(4_000), 0);
-    end.pass(std::time::Duration::from_secs(1));
-    end.hear_in_pieces(&cancels(999), 0);
-    end.hear_in_pieces(&frame(&control(&Control::Cancel { call: crate::id::CallId(99) })), 0);
+    end.pass(Duration::from_secs(1));
+    end.hear_in_pieces(&cancels(1_000), 0);
     assert!(!is_closed(&end));
     end.hear_in_pieces(&cancels(1), 0);
     assert!(is_closed(&end));
-    let _ = blob(&[]);
+}
+
+// covers P02
+#[test]
+fn links_and_handshakes_end_at_their_limits_and_are_counted() {
+    let _bound = crate::bound::bound();
+    let mut config = super::config();
+    (config.limits.links, config.limits.handshakes) = (3, 8);
+    let mut end = End::accepting(config.clone());
+    for (open, refused) in [(2, 0), (3, 0), (3, 1)] {
+        end.accept_another();
+        assert_eq!((end.mesh.open_links(), end.mesh.dropped().links), (open, refused));
+    }
+    (config.limits.links, config.limits.handshakes) = (8, 3);
+    let mut end = End::accepting(config);
+    for (open, evicted) in [(2, 0), (3, 0), (3, 1)] {
+        assert!(!end.hung, "the oldest makes room, and not before it must");
+        end.accept_another();
+        assert_eq!((end.mesh.open_links(), end.mesh.dropped().handshakes), (open, evicted));
+    }
+    assert!(end.hung);
 }

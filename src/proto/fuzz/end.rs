@@ -82,6 +82,12 @@ impl End {
         end
     }
 
+    /// Somebody else connects and says nothing.
+    pub(crate) fn accept_another(&mut self) {
+        let link = self.mesh.draw_link();
+        self.feed(Input::Accepted { link, local: address(), remote: address() });
+    }
+
     /// Its id is `dialler`, its instance 2.
     pub(crate) fn dialling(config: Config) -> Self {
         let mut end = Self::new("dialler", 2, config);

@@ -112,6 +112,7 @@ fn windows_and_sizes_must_make_sense() {
     let _bound = crate::bound::bound();
     let with = |change: fn(&mut Config)| {
         let mut config = Config::default();
+        config.limits.node_bytes = 1 << 31;
         change(&mut config);
         Node::builder().config(config).start()
     };

@@ -35,7 +35,7 @@ use crate::event::EventName;
 /// ```
 ///
 /// Data of another type is an error of the compiler, on the side that calls:
-/// ```compile_fail,E0277
+/// ```compile_fail,E0308
 /// # use threadmesh::{Endpoint, Handle};
 /// const DOUBLE: Endpoint<u32, u64> = Endpoint::new("double");
 /// fn ask(node: &Handle) -> Result<u64, threadmesh::Error> {

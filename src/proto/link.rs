@@ -249,7 +249,6 @@ impl<T> Link<T> {
     }
 
     /// Calls of theirs that are being handled and that somebody still waits for.
-    #[cfg(any(test, fuzzing))]
     pub(super) fn handled(&self) -> usize {
         self.owed.values().filter(|owed| !owed.cancelled.load(Relaxed)).count()
     }
@@ -257,6 +256,11 @@ impl<T> Link<T> {
     /// What the link holds of the node's memory.
     pub(super) fn holds(&self) -> usize {
         self.queue.held() + self.reader.held() + self.in_hand
+    }
+
+    /// Whether nobody waits for an answer any more; the handlers of those who gave up may still run.
+    pub(super) fn owes_nobody(&self) -> bool {
+        self.owed.values().all(|owed| owed.cancelled.load(Relaxed))
     }
 
     pub(super) fn is_ready(&self) -> bool {

@@ -98,7 +98,7 @@ impl<T> Mesh<T> {
     fn is_drained(&self) -> bool {
         self.calls.is_empty()
             && self.links.values().filter(|link| link.is_ready()).all(|link| {
-                link.owed.is_empty() && link.queue.is_empty() && link.ticks_out.unconfirmed() == 0
+                link.owes_nobody() && link.queue.is_empty() && link.ticks_out.unconfirmed() == 0
             })
     }
 
@@ -131,7 +131,7 @@ impl<T> Mesh<T> {
         let now = self.now;
         let Some(stopping) = &mut self.stopping else { return };
         for link in ready.iter().filter_map(|id| self.links.get(id)) {
-            stopping.cut.owed += link.owed.len() as u64;
+            stopping.cut.owed += link.handled() as u64;
             stopping.cut.unwritten += link.ticks_out.unwritten();
             stopping.cut.unconfirmed += link.ticks_out.unconfirmed();
         }

@@ -32,6 +32,7 @@ pub(super) struct FakeEngine {
     consumed: Sender<Consumed>,
     pub(super) is_consumed: Receiver<Consumed>,
     pub(super) services: Mutex<Vec<Vec<String>>>,
+    pub(super) has_stopped: AtomicBool,
 }
 
 impl FakeEngine {
@@ -54,7 +55,7 @@ impl FakeEngine {
 impl Outlet for FakeEngine {
     fn answer(&self, owed: Owed, answer: Answer) -> bool {
         self.complete(owed, answer);
-        true
+        !self.has_stopped.load(Ordering::Relaxed)
     }
 
     fn consumed(&self, link: LinkId, ticks: u64, cost: u64) {
@@ -90,6 +91,7 @@ impl Fake {
             consumed,
             is_consumed,
             services: Mutex::default(),
+            has_stopped: AtomicBool::new(false),
         });
         let service = Service::start_with_idle(limits, "here", engine.clone(), idle);
         Self { service: Arc::new(service), engine }

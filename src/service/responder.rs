@@ -20,7 +20,7 @@ const ENVELOPE_BYTES: usize = 64;
 ///
 /// [`reply`](Self::reply) and [`fail`](Self::fail) use it up, so there is one answer at most; dropping it answers `NO_REPLY`, and
 /// `HANDLER_ERROR` if a panic drops it. So there is one at least. Until then the request counts among those that its caller
-/// may have open, and [`stop`](crate::Handle::stop) waits for it, within its bound. What is answered here goes straight to the
+/// may have open, and [`stop`](crate::Handle::stop) waits for it, within its bound, unless its caller has given up. What is answered here goes straight to the
 /// caller: the chain of handlers has ended.
 ///
 /// It keeps neither a worker nor the node alive, and answering blocks only while the loop has a backlog.

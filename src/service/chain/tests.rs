@@ -238,6 +238,17 @@ fn a_responder_knows_that_the_caller_gave_up() {
 }
 
 #[test]
+fn a_responder_is_told_that_the_node_has_stopped() {
+    let _bound = crate::bound::bound();
+    let fake = fake();
+    let responders = deferring(&fake);
+    let _answer = fake.ask("later", &());
+    let responder = responders.recv_timeout(PATIENCE).unwrap();
+    fake.engine.has_stopped.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert!(!responder.reply(1));
+}
+
+#[test]
 fn a_deferred_answer_has_the_limits_of_any_other() {
     let _bound = crate::bound::bound();
     let small = crate::config::Limits { message_bytes: 1_000, ..limits(2, 4) };

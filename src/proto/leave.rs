@@ -6,6 +6,7 @@ use super::Output;
 use super::link::{Parked, State};
 use super::mesh::{Mesh, Out, disarm};
 use super::planted::{Planted, has};
+use super::stop::closed;
 use crate::config::LINGER;
 use crate::error::{Error, ErrorKind, Execution};
 use crate::id::{LinkId, NodeId};
@@ -69,7 +70,9 @@ impl<T> Mesh<T> {
             Parked::Tick { tick, timer, .. } => {
                 self.timers.disarm(timer);
                 if let Some((_, token)) = tick.wait {
-                    out.push(Output::Complete { token, result: Err(lost_unsent(peer)) });
+                    let stops = self.stopping.is_some();
+                    let error = if stops { closed() } else { lost_unsent(peer) };
+                    out.push(Output::Complete { token, result: Err(error) });
                 }
             }
         }

@@ -161,7 +161,7 @@ impl<T> Mesh<T> {
     }
 }
 
-fn closed() -> Error {
+pub(super) fn closed() -> Error {
     let why = "this node has stopped; start another one to go on";
     Error::new(ErrorKind::Closed, why).with_execution(Execution::Never)
 }

@@ -37,7 +37,7 @@ fn connects_to_one_address_at_once_and_later_share_one_link() {
 }
 
 #[test]
-fn another_name_of_a_connected_address_shares_its_link_and_stays_when_that_is_lost() {
+fn another_name_of_a_connected_address_shares_its_link_and_lets_it_go() {
     bounded("alias", LIMIT, || {
         let (client, server) = pair();
         let port = server.local_addr().unwrap().port();

@@ -1,12 +1,12 @@
 //! The end of a node, in whatever state it is: nobody waits longer than the bound, and nothing is left behind.
 
 use std::net::TcpListener;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use threadmesh::{Error, ErrorKind, Limits, Node, NodeEvent, Request, Tick};
 
 use crate::support::process::Process;
@@ -167,6 +167,73 @@ fn nodes_are_dropped_in_any_order_and_none_takes_a_second() {
     });
 }
 
+// covers P34
+#[test]
+fn everybody_who_waits_in_whatever_verb_returns_with_the_stop() {
+    bounded("every wait", LIMIT, || {
+        let server = listening("s");
+        let (begun, release) = hold(&server);
+        let (stuck, never) = unbounded::<()>();
+        let hang = move |_: Tick<u64>| _ = threadmesh::blocking(|| never.recv_timeout(SOON));
+        server.on_tick("hold", hang).unwrap();
+        let node = joined("c", &server);
+        let full = node.to("s").ticks("hold", 0..1_000_000_u64).refused.unwrap();
+        assert_eq!(full.kind(), ErrorKind::Backpressure);
+        let pending = node.start::<(), _>("s", "hold", &()).unwrap();
+        let mut events = node.events();
+        let bound = Duration::from_millis(200);
+        let waits: Vec<(&str, Wait<'_>)> = vec![
+            ("request", Box::new(|| kind(node.request::<(), _>("s", "hold", &())))),
+            ("pending", Box::new(|| kind(pending.wait()))),
+            ("tick", Box::new(|| kind(node.to("s").wait(SOON).tick("hold", &0)))),
+            ("flush", Box::new(|| kind(node.flush("s", SOON)))),
+            ("flush_all", Box::new(|| kind(node.flush_all(SOON)))),
+            ("connect", Box::new(|| kind(node.connect(place())))),
+            ("wait_for_peer", Box::new(|| kind(node.wait_for_peer("ghost", SOON)))),
+            ("wait_for_service", Box::new(|| kind(node.wait_for_service("ghost", SOON)))),
+            ("events", Box::new(|| events.by_ref().last().map(|_| ErrorKind::Closed))),
+            ("wait", Box::new(|| node.wait().ok().map(|_| ErrorKind::Closed))),
+        ];
+        let entered = Barrier::new(waits.len() + 1);
+        let (late, machine) = lateness_while(|| {
+            thread::scope(|scope| {
+                let entered = &entered;
+                let waits: Vec<_> = waits
+                    .into_iter()
+                    .map(|(verb, wait)| {
+                        let waiting = move || {
+                            entered.wait();
+                            (verb, wait(), Instant::now())
+                        };
+                        scope.spawn(waiting)
+                    })
+                    .collect();
+                entered.wait();
+                (0..2).for_each(|_| begun.recv_timeout(SOON).unwrap());
+                let latest = Instant::now() + bound;
+                let report = node.stop_within(bound).unwrap();
+                assert!(report.unwritten + report.unconfirmed > 0, "{report:?}");
+                let ends = waits.into_iter().map(|wait| wait.join().unwrap());
+                ends.map(|(verb, ended, at)| {
+                    assert_eq!(ended, Some(ErrorKind::Closed), "{verb}");
+                    (at.saturating_duration_since(latest), verb)
+                })
+                .max()
+                .unwrap()
+            })
+        });
+        assert!(late.0 <= GRACE + machine * 4, "{late:?} after the bound, machine {machine:?}");
+        drop((release, stuck));
+    });
+}
+
+/// A verb that waits, and how its wait ended.
+type Wait<'a> = Box<dyn FnOnce() -> Option<ErrorKind> + Send + 'a>;
+
+fn kind<T>(result: Result<T, Error>) -> Option<ErrorKind> {
+    result.err().map(|error| error.kind())
+}
+
 const STOPS: u64 = 1_000;
 /// Stops under way at once.
 const LANES: u64 = 4;
@@ -243,19 +310,22 @@ fn stop_somewhere(hub: &Node, number: u64) -> Duration {
 
 /// What `body` gives, and how late the machine woke a sleeping thread meanwhile, at worst.
 fn lateness_while<T>(body: impl FnOnce() -> T) -> (T, Duration) {
-    let done = AtomicBool::new(false);
+    // Dropped with the body, also when that panics.
+    let (alive, over) = unbounded::<()>();
     thread::scope(|scope| {
-        let watch = scope.spawn(|| {
+        let watch = scope.spawn(move || {
             let (nap, mut worst) = (Duration::from_millis(1), Duration::ZERO);
-            while !done.load(Relaxed) {
+            loop {
                 let began = Instant::now();
-                thread::park_timeout(nap);
+                if over.recv_timeout(nap) == Err(RecvTimeoutError::Disconnected) {
+                    return worst;
+                }
                 worst = worst.max(began.elapsed().saturating_sub(nap));
             }
-            worst
         });
+        let alive = alive;
         let result = body();
-        done.store(true, Relaxed);
+        drop(alive);
         (result, watch.join().unwrap())
     })
 }

@@ -110,7 +110,10 @@ fn is_own_thread(core: &Core) -> bool {
 fn see_through(core: &Core, threads: Option<Threads>, bound: Duration) -> StopReport {
     let began = Instant::now();
     let until = began.checked_add(bound).unwrap_or(began);
-    let cut = stop_engine(core, bound, until);
+    let (token, stopped) = Wake::new(None);
+    // If it cannot be posted, the token is dropped, and the wait ends at once.
+    let _ = core.post(Command::Stop { bound, token: Some(token) }, until + STOP_GRACE);
+    let arrival = wake::wait(&stopped, until + STOP_GRACE);
     let left = core.service.stop(until.max(Instant::now() + UNWIND_GRACE));
     log::debug!(target: "threadmesh::service", "stopped: {:?}", core.service.stats());
     let mut detached = left.workers;
@@ -119,24 +122,18 @@ fn see_through(core: &Core, threads: Option<Threads>, bound: Duration) -> StopRe
     *lock(&core.bound.address) = None;
     core.hub.publish(&NodeEvent::Stopped);
     detached.extend(core.callbacks.end(until.max(Instant::now() + UNWIND_GRACE)));
+    // A loop that was late has told by now what it cut off.
+    let arrival = arrival.or_else(|_| wake::look(&stopped));
+    let cut = match arrival.map(|arrival| arrival.result) {
+        Ok(Ok(Done::Stopped(cut))) => cut,
+        _ => StopCut::default(),
+    };
     let StopCut { calls, owed, unwritten, unconfirmed } = cut;
     let report =
         StopReport { calls, owed, unwritten, unconfirmed, detached, ..StopReport::default() };
     log::info!(target: "threadmesh::node", "{:?} has stopped: {report:?}", core.id.as_str());
     core.life.end(report.clone());
     report
-}
-
-fn stop_engine(core: &Core, bound: Duration, until: Instant) -> StopCut {
-    let (token, receiver) = Wake::new(None);
-    let stop = Command::Stop { bound, token: Some(token) };
-    if core.post(stop, until + STOP_GRACE).is_err() {
-        return StopCut::default();
-    }
-    match wake::wait(&receiver, until + STOP_GRACE).map(|arrival| arrival.result) {
-        Ok(Ok(Done::Stopped(cut))) => cut,
-        _ => StopCut::default(),
-    }
 }
 
 /// Joins a thread that was told to end; its name if it has not by then: it is left to itself, instead of hanging here.

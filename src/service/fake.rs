@@ -108,14 +108,25 @@ impl Fake {
         data: &impl Encode,
         depth: u8,
     ) -> (Delivery, Receiver<Answer>) {
+        self.over(1, event, data, depth)
+    }
+
+    /// The same over another link.
+    pub(super) fn over(
+        &self,
+        link: u64,
+        event: &str,
+        data: &impl Encode,
+        depth: u8,
+    ) -> (Delivery, Receiver<Answer>) {
         let call = CallId(self.engine.next.fetch_add(1, Ordering::Relaxed));
         let (sender, receiver) = bounded(1);
         self.engine.calls.lock().unwrap().insert(call, sender);
-        let owed = Owed { link: LinkId(1), call };
+        let owed = Owed { link: LinkId(link), call };
         let deadline = Instant::now() + PATIENCE;
         let work =
             Work::Request { owed, deadline, depth, cancelled: Arc::new(AtomicBool::new(false)) };
-        (delivery(1, None, event, data.encode().unwrap(), work), receiver)
+        (delivery(link, None, event, data.encode().unwrap(), work), receiver)
     }
 
     pub(super) fn deliver(&self, mut batch: Vec<Delivery>) {

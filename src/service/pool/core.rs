@@ -135,25 +135,22 @@ impl Core {
         }
     }
 
-    /// Queues a message from a peer, or refuses it. Ticks are never refused while the pool is open.
-    pub(super) fn admit(&mut self, delivery: Delivery) -> Option<Refused> {
+    /// Queues a message from a peer, or refuses it or what has to make room for it. Ticks are never refused while the pool is open.
+    pub(super) fn admit(&mut self, delivery: Delivery, refused: &mut Vec<Refused>) {
         let (owed, deadline, depth) = match &delivery.work {
             Work::Request { owed, deadline, depth, .. } => (*owed, *deadline, *depth),
             Work::Tick { .. } => {
-                self.admit_tick(delivery);
-                return None;
+                return self.admit_tick(delivery);
             }
         };
         if self.phase != Phase::Open {
-            return Some(Refused { owed, why: Refusal::Closed });
+            return refused.push(Refused { owed, why: Refusal::Closed });
         }
         let unfilled = self.min.saturating_sub(self.live.len());
         let takers = self.coming + self.looking + self.parked.len() + unfilled;
-        if !self.queue.has_room(delivery.message.payload.len(), takers) {
-            return Some(Refused { owed, why: Refusal::QueueFull });
-        }
-        self.queue.push(Asked { owed, deadline, depth, delivery });
-        None
+        let mut full = Vec::new();
+        self.queue.push(Asked { owed, deadline, depth, delivery }, takers, &mut full);
+        refused.extend(refuse(full, Refusal::QueueFull));
     }
 
     fn admit_tick(&mut self, tick: Delivery) {

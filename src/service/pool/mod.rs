@@ -75,8 +75,10 @@ impl Pool {
     /// Takes messages in their order and returns the requests that cannot be taken. Never waits for user code.
     pub(super) fn deliver(self: &Arc<Self>, batch: &mut Vec<Delivery>) -> Vec<(Owed, Answer)> {
         let mut core = self.lock();
-        let mut refused: Vec<Refused> =
-            batch.drain(..).filter_map(|delivery| core.admit(delivery)).collect();
+        let mut refused = Vec::new();
+        for delivery in batch.drain(..) {
+            core.admit(delivery, &mut refused);
+        }
         let step = core.next_step();
         refused.append(&mut self.release(core, step));
         refused.into_iter().map(|refused| (refused.owed, self.answer(refused.why))).collect()

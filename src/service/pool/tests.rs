@@ -241,6 +241,61 @@ fn bytes_beyond_the_queue_are_busy_but_an_empty_queue_takes_any_size() {
     }
 }
 
+// covers P20
+#[test]
+fn a_flooding_peer_leaves_workers_to_others() {
+    let _bound = crate::bound::bound();
+    let fake = Fake::new(&Limits { worker_queue_jobs: 8, ..limits(1, 1) });
+    let (running, release) = hold(&fake);
+    let (order, is_order) = unbounded();
+    let note = move |req: Request<u64>| {
+        order.send(req.data).map_err(|_| "gone")?;
+        Ok(())
+    };
+    fake.service.on_request("note", note).unwrap();
+    let first = fake.ask("hold", &());
+    wait(&running, 1);
+    let flood: Vec<_> = (0..8_u64).map(|n| fake.ask("note", &n)).collect();
+    assert!(flood.iter().all(Receiver::is_empty));
+    // The queue is full, and the others have none of it: the newest of who has most make room, until they have as many.
+    let others = (0..4_u64).map(|n| fake.over(2, "note", &(100 + n), 0));
+    let (batch, others): (Vec<_>, Vec<_>) = others.unzip();
+    fake.deliver(batch);
+    for (answer, fits) in flood.iter().zip([true, true, true, true, false, false, false, false]) {
+        assert_eq!(answer.is_empty(), fits);
+    }
+    assert!(others.iter().all(Receiver::is_empty));
+    assert_fault(taken(&flood[7]), ErrorKind::Busy, Execution::Never);
+    let (fifth, refused) = fake.over(2, "note", &104_u64, 0);
+    fake.deliver(vec![fifth]);
+    assert_fault(taken(&refused), ErrorKind::Busy, Execution::Never);
+    drop(release);
+    reply::<()>(taken(&first));
+    all_done(&flood[..4]);
+    all_done(&others);
+    let order: Vec<u64> = is_order.try_iter().collect();
+    assert_eq!(order, [0, 100, 1, 101, 2, 102, 3, 103], "they take turns");
+}
+
+#[test]
+fn requests_that_nobody_waits_for_make_room_first() {
+    let _bound = crate::bound::bound();
+    let fake = Fake::new(&Limits { worker_queue_jobs: 2, ..limits(1, 1) });
+    let (running, release) = hold(&fake);
+    let first = fake.ask("hold", &());
+    wait(&running, 1);
+    let (given_up, _) = fake.request("hold", &());
+    let Work::Request { cancelled, .. } = &given_up.work else { unreachable!() };
+    let cancelled = Arc::clone(cancelled);
+    fake.deliver(vec![given_up]);
+    let wanted = fake.ask("hold", &());
+    cancelled.store(true, Ordering::Relaxed);
+    let next = fake.ask("hold", &());
+    assert!(wanted.is_empty() && next.is_empty());
+    drop(release);
+    all_done(&[first, wanted, next]);
+}
+
 #[test]
 fn a_batch_for_idle_workers_does_not_count_as_queued() {
     let _bound = crate::bound::bound();

@@ -57,7 +57,7 @@ pub struct Config {
     pub heartbeat_interval: Duration,
     /// A link is lost after this long without a received byte: 10 s.
     pub liveness_timeout: Duration,
-    /// A link that has bytes to write and writes none for this long is closed as a slow peer: 10 s.
+    /// A link that has bytes to write and writes fewer than 1 KiB a second for this long is closed as a slow peer: 10 s.
     pub write_stall: Duration,
     /// The first pause before a lost link is dialled again: 100 ms, doubling.
     pub reconnect_first: Duration,
@@ -208,6 +208,8 @@ pub(crate) const STAGED_BYTES: usize =
     if cfg!(threadmesh_without = "gather") { 1 } else { 64 * 1024 };
 /// A link may hold this much however little memory of the node is left: one small message each way.
 pub(crate) const LINK_LEAST_BYTES: usize = 16 * 1024;
+/// A peer that reads less than this is taken for one that does not read: at 1 KiB/s the longest queue would take hours.
+pub(crate) const STALL_BYTES_PER_SECOND: u32 = 1_024;
 /// Control messages queued on one link; a peer that makes us owe more is disconnected.
 pub(crate) const CONTROL_QUEUE_BYTES: usize = 64 * 1024;
 /// A closing link reads and discards at most this much while it waits for the other side to close.

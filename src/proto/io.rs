@@ -116,8 +116,9 @@ impl<T> Mesh<T> {
     pub(super) fn sent(&mut self, id: LinkId, len: usize, out: &mut Out<T>) {
         let now = self.now;
         let Some(link) = self.links.get_mut(&id) else { return };
-        (link.wrote, link.progress) = (now, now);
+        link.wrote = now;
         let written = link.queue.sent(len);
+        link.advance(len, self.local.config.write_stall, now);
         link.gauge.give_queue(written.cost);
         link.ticks_out.written(written.ticks, written.tick_cost);
         link.answers_written(written.answers);

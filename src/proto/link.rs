@@ -12,7 +12,9 @@ use super::planted::{Planted, has};
 use super::queue::{Item, SendQueue};
 use super::ticks::{TicksIn, TicksOut};
 use super::timers::TimerId;
-use crate::config::{CONTROL_BURST, CONTROL_PER_SECOND, Config, HANDSHAKE_FRAME_BYTES};
+use crate::config::{
+    CONTROL_BURST, CONTROL_PER_SECOND, Config, HANDSHAKE_FRAME_BYTES, STALL_BYTES_PER_SECOND,
+};
 use crate::id::{CallId, LinkId, PeerKey};
 use crate::node_event::Direction;
 use crate::routing::Gauge;
@@ -124,8 +126,10 @@ pub(super) struct Link<T> {
     pub(super) heard: Instant,
     /// When the kernel last took a byte.
     pub(super) wrote: Instant,
-    /// When the kernel last took a byte, or the first byte since was staged.
+    /// When the kernel last had everything or enough, or the first byte since was staged.
     pub(super) progress: Instant,
+    /// What the kernel took since then.
+    pub(super) crept: usize,
     pub(super) timer: Option<TimerId>,
     pub(super) budget: ControlBudget,
     /// Our options or services have changed since this link was last written.
@@ -187,6 +191,7 @@ impl<T> Link<T> {
             heard: now,
             wrote: now,
             progress: now,
+            crept: 0,
             timer: None,
             budget: ControlBudget { left: CONTROL_BURST, filled: now },
             tell_options: false,
@@ -204,6 +209,15 @@ impl<T> Link<T> {
     pub(super) fn tells_at(&self) -> Option<Instant> {
         let tells = (self.tell_options || self.tell_services) && self.queue.has_control_room();
         tells.then_some(self.tell_after)
+    }
+
+    /// The kernel took bytes. So few that the rest would take for ever are no progress.
+    pub(super) fn advance(&mut self, len: usize, stall: Duration, now: Instant) {
+        self.crept = self.crept.saturating_add(len);
+        let enough = stall.as_millis() * u128::from(STALL_BYTES_PER_SECOND) / 1_000;
+        if self.queue.nothing_staged() || self.crept as u128 >= enough {
+            (self.progress, self.crept) = (now, 0);
+        }
     }
 
     /// Queues an answer; the caller's place is free when its last byte is written, or the caller gives up.

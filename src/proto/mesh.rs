@@ -319,7 +319,7 @@ impl<T> Mesh<T> {
         link.queue.stage(now);
         if !link.writing && !link.queue.nothing_staged() {
             link.writing = true;
-            link.progress = now;
+            (link.progress, link.crept) = (now, 0);
             out.push(Output::Write { link: id });
         }
         self.recount(id, out);

@@ -225,6 +225,26 @@ pub(super) fn a_peer_that_does_not_read_is_let_go() {
 
 // covers P18
 #[test]
+pub(super) fn a_peer_that_reads_a_byte_now_and_then_is_let_go() {
+    let config = Config { write_stall: 3 * SECOND, ..Config::default() };
+    for (bytes, stays) in [(1, false), (3 * 1_024, true)] {
+        let mut pair = Pair::joined_with(&["client", "server"], &config);
+        let link = pair.link(0, "server");
+        pair.frozen.push(0);
+        pair.request(0, "server", bytes_of(60_000), "call");
+        for _ in 0..4 {
+            pair.pass(2 * SECOND);
+            pair.feed(0, Input::Sent { link, len: bytes });
+            // The other side is not to blame for its silence: it lives.
+            let heartbeat = Control::Heartbeat { ticks: 0, cost: 0, stamp: 0, echo: 0 };
+            pair.arrive(0, link, &control_frame(&heartbeat));
+        }
+        assert_eq!(pair.left(0), (!stays).then_some(LeftReason::SlowPeer));
+    }
+}
+
+// covers P18
+#[test]
 pub(super) fn a_tick_beyond_the_window_ends_the_link() {
     let mut pair = Pair::joined(&["client", "server"]);
     for _ in 0..2 {

@@ -215,7 +215,10 @@ impl<T> Link<T> {
     pub(super) fn advance(&mut self, len: usize, stall: Duration, now: Instant) {
         self.crept = self.crept.saturating_add(len);
         let enough = stall.as_millis() * u128::from(STALL_BYTES_PER_SECOND) / 1_000;
-        if self.queue.nothing_staged() || self.crept as u128 >= enough {
+        if self.queue.nothing_staged()
+            || self.crept as u128 >= enough
+            || has(Planted::CreepForgiven)
+        {
             (self.progress, self.crept) = (now, 0);
         }
     }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::link::Link;
 use super::mesh::{Mesh, Out};
+use super::planted::{Planted, has};
 use crate::config::LINK_LEAST_BYTES;
 use crate::id::LinkId;
 use crate::node_event::LeftReason;
@@ -42,7 +43,7 @@ impl Memory {
 
     /// Whether a link that holds that much holds more than its share.
     pub(super) fn is_over(&self, held: usize) -> bool {
-        held > self.share.load(Relaxed)
+        held > self.share.load(Relaxed) && !has(Planted::ShareIgnored)
     }
 
     /// The most that all tick windows may come to beyond each link's first one: half.

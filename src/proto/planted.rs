@@ -62,6 +62,10 @@ bugs! {
     LossUntold,
     /// Answers that nobody reads pile up.
     AnswersPileUp,
+    /// One link takes the memory of all others.
+    ShareIgnored,
+    /// Who reads a byte now and then is taken for a reader.
+    CreepForgiven,
     /// Cheap messages cost their sender nothing, however many they are.
     FloodIgnored,
     /// One more is admitted than a limit says.

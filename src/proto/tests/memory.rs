@@ -34,7 +34,7 @@ impl Pair {
 
 // covers P19
 #[test]
-fn no_peer_takes_more_than_its_share_of_the_node() {
+pub(super) fn no_peer_takes_more_than_its_share_of_the_node() {
     let mut pair = crowded();
     let mut busy = 0;
     for _ in 0..100 {

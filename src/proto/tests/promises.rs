@@ -4,6 +4,7 @@
 
 use std::panic::catch_unwind;
 
+use super::memory::no_peer_takes_more_than_its_share_of_the_node;
 use super::stories::*;
 use super::*;
 use crate::proto::planted::{Planted, plant};
@@ -53,9 +54,11 @@ const BUGS: &[(&str, Planted, Proof)] = &[
     ),
     ("P13", Planted::HerdInHaste, Story(the_pauses_between_dials_grow_up_to_their_longest)),
     ("P18", Planted::StallForgiven, Story(a_peer_that_does_not_read_is_let_go)),
+    ("P18", Planted::CreepForgiven, Story(a_peer_that_reads_a_byte_now_and_then_is_let_go)),
     ("P18", Planted::WindowIgnored, Story(a_tick_beyond_the_window_ends_the_link)),
     ("P18", Planted::LossUntold, Seeds),
     ("P19", Planted::AnswersPileUp, Story(answers_that_are_taken_back_and_not_read_do_not_pile_up)),
+    ("P19", Planted::ShareIgnored, Story(no_peer_takes_more_than_its_share_of_the_node)),
     ("P21", Planted::FloodIgnored, Story(a_flood_of_cheap_messages_ends_the_link)),
     ("P22", Planted::LimitOffByOne, Seeds),
     (

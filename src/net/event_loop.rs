@@ -23,7 +23,6 @@ use super::mailbox::{Intake, Mailbox, mailbox};
 use super::resolver::Resolver;
 use super::stream::Stream;
 use crate::config::{COMMANDS_PER_TURN, MAILBOX_COMMANDS, YIELD_BEFORE_PARK};
-use crate::error::{Error, ErrorKind as Kind};
 use crate::id::LinkId;
 use crate::patience::Patience;
 use crate::proto::{Delivery, Input, Mesh, Output};
@@ -124,7 +123,7 @@ pub(crate) struct Loop<T, A, E = Mesh<T>> {
     held: VecDeque<Output<T>>,
     /// Messages for the handlers, handed over once a turn.
     batch: Vec<Delivery>,
-    /// The engine has said that it has stopped, and takes no more input.
+    /// The engine has said that it has stopped: it refuses commands, and wants no sockets any more.
     deaf: bool,
     /// That was carried out: the loop ends.
     ended: bool,
@@ -244,9 +243,6 @@ impl<T: Send + 'static, A: Above<T>, E: Engine<T>> Loop<T, A, E> {
 
     /// Tells the engine. A link that it hangs up on is closed here and now, because nothing may be read from it after this.
     fn feed(&mut self, input: Input<T>) {
-        if self.deaf {
-            return refuse(&mut self.above, input);
-        }
         let before = self.out.len();
         self.engine.handle(self.now, input, &mut self.out);
         for output in &self.out[before..] {
@@ -264,9 +260,17 @@ impl<T: Send + 'static, A: Above<T>, E: Engine<T>> Loop<T, A, E> {
             stream.close(self.poll.registry());
         }
         self.unlisten();
-        let Self { engine, mut above, poll, intake, resolver, .. } = self;
+        let Self { mut engine, mut above, mut out, now, poll, intake, resolver, .. } = self;
+        // The engine knows whom to tell of what was posted and comes to nothing.
         while let Some(input) = intake.take() {
-            refuse(&mut above, input);
+            engine.handle(now, input, &mut out);
+        }
+        for output in out {
+            match output {
+                Output::Complete { token, result } => above.complete(token, result),
+                Output::Event(event) => above.event(event),
+                _ => {}
+            }
         }
         drop((intake, resolver, engine, poll));
         above.stopped();
@@ -276,13 +280,5 @@ impl<T: Send + 'static, A: Above<T>, E: Engine<T>> Loop<T, A, E> {
 fn close(streams: &mut HashMap<LinkId, Stream>, link: LinkId, poll: &Poll) {
     if let Some(stream) = streams.remove(&link) {
         stream.close(poll.registry());
-    }
-}
-
-/// Answers a post that came after the end.
-fn refuse<T>(above: &mut impl Above<T>, input: Input<T>) {
-    let Input::Command(command) = input else { return };
-    if let Some(token) = command.into_token() {
-        above.complete(token, Err(Error::new(Kind::Closed, "the node has stopped")));
     }
 }

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Execution};
 use crate::event::EventName;
 use crate::headers::Headers;
 use crate::payload::{Decode, Encode};
-use crate::proto::{Command, Message, Request, Tick};
+use crate::proto::{Command, Input, Message, Request, Tick};
 use crate::routing::{Full, Plan};
 use crate::service;
 use crate::value::Value;
@@ -281,10 +281,9 @@ impl<'a> Call<'a> {
             self.check_size(&message).map(|()| message)
         });
         loop {
-            let (chunk, end) = self.take_chunk(&lookup, &mut messages);
-            let count = chunk.len();
-            self.core().post_all(chunk)?;
-            *accepted += count;
+            let mut chunk = Chunk::new(self.core());
+            let end = self.fill_chunk(&mut chunk, &lookup, &mut messages);
+            *accepted += chunk.post()?;
             match end {
                 ChunkEnd::Full => {}
                 ChunkEnd::Last => return Ok(()),
@@ -299,25 +298,25 @@ impl<'a> Call<'a> {
 
     /// So many ticks of a batch that one ring of the loop's bell is shared by many, and so few that the loop works on them
     /// while the next are encoded.
-    fn take_chunk(
+    fn fill_chunk(
         &self,
+        chunk: &mut Chunk,
         lookup: &Lookup,
         messages: &mut impl Iterator<Item = Result<Message, Error>>,
-    ) -> (Vec<Command<Wake>>, ChunkEnd) {
-        let mut chunk = Vec::with_capacity(CHUNK);
-        while chunk.len() < CHUNK {
+    ) -> ChunkEnd {
+        while chunk.ticks.len() < CHUNK {
             let message = match messages.next() {
-                None => return (chunk, ChunkEnd::Last),
-                Some(Err(error)) => return (chunk, ChunkEnd::Refused(error)),
+                None => return ChunkEnd::Last,
+                Some(Err(error)) => return ChunkEnd::Refused(error),
                 Some(Ok(message)) => message,
             };
             match lookup.take_tick(&message) {
-                Ok(plan) => chunk.push(Command::Tick(Tick { plan, message, wait: None })),
-                Err(_) if self.waits() => return (chunk, ChunkEnd::NoRoom(message)),
-                Err(error) => return (chunk, ChunkEnd::Refused(error)),
+                Ok(plan) => chunk.ticks.push(Command::Tick(Tick { plan, message, wait: None })),
+                Err(_) if self.waits() => return ChunkEnd::NoRoom(message),
+                Err(error) => return ChunkEnd::Refused(error),
             }
         }
-        (chunk, ChunkEnd::Full)
+        ChunkEnd::Full
     }
 
     /// Whether a tick without room waits for it. Inside a handler it never does.
@@ -411,6 +410,33 @@ struct Terms {
 
 /// Ticks of a batch that are posted together.
 const CHUNK: usize = 64;
+
+/// Ticks that have room and are not posted yet. When the program's iterator panics, the room is given back.
+struct Chunk<'a> {
+    core: &'a Core,
+    ticks: Vec<Command<Wake>>,
+}
+
+impl<'a> Chunk<'a> {
+    fn new(core: &'a Core) -> Self {
+        Self { core, ticks: Vec::with_capacity(CHUNK) }
+    }
+
+    /// Posts them all, and says how many.
+    fn post(mut self) -> Result<usize, Error> {
+        let count = self.ticks.len();
+        self.core.post_all(std::mem::take(&mut self.ticks))?;
+        Ok(count)
+    }
+}
+
+impl Drop for Chunk<'_> {
+    fn drop(&mut self) {
+        for tick in self.ticks.drain(..) {
+            self.core.give_back(&Input::Command(tick));
+        }
+    }
+}
 
 /// Why a chunk of a batch ended.
 enum ChunkEnd {

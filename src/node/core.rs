@@ -314,7 +314,7 @@ impl Core {
     }
 
     /// Gives back the room of a message that was never posted.
-    fn give_back(&self, input: &Input<Wake>) {
+    pub(crate) fn give_back(&self, input: &Input<Wake>) {
         let (plan, message, is_call) = match input {
             Input::Command(Command::Request(request)) => (&request.plan, &request.message, true),
             Input::Command(Command::Tick(tick)) => (&tick.plan, &tick.message, false),

@@ -229,6 +229,20 @@ fn a_batch_ends_at_the_first_tick_that_has_no_room() {
     client.to("server").wait(LONG).tick("n", &Bytes::new(vec![0; 10_000])).unwrap();
 }
 
+#[test]
+fn a_batch_whose_iterator_panics_leaves_no_room_taken() {
+    let _bound = crate::bound::bound();
+    let (_server, client) = pair();
+    // Two of these are more than the first window.
+    let large = || Bytes::new(vec![0; 40_000]);
+    let broken = (0..2).map(|n| if n == 0 { large() } else { panic!("the program's own") });
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _never = client.to("server").ticks("n", broken);
+    }));
+    assert!(caught.is_err());
+    client.to("server").tick("n", &large()).unwrap();
+}
+
 // covers P26
 #[test]
 fn nested_requests_back_to_the_caller_complete_and_inherit_the_deadline() {

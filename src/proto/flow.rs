@@ -75,7 +75,7 @@ impl<T> Mesh<T> {
 
     /// The tick goes nowhere: who waits is told why, else the program is told that one was lost. Of the thousands that may have
     /// been on their way when a link was lost it is told in one event, for so many would make it miss others.
-    fn tick_unplaced(&mut self, tick: Tick<T>, error: Error, out: &mut Out<T>) {
+    pub(super) fn tick_unplaced(&mut self, tick: Tick<T>, error: Error, out: &mut Out<T>) {
         let lost = self.name_of(&tick);
         if let Some((_, token)) = tick.wait {
             return out.push(Output::Complete { token, result: Err(error) });

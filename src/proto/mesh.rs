@@ -202,6 +202,9 @@ impl<T> Mesh<T> {
     /// Takes one input and appends what is to be done.
     pub(crate) fn handle(&mut self, now: Instant, input: Input<T>, out: &mut Vec<Output<T>>) {
         if self.stopped {
+            if let Input::Command(command) = input {
+                self.refuse_command(command, out);
+            }
             return;
         }
         self.pass_time(now);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::mesh::{Mesh, Out, Timer};
 use super::planted::{Planted, has};
 use super::timers::TimerId;
-use super::{Command, Done, Output, StopCut, Tick};
+use super::{Command, Done, Output, StopCut};
 use crate::error::{Error, ErrorKind, Execution};
 use crate::id::{CallId, LinkId};
 use crate::node_event::{LeftReason, NodeEvent};
@@ -64,7 +64,7 @@ impl<T> Mesh<T> {
         }
     }
 
-    /// Once the node is stopping, every command but another stop is refused.
+    /// Once the node is stopping, and when it has stopped, every command but another stop is refused.
     pub(super) fn refuse_command(&mut self, command: Command<T>, out: &mut Out<T>) {
         match command {
             Command::Stop { token, .. } => {
@@ -73,11 +73,7 @@ impl<T> Mesh<T> {
                 }
             }
             Command::Cancel { call } => self.cancel(call, out),
-            Command::Tick(Tick { wait: None, plan, .. }) => {
-                let id = self.peers.name(plan.first.peer).unwrap_or_else(|| self.local.id.clone());
-                let event = NodeEvent::Undelivered { id, unwritten: 1, unconfirmed: 0 };
-                out.push(Output::Event(event));
-            }
+            Command::Tick(tick) => self.tick_unplaced(tick, closed(), out),
             command => {
                 let refused = |token| Output::Complete { token, result: Err(closed()) };
                 out.extend(command.into_token().map(refused));

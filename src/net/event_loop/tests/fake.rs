@@ -181,6 +181,7 @@ struct Echo {
     drawn: u64,
     due: Option<Instant>,
     directory: Directory,
+    stopped: bool,
 }
 
 /// Pieces on their way back; the first is written up to `written`.
@@ -203,6 +204,7 @@ impl Echo {
             drawn: 0,
             due,
             directory: Directory::default(),
+            stopped: false,
         }
     }
 
@@ -248,6 +250,11 @@ impl Echo {
     }
 
     fn command(&mut self, command: Command<u32>, out: &mut Vec<Output<u32>>) {
+        if self.stopped {
+            let closed = || Error::new(ErrorKind::Closed, "stopped");
+            let refused = |token| Output::Complete { token, result: Err(closed()) };
+            return out.extend(command.into_token().map(refused));
+        }
         match command {
             Command::Bind { address, .. } => {
                 out.push(Output::Listen { addrs: vec![address.numeric().unwrap()] });
@@ -263,6 +270,7 @@ impl Echo {
                 let hang = |(link, _)| Output::Hang { link };
                 out.extend(self.links.drain().map(hang));
                 out.push(Output::Stopped);
+                self.stopped = true;
             }
             other => panic!("{other:?}"),
         }

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use super::leave::lost_unsent;
-use super::link::Parked;
 use super::mesh::{Mesh, Out, Timer};
 use super::planted::{Planted, has};
 use super::queue::{Item, ItemHead, Seq};
@@ -20,14 +19,14 @@ use crate::wire::Control;
 #[derive(Debug)]
 pub(super) struct Call<T> {
     token: T,
-    deadline: Instant,
+    pub(super) deadline: Instant,
     timer: TimerId,
     pub(super) depth: u8,
     phase: Phase,
     /// The steps that are left, the last one first.
     steps: Vec<Step>,
     /// Kept while it waits or a further step may need it.
-    message: Option<Message>,
+    pub(super) message: Option<Message>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -63,26 +62,32 @@ impl<T> Mesh<T> {
             let peer = self.peers.name(step.peer).unwrap_or_else(|| self.local.id.clone());
             return self.next_step(id, lost_unsent(&peer), out);
         };
-        if message.payload.len() > link.theirs.message_bytes {
-            let error = too_large(message.payload.len(), link.theirs.message_bytes);
+        let too_late = call.deadline <= self.now;
+        if too_late || message.payload.len() > link.theirs.message_bytes {
             if room == Some(link.id) {
                 link.gauge.give_queue(cost);
                 link.gauge.give_call_slot();
             }
+            let error = if too_late {
+                let peer = self.peers.name(step.peer);
+                given_up(ErrorKind::RequestTimeout, peer, Execution::Never)
+            } else {
+                too_large(message.payload.len(), link.theirs.message_bytes)
+            };
             return self.end_call(id, Err(error), out);
         }
-        if room == Some(link.id) || (link.waiting.is_empty() && link.gauge.take_call(cost).is_ok())
+        if room == Some(link.id) || (link.lines.admit_calls() && link.gauge.take_call(cost).is_ok())
         {
             let link = link.id;
             return self.queue_call(id, link, out);
         }
-        call.phase = Phase::Parked(link.id);
-        link.waiting.push_back(Parked::Call(id));
-        link.gauge.set_line(true);
+        let link = link.id;
+        call.phase = Phase::Parked(link);
+        self.park_call(id, link, out);
     }
 
     /// The call has room on that link.
-    fn queue_call(&mut self, id: CallId, to: LinkId, out: &mut Out<T>) {
+    pub(super) fn queue_call(&mut self, id: CallId, to: LinkId, out: &mut Out<T>) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let Some(link) = self.links.get_mut(&to) else { return };
         let message =
@@ -206,12 +211,6 @@ impl<T> Mesh<T> {
         }
     }
 
-    fn unpark_call(&mut self, id: CallId, from: LinkId) {
-        let Some(link) = self.links.get_mut(&from) else { return };
-        link.waiting.retain(|parked| !matches!(parked, Parked::Call(other) if *other == id));
-        link.gauge.set_line(!link.waiting.is_empty());
-    }
-
     fn withdraw_call(&mut self, id: CallId, from: LinkId, seq: Seq) -> Execution {
         let Some(link) = self.links.get_mut(&from) else { return Execution::Never };
         if let Some(cost) = link.queue.withdraw(seq) {
@@ -234,43 +233,6 @@ impl<T> Mesh<T> {
             format!("the link to {peer} was lost before it answered; the request may have run");
         let error = Error::new(ErrorKind::ConnectionLost, why).with_peer(peer.clone());
         self.end_call(id, Err(error), out);
-    }
-
-    /// Room may have come free on a link: whoever waits longest takes it.
-    ///
-    /// Whoever's time is over is about to be told so by a timer, which then calls here again, and must not be sent meanwhile.
-    pub(super) fn admit_waiting(&mut self, id: LinkId, out: &mut Out<T>) {
-        let now = self.now;
-        let in_time = |until: Option<Instant>| {
-            until.is_none_or(|until| now < until) || has(Planted::RoomForTheLate)
-        };
-        loop {
-            let Some(link) = self.links.get_mut(&id) else { return };
-            let taken = match link.waiting.front() {
-                None => return,
-                Some(Parked::Call(call)) => {
-                    let call = self.calls.get(call);
-                    let message = call.and_then(|call| call.message.as_ref());
-                    let cost = message.map_or(0, |message| cost(message.payload.len()));
-                    in_time(call.map(|call| call.deadline)) && link.gauge.take_call(cost).is_ok()
-                }
-                Some(Parked::Tick { tick, .. }) => {
-                    let cost = cost(tick.message.payload.len());
-                    in_time(tick.wait.as_ref().map(|(until, _)| *until))
-                        && link.gauge.take_tick(cost).is_ok()
-                }
-            };
-            if !taken {
-                return;
-            }
-            let parked = link.waiting.pop_front();
-            link.gauge.set_line(!link.waiting.is_empty());
-            match parked {
-                Some(Parked::Call(call)) => self.queue_call(call, id, out),
-                Some(Parked::Tick { tick, timer, .. }) => self.unpark_tick(id, tick, timer, out),
-                None => return,
-            }
-        }
     }
 
     pub(super) fn peer_of(&self, link: LinkId) -> Option<NodeId> {

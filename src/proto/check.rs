@@ -1,8 +1,8 @@
 //! What must always be true of an engine, and what tests may ask of its inside.
 
-use super::link::State;
 #[cfg(any(test, fuzzing))]
-use super::link::{Link, Parked};
+use super::link::Link;
+use super::link::State;
 use super::mesh::Mesh;
 #[cfg(any(test, fuzzing))]
 use crate::id::{LinkId, NodeId};
@@ -32,7 +32,7 @@ impl<T> Mesh<T> {
                 }
             }
             if !ready
-                && (!link.pending.is_empty() || !link.waiting.is_empty() || !link.owed.is_empty())
+                && (!link.pending.is_empty() || !link.lines.is_empty() || !link.owed.is_empty())
             {
                 return Some(format!("{id:?} is not ready and holds calls"));
             }
@@ -116,10 +116,7 @@ impl<T> Mesh<T> {
     }
 
     fn owned_timers(&self) -> usize {
-        let of_link = |link: &Link<T>| {
-            let ticks = link.waiting.iter().filter(|parked| matches!(parked, Parked::Tick { .. }));
-            usize::from(link.timer.is_some()) + ticks.count()
-        };
+        let of_link = |link: &Link<T>| usize::from(link.timer.is_some()) + link.lines.ticks.len();
         self.links.values().map(of_link).sum::<usize>()
             + self.calls.len()
             + self.dial_timers()

@@ -3,13 +3,12 @@
 use super::calls::too_large;
 use super::handshake::pages;
 use super::leave::lost_unsent;
-use super::link::Parked;
+use super::line::ParkedTick;
 use super::mesh::{Mesh, Out, Timer};
 use super::queue::{Item, ItemHead};
-use super::timers::TimerId;
 use super::{Done, Output, Tick};
 use crate::config::TELL_PAUSE;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::id::{LinkId, NodeId};
 use crate::node_event::NodeEvent;
 use crate::options::Options;
@@ -27,7 +26,7 @@ impl<T> Mesh<T> {
         let id = link.id;
         let fits = tick.message.payload.len() <= link.theirs.message_bytes;
         let room = tick.plan.room == Some(id);
-        if fits && (room || (link.waiting.is_empty() && link.gauge.take_tick(cost).is_ok())) {
+        if fits && (room || (link.lines.admit_ticks() && link.gauge.take_tick(cost).is_ok())) {
             return self.queue_tick(id, tick, out);
         }
         if !fits {
@@ -45,11 +44,10 @@ impl<T> Mesh<T> {
         self.next_parked += 1;
         let number = self.next_parked;
         let timer = self.timers.arm(*until, Timer::ParkedTick(id, number));
-        link.waiting.push_back(Parked::Tick { number, tick, timer });
-        link.gauge.set_line(true);
+        self.park_tick(ParkedTick { number, tick, timer }, id, out);
     }
 
-    fn queue_tick(&mut self, id: LinkId, tick: Tick<T>, out: &mut Out<T>) {
+    pub(super) fn queue_tick(&mut self, id: LinkId, tick: Tick<T>, out: &mut Out<T>) {
         let Some(link) = self.links.get_mut(&id) else { return };
         let cost = cost(tick.message.payload.len());
         let head = ItemHead::Tick { event: tick.message.event, headers: tick.message.headers };
@@ -88,35 +86,6 @@ impl<T> Mesh<T> {
                 unconfirmed: 0,
             })),
         }
-    }
-
-    pub(super) fn unpark_tick(
-        &mut self,
-        id: LinkId,
-        tick: Tick<T>,
-        timer: TimerId,
-        out: &mut Out<T>,
-    ) {
-        self.timers.disarm(timer);
-        self.queue_tick(id, tick, out);
-    }
-
-    pub(super) fn parked_tick_due(&mut self, id: LinkId, number: u64, out: &mut Out<T>) {
-        let Some(link) = self.links.get_mut(&id) else { return };
-        let at = link.waiting.iter().position(
-            |parked| matches!(parked, Parked::Tick { number: other, .. } if *other == number),
-        );
-        let parked = at.and_then(|at| link.waiting.remove(at));
-        link.gauge.set_line(!link.waiting.is_empty());
-        if let Some(Parked::Tick { tick: Tick { wait: Some((_, token)), .. }, .. }) = parked {
-            let why =
-                "the peer had no room for the tick for as long as it might wait; nothing was sent";
-            out.push(Output::Complete {
-                token,
-                result: Err(Error::new(ErrorKind::Backpressure, why)),
-            });
-        }
-        self.admit_waiting(id, out);
     }
 
     /// Handlers of this node have finished ticks.

@@ -3,7 +3,8 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Output;
-use super::link::{Parked, State};
+use super::line::{Lines, ParkedTick};
+use super::link::State;
 use super::mesh::{Mesh, Out, disarm};
 use super::planted::{Planted, has};
 use super::stop::closed;
@@ -27,7 +28,7 @@ impl<T> Mesh<T> {
         let Some(link) = self.links.get_mut(&id) else { return };
         let Some(key) = link.peer.take() else { return };
         let pending = std::mem::take(&mut link.pending);
-        let waiting = std::mem::take(&mut link.waiting);
+        let lines = std::mem::replace(&mut link.lines, Lines::new());
         let owed = std::mem::take(&mut link.owed);
         let (unwritten, unconfirmed) = (link.ticks_out.unwritten(), link.ticks_out.unconfirmed());
         let (direction, dial) = (link.direction, link.dial);
@@ -52,7 +53,10 @@ impl<T> Mesh<T> {
         for call in pending.into_iter().filter(|_| !has(Planted::ForgottenOnClose)) {
             self.call_lost(call, id, &peer, out);
         }
-        for parked in waiting {
+        for call in lines.calls {
+            self.next_step(call, lost_unsent(&peer), out);
+        }
+        for parked in lines.ticks {
             self.parked_lost(parked, &peer, out);
         }
         self.flushes_lost(id, out);
@@ -64,17 +68,12 @@ impl<T> Mesh<T> {
         }
     }
 
-    fn parked_lost(&mut self, parked: Parked<T>, peer: &NodeId, out: &mut Out<T>) {
-        match parked {
-            Parked::Call(call) => self.next_step(call, lost_unsent(peer), out),
-            Parked::Tick { tick, timer, .. } => {
-                self.timers.disarm(timer);
-                if let Some((_, token)) = tick.wait {
-                    let stops = self.stopping.is_some();
-                    let error = if stops { closed() } else { lost_unsent(peer) };
-                    out.push(Output::Complete { token, result: Err(error) });
-                }
-            }
+    fn parked_lost(&mut self, parked: ParkedTick<T>, peer: &NodeId, out: &mut Out<T>) {
+        self.timers.disarm(parked.timer);
+        if let Some((_, token)) = parked.tick.wait {
+            let stops = self.stopping.is_some();
+            let error = if stops { closed() } else { lost_unsent(peer) };
+            out.push(Output::Complete { token, result: Err(error) });
         }
     }
 

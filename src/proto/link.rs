@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use super::Tick;
 use super::dial::DialId;
+use super::line::Lines;
 use super::planted::{Planted, has};
 use super::queue::{Item, SendQueue};
 use super::ticks::{TicksIn, TicksOut};
@@ -78,14 +78,6 @@ pub(super) struct OwedCall {
     pub(super) cancelled: Arc<AtomicBool>,
 }
 
-/// A message that waits for room on the link.
-#[derive(Debug)]
-#[allow(clippy::large_enum_variant)] // Waiting ticks are rare, and a box would be one more allocation for each.
-pub(super) enum Parked<T> {
-    Call(CallId),
-    Tick { number: u64, tick: Tick<T>, timer: TimerId },
-}
-
 #[derive(Debug)]
 #[allow(clippy::struct_excessive_bools)] // They are independent notes, each cleared by whoever acts on it.
 pub(super) struct Link<T> {
@@ -105,8 +97,8 @@ pub(super) struct Link<T> {
     pub(super) theirs: Theirs,
     /// Our calls on this link, in the order of their ids.
     pub(super) pending: BTreeSet<CallId>,
-    /// Our messages that wait for room, first come first served.
-    pub(super) waiting: VecDeque<Parked<T>>,
+    /// Our messages that wait for room.
+    pub(super) lines: Lines<T>,
     /// Their calls with us.
     pub(super) owed: BTreeMap<CallId, OwedCall>,
     /// Calls of theirs that count in the number we granted: neither answered to the last byte nor cancelled.
@@ -178,7 +170,7 @@ impl<T> Link<T> {
                 message_bytes: limits.message_bytes,
             },
             pending: BTreeSet::new(),
-            waiting: VecDeque::new(),
+            lines: Lines::new(),
             owed: BTreeMap::new(),
             their_calls: 0,
             answers: VecDeque::new(),

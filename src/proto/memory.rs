@@ -132,7 +132,7 @@ impl<T> Mesh<T> {
 
     /// There is much more room than before, for whoever waits on any link.
     fn admit_everywhere(&mut self, out: &mut Out<T>) {
-        let waits = |link: &&Link<T>| !link.waiting.is_empty();
+        let waits = |link: &&Link<T>| !link.lines.is_empty();
         let waiting: Vec<LinkId> = self.links.values().filter(waits).map(|link| link.id).collect();
         for id in waiting {
             self.admit_waiting(id, out);

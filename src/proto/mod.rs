@@ -15,6 +15,7 @@ pub(crate) mod fuzz;
 mod handshake;
 mod io;
 mod leave;
+mod line;
 mod link;
 mod listen;
 mod liveness;

@@ -523,6 +523,49 @@ fn plaintext_beyond_loopback_is_warned_of_once() {
 }
 
 #[test]
+fn calls_pass_ticks_that_wait_for_the_window_and_ticks_pass_calls_that_wait_for_a_place() {
+    let mut pair = Pair::joined(&["client", "server"]);
+    let payload = bytes_of(60_000);
+    for token in ["first", "second"] {
+        let plan = pair.plan(0, "server", true, payload.len());
+        let wait = Some((pair.now + Duration::from_secs(5), token));
+        let tick = Tick { plan, message: Pair::message(payload.clone()), wait };
+        pair.command(0, Command::Tick(tick));
+    }
+    pair.run();
+    let entry = pair.nodes[0].directory().get("server").unwrap();
+    let gauge = Arc::clone(&entry.face(Directions::BOTH).unwrap().gauge);
+    assert_eq!((gauge.ask_tick(1), gauge.ask_call(1)), (Err(Full::Line), Ok(())));
+    pair.delivered.clear();
+    pair.request(0, "server", Payload::null(), "passes");
+    pair.run();
+    assert_eq!(pair.delivered.len(), 1, "the call did not wait for the tick");
+
+    let mut pair = Pair::joined(&["client", "server"]);
+    let entry = pair.nodes[0].directory().get("server").unwrap();
+    let gauge = Arc::clone(&entry.face(Directions::BOTH).unwrap().gauge);
+    while gauge.take_call(1).is_ok() {}
+    pair.request(0, "server", Payload::null(), "waits");
+    pair.run();
+    assert_eq!((gauge.ask_call(1), gauge.ask_tick(1)), (Err(Full::Line), Ok(())));
+}
+
+#[test]
+fn a_request_that_comes_to_the_engine_too_late_is_not_sent() {
+    let mut pair = Pair::joined(&["client", "server"]);
+    let entry = pair.nodes[0].directory().get("server").unwrap();
+    let gauge = Arc::clone(&entry.face(Directions::BOTH).unwrap().gauge);
+    let plan = pair.plan(0, "server", false, 1);
+    let (call, message) = (CallId(77), Pair::message(Payload::null()));
+    let request = Request { call, plan, message, deadline: pair.now, depth: 0, token: "late" };
+    pair.command(0, Command::Request(request));
+    pair.run();
+    let error = pair.result("late").unwrap_err();
+    assert_eq!((error.kind(), error.execution()), (ErrorKind::RequestTimeout, Execution::Never));
+    assert_eq!((pair.delivered.len(), gauge.calls(), gauge.queued()), (0, 0, 0));
+}
+
+#[test]
 fn newcomers_stand_behind_those_who_wait() {
     let mut pair = Pair::joined(&["client", "server"]);
     let entry = pair.nodes[0].directory().get("server").unwrap();

@@ -43,8 +43,9 @@ pub(crate) struct Gauge {
     calls_limit: AtomicU32,
     ticks: AtomicU64,
     tick_window: AtomicU64,
-    /// Messages wait in line for room: newcomers stand behind them.
-    line: AtomicBool,
+    /// Calls, or ticks, that come now stand behind others who wait for room.
+    call_line: AtomicBool,
+    tick_line: AtomicBool,
 }
 
 impl Gauge {
@@ -62,18 +63,19 @@ impl Gauge {
             calls_limit: AtomicU32::new(calls_limit),
             ticks: AtomicU64::new(0),
             tick_window: AtomicU64::new(tick_window),
-            line: AtomicBool::new(false),
+            call_line: AtomicBool::new(false),
+            tick_line: AtomicBool::new(false),
         }
     }
 
     /// Takes room for a call of a caller, who stands behind those who wait already.
     pub(crate) fn ask_call(&self, cost: usize) -> Result<(), Full> {
-        if self.has_line() { Err(Full::Line) } else { self.take_call(cost) }
+        if self.call_line.load(Relaxed) { Err(Full::Line) } else { self.take_call(cost) }
     }
 
     /// Takes room for a tick of a caller, who stands behind those who wait already.
     pub(crate) fn ask_tick(&self, cost: usize) -> Result<(), Full> {
-        if self.has_line() { Err(Full::Line) } else { self.take_tick(cost) }
+        if self.tick_line.load(Relaxed) { Err(Full::Line) } else { self.take_tick(cost) }
     }
 
     /// Takes room for one call of that cost: a slot and queue bytes.
@@ -126,14 +128,10 @@ impl Gauge {
         self.calls_limit.store(limit, Relaxed);
     }
 
-    /// Messages wait in line at the engine, or none do any more.
-    pub(crate) fn set_line(&self, waiting: bool) {
-        self.line.store(waiting, Relaxed);
-    }
-
-    /// Whether a newcomer has to stand in line although there may be room.
-    fn has_line(&self) -> bool {
-        self.line.load(Relaxed)
+    /// Whether calls, or ticks, that come now have to stand in line although there may be room.
+    pub(crate) fn set_lines(&self, calls: bool, ticks: bool) {
+        self.call_line.store(calls, Relaxed);
+        self.tick_line.store(ticks, Relaxed);
     }
 
     /// Bytes queued now.

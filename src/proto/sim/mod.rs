@@ -5,7 +5,7 @@
 //! then all nodes stop. After every step the [`oracle`] compares what the engines said with what really happened.
 //!
 //! `SIM_SEED=n cargo test --lib sim` replays one seed and `SIM_LINES=n` keeps more of its transcript; `SIM_SEEDS=n` and
-//! `SIM_FROM=n` choose how many seeds run, and from where: `SIM_SEEDS=10000 cargo test --release --lib sim::tests::seeds`.
+//! `SIM_FROM=n` choose how many seeds run, and from where: `SIM_SEEDS=10000 cargo test --lib sim::tests::seeds`.
 //! Which seed finds which planted bug: `cargo test --lib seeds_find -- --nocapture`.
 
 mod describe;

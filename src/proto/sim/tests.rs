@@ -111,7 +111,7 @@ fn run_all() -> Survey {
     survey.into_inner().unwrap()
 }
 
-// covers P05, P12, P18, P22, P24, P30, P32, P33, P34
+// covers P05, P12, P18, P22, P24, P30, P32, P33, P34, P40
 #[test]
 fn seeds_hold_and_cover_every_fault_in_every_state() {
     let survey = run_all();

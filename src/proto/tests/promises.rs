@@ -33,6 +33,7 @@ const BUGS: &[(&str, Planted, Proof)] = &[
     ),
     ("P04", Planted::SilenceForgiven, Story(a_frame_that_does_not_go_on_ends_with_its_link)),
     ("P05", Planted::GreetingForgotten, Story(a_life_in_single_bytes_is_like_any_other)),
+    ("P05", Planted::GreetingForgotten, Seeds),
     ("P05", Planted::LostTail, Seeds),
     ("P06", Planted::BadEnvelopeSkipped, Story(an_envelope_that_cannot_be_read_ends_the_link)),
     ("P07", Planted::BadEnvelopeSkipped, Story(an_envelope_that_cannot_be_read_ends_the_link)),
@@ -82,6 +83,7 @@ const BUGS: &[(&str, Planted, Proof)] = &[
     ("P33", Planted::NeverClaimed, Seeds),
     ("P34", Planted::StopWithoutEnd, Seeds),
     ("P34", Planted::CallersLeft, Story(a_stop_tells_who_waits_at_once)),
+    ("P40", Planted::DeathUnnoticed, Seeds),
     ("P40", Planted::DeathUnnoticed, Story(a_link_that_breaks_fails_its_calls_at_once)),
 ];
 

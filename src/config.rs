@@ -19,15 +19,20 @@
 //! | payload: items | `PAYLOAD_ITEMS` | the same | `items_end_at_the_limit` |
 //! | handshakes | `handshakes` | connections that made room for newer ones | `links_and_handshakes_end_at_their_limits_and_are_counted` |
 //! | links | `links` | connections beyond the limit of links | `links_and_handshakes_end_at_their_limits_and_are_counted` |
+//! | bytes queued for a link | `link_queue_bytes` | messages that found no room on their link | `a_queue_and_a_window_take_messages_up_to_their_last_byte` |
+//! | time without a written byte | `write_stall` | links to peers that did not read | `a_link_may_write_nothing_up_to_the_limit_and_is_closed_then` |
 //! | links by descriptors | `DESCRIPTORS_LEFT` | the same | `links_leave_64_descriptors_for_everything_else` |
 //! | calls of a peer | `calls_per_link` | requests beyond the number that was granted | `calls_up_to_the_granted_number_run_and_one_more_is_busy_and_counted` |
 //! | calls of this node | `calls_pending` | calls beyond those that may be pending | `calls_beyond_those_that_may_be_pending_are_refused_and_counted` |
 //! | tick window | `tick_window_bytes` | a tick beyond the window it was granted | `every_limit_of_what_peers_send_holds_to_the_last_and_is_counted` |
+//! | tick window, grown | `tick_window_most_bytes` | messages that found no room on their link | `a_tick_window_grows_to_its_limit_and_no_further` |
+//! | control messages queued | `CONTROL_QUEUE_BYTES` | nothing is dropped: state is told later | `control_messages_leave_half_of_their_room_to_what_must_be_said` |
 //! | control messages | `CONTROL_BURST`, `CONTROL_PER_SECOND` | a flood of control messages | `a_second_brings_a_thousand_control_messages_more` |
-//! | worker queue | `worker_queue_jobs`, `worker_queue_bytes` | the fault `BUSY` | `requests_beyond_the_queue_are_busy_and_ticks_are_not` |
+//! | worker queue | `worker_queue_jobs`, `worker_queue_bytes` | requests beyond the queue of the workers | `requests_beyond_the_queue_are_busy_and_ticks_are_not` |
+//! | workers | `workers_max` | nothing is dropped; nested requests while all workers waited | `workers_up_to_the_limit_are_started_and_one_more_is_not` |
 //! | workers running | `WORKERS_RUNNING` | nothing is dropped | `no_more_than_sixty_four_workers_are_started_for_running_ones` |
-//! | events of a subscriber | `events_per_subscriber` | `NodeEvent::Missed` | `a_slow_subscriber_is_told_how_many_it_missed` |
-//! | commands | `MAILBOX_COMMANDS` | the error `BACKPRESSURE` | `a_post_with_a_deadline_comes_back_from_a_full_mailbox` |
+//! | events of a subscriber | `events_per_subscriber` | events that subscribers missed, and `NodeEvent::Missed` | `events_up_to_the_limit_wait_and_one_more_is_missed_and_counted` |
+//! | commands | `MAILBOX_COMMANDS` | commands beyond those that may wait | `a_post_with_a_deadline_comes_back_from_a_full_mailbox` |
 //! | timeouts | `LONGEST_TIMEOUT` | shortened, nothing is dropped | `no_time_is_longer_than_a_day_and_any_duration_is_accepted_for_a_call` |
 
 use std::time::Duration;

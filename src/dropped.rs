@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+/// The reason of messages whose caller was told `BACKPRESSURE`, at once or after they waited in line.
+pub(crate) const NO_ROOM: &str = "messages that found no room on their link";
+
 /// What a node has dropped or refused since it started, one number a reason. Got from [`Handle::dropped`](crate::Handle::dropped).
 ///
 /// The reasons are short English texts for logs and graphs: limits that were reached, answers that came too late, and the ways in

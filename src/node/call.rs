@@ -195,7 +195,9 @@ impl<'a> Call<'a> {
         let message = self.message(event, data)?;
         let lookup = self.core().find(self.id)?;
         let (wake, receiver) = Wake::new(Some(self.core().take_slot()?));
-        let plan = lookup.take_call(&message, if nested { Room::Now } else { room })?;
+        let plan = lookup
+            .take_call(&message, if nested { Room::Now } else { room })
+            .map_err(|error| self.core().count_unroomed(error))?;
         let call = self.core().draw_call();
         let request = Request { call, plan, message, deadline, depth, token: wake };
         let latest = if room == Room::Now { began } else { deadline };
@@ -227,7 +229,7 @@ impl<'a> Call<'a> {
                 self.core().post_until(Command::Tick(Tick { plan, message, wait: None }), latest)
             }
             Err(_) if self.waits() => self.wait_for_room(&lookup, message, Instant::now()),
-            Err(error) => Err(error),
+            Err(error) => Err(self.core().count_unroomed(error)),
         }
     }
 
@@ -245,7 +247,8 @@ impl<'a> Call<'a> {
     ) -> Result<(), Error> {
         self.core().may_block()?;
         let message = self.message(named(event)?, data)?;
-        let plan = self.core().find(self.id)?.take_tick(&message)?;
+        let taken = self.core().find(self.id)?.take_tick(&message);
+        let plan = taken.map_err(|error| self.core().count_unroomed(error))?;
         self.core().post_until(Command::Tick(Tick { plan, message, wait: None }), Instant::now)
     }
 
@@ -313,7 +316,7 @@ impl<'a> Call<'a> {
             match lookup.take_tick(&message) {
                 Ok(plan) => chunk.ticks.push(Command::Tick(Tick { plan, message, wait: None })),
                 Err(_) if self.waits() => return ChunkEnd::NoRoom(message),
-                Err(error) => return ChunkEnd::Refused(error),
+                Err(error) => return ChunkEnd::Refused(self.core().count_unroomed(error)),
             }
         }
         ChunkEnd::Full

@@ -15,7 +15,7 @@ use super::life::Life;
 use super::lock;
 use super::wake::{self, Arrival, Nothing, Slot, Wake};
 use crate::config::{CALLER_GRACE, Config};
-use crate::dropped::Dropped;
+use crate::dropped::{Dropped, NO_ROOM};
 use crate::error::{Error, ErrorKind, Execution};
 use crate::home::Home;
 use crate::id::{CallId, NodeId};
@@ -50,6 +50,10 @@ pub(crate) struct Core {
     calls_pending: Arc<AtomicUsize>,
     /// Calls beyond those that may be pending.
     calls_refused: AtomicU64,
+    /// Messages that were refused because their link had no room.
+    unroomed: AtomicU64,
+    /// Commands that were refused because too many waited for the loop.
+    unposted: AtomicU64,
 }
 
 /// Where the node listens.
@@ -103,6 +107,8 @@ impl Core {
             next_call: AtomicU64::new(1),
             calls_pending: Arc::default(),
             calls_refused: AtomicU64::new(0),
+            unroomed: AtomicU64::new(0),
+            unposted: AtomicU64::new(0),
         }
     }
 
@@ -175,6 +181,7 @@ impl Core {
             Ok(()) => Ok(()),
             Err(Unposted::Closed(_)) => Err(self.closed()),
             Err(Unposted::Full(input)) => {
+                self.unposted.fetch_add(1, Relaxed);
                 self.give_back(&input);
                 let message = "the loop has a backlog and took no command in time";
                 Err(Error::new(ErrorKind::Backpressure, message))
@@ -305,10 +312,23 @@ impl Core {
         })
     }
 
+    /// Counts a message that is refused for want of room on its link.
+    pub(crate) fn count_unroomed(&self, why: Error) -> Error {
+        if why.kind() == ErrorKind::Backpressure {
+            self.unroomed.fetch_add(1, Relaxed);
+        }
+        why
+    }
+
     /// What was dropped and refused outside of the engine.
     pub(crate) fn add_dropped(&self, dropped: &mut Dropped) {
         let service = self.service.stats();
         dropped.add("calls beyond those that may be pending", self.calls_refused.load(Relaxed));
+        dropped.add(NO_ROOM, self.unroomed.load(Relaxed));
+        dropped.add("commands beyond those that may wait", self.unposted.load(Relaxed));
+        dropped.add("events that subscribers missed", self.hub.missed());
+        dropped.add("requests beyond the queue of the workers", service.pool.full);
+        dropped.add("nested requests while all workers waited", service.pool.all_waiting);
         dropped.add("ticks that no handler was for", service.unhandled_ticks);
         dropped.add("ticks whose handler failed", service.failed_ticks);
     }

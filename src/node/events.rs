@@ -124,6 +124,8 @@ struct Subscribers {
     /// A queue whose subscription was dropped is held by nobody else, and goes at the next event.
     queues: Vec<Arc<Queue>>,
     ended: bool,
+    /// Events that were dropped because a subscription was full, of all together.
+    missed: u64,
 }
 
 impl Hub {
@@ -147,15 +149,21 @@ impl Hub {
         events
     }
 
+    /// Events that subscribers missed so far, of all together.
+    pub(crate) fn missed(&self) -> u64 {
+        lock(&self.subscribers).missed
+    }
+
     /// Tells every subscription. Takes only locks that nobody holds for longer than it takes to move one event.
     pub(crate) fn publish(&self, event: &NodeEvent) {
-        let mut subscribers = lock(&self.subscribers);
+        let mut guard = lock(&self.subscribers);
+        let subscribers = &mut *guard;
         if subscribers.ended {
             return;
         }
         subscribers.queues.retain(|queue| Arc::strong_count(queue) > 1);
         for queue in &subscribers.queues {
-            queue.push(event.clone(), self.capacity);
+            subscribers.missed += u64::from(queue.push(event.clone(), self.capacity));
         }
         if matches!(event, NodeEvent::Stopped) {
             subscribers.ended = true;
@@ -182,17 +190,21 @@ struct Ring {
 }
 
 impl Queue {
-    fn push(&self, event: NodeEvent, capacity: usize) {
-        {
+    /// Appends an event. True when the oldest was dropped for it.
+    fn push(&self, event: NodeEvent, capacity: usize) -> bool {
+        let full = {
             let mut ring = lock(&self.ring);
             ring.ended = matches!(event, NodeEvent::Stopped);
-            if ring.events.len() >= capacity {
+            let full = ring.events.len() >= capacity;
+            if full {
                 ring.events.pop_front();
                 ring.missed += 1;
             }
             ring.events.push_back(event);
-        }
+            full
+        };
         self.arrived.notify_one();
+        full
     }
 
     fn wait<'a>(
@@ -245,6 +257,18 @@ mod tests {
             assert_eq!(name(events.try_next()), "a");
             assert_eq!(name(events.try_next()), "b");
             assert!(events.try_next().is_none());
+        }
+    }
+
+    #[test]
+    fn events_up_to_the_limit_wait_and_one_more_is_missed_and_counted() {
+        let _bound = crate::bound::bound();
+        for (count, missed) in [(2, 0), (3, 0), (4, 1)] {
+            let hub = Hub::new(3);
+            let (mut one, _two) = (hub.subscribe(), hub.subscribe());
+            (0..count).for_each(|_| hub.publish(&event("a")));
+            assert_eq!(hub.missed(), 2 * missed, "both subscriptions, {count}");
+            assert_eq!(matches!(one.try_next(), Some(NodeEvent::Missed(_))), missed > 0);
         }
     }
 

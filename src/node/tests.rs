@@ -221,10 +221,15 @@ fn a_batch_ends_at_the_first_tick_that_has_no_room() {
     let ticked = client.to("server").ticks("n", batch);
     assert!(ticked.accepted > 0 && ticked.accepted < 100, "{ticked:?}");
     assert_eq!(ticked.refused.as_ref().unwrap().kind(), ErrorKind::Backpressure);
+    let unroomed = || client.dropped().unwrap().get("messages that found no room on their link");
+    assert_eq!(unroomed(), 1);
+    let tick = client.to("server").try_tick("n", &Bytes::new(vec![0; 10_000]));
+    assert_eq!((kind(tick), unroomed()), (ErrorKind::Backpressure, 2));
     let began = Instant::now();
     let patient = client.to("server").wait(Duration::from_millis(50));
     assert_eq!(kind(patient.tick("n", &Bytes::new(vec![0; 10_000]))), ErrorKind::Backpressure);
     assert!(began.elapsed() >= Duration::from_millis(50));
+    assert_eq!(unroomed(), 3, "the engine counts those that waited in vain");
     drop(release);
     client.to("server").wait(LONG).tick("n", &Bytes::new(vec![0; 10_000])).unwrap();
 }

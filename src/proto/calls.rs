@@ -194,8 +194,9 @@ impl<T> Mesh<T> {
             Phase::Planning => (given_up(kind, None, Execution::Never), None),
             Phase::Parked(link) => {
                 self.unpark_call(id, link);
-                let kind =
-                    if kind == ErrorKind::RequestTimeout { ErrorKind::Backpressure } else { kind };
+                let in_vain = kind == ErrorKind::RequestTimeout;
+                self.dropped.unroomed += u64::from(in_vain);
+                let kind = if in_vain { ErrorKind::Backpressure } else { kind };
                 (given_up(kind, self.peer_of(link), Execution::Never), Some(link))
             }
             Phase::Queued(link, seq) => {

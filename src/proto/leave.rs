@@ -48,6 +48,7 @@ impl<T> Mesh<T> {
             }));
         }
         if reason == LeftReason::SlowPeer {
+            self.dropped.slow_peers += 1;
             out.push(Output::Event(NodeEvent::SlowPeer { id: peer.clone() }));
         }
         for call in pending.into_iter().filter(|_| !has(Planted::ForgottenOnClose)) {

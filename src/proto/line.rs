@@ -99,6 +99,7 @@ impl<T> Mesh<T> {
         if let Some(ParkedTick { tick: Tick { wait: Some((_, token)), .. }, .. }) = parked {
             let why =
                 "the peer had no room for the tick for as long as it might wait; nothing was sent";
+            self.dropped.unroomed += 1;
             let result = Err::<Done, _>(Error::new(ErrorKind::Backpressure, why));
             out.push(Output::Complete { token, result });
         }

@@ -14,7 +14,7 @@ use super::stop::Stopping;
 use super::timers::{TimerId, Timers};
 use super::{Command, Done, Input, Local, Output};
 use crate::config::READ_PER_LINK_AND_TURN;
-use crate::dropped::Dropped;
+use crate::dropped::{Dropped, NO_ROOM};
 use crate::id::{CallId, LinkId};
 use crate::routing::Directory;
 
@@ -70,10 +70,14 @@ pub(super) struct Counters {
     pub(crate) crowded_answers: u64,
     /// Links closed for that reason.
     pub(crate) crowded_links: u64,
+    /// Peers that did not read and were let go.
+    pub(crate) slow_peers: u64,
+    /// Requests and ticks that waited in line for room, and none came in time.
+    pub(crate) unroomed: u64,
 }
 
 impl Counters {
-    fn reasons(self) -> [(&'static str, u64); 12] {
+    fn reasons(self) -> [(&'static str, u64); 14] {
         // Taken apart, so that none is forgotten.
         let Self {
             links,
@@ -88,6 +92,8 @@ impl Counters {
             crowded_requests,
             crowded_answers,
             crowded_links,
+            slow_peers,
+            unroomed,
         } = self;
         [
             ("connections beyond the limit of links", links),
@@ -102,6 +108,8 @@ impl Counters {
             ("requests beyond the share of the memory", crowded_requests),
             ("answers beyond the share of the memory", crowded_answers),
             ("links beyond their share of the memory", crowded_links),
+            ("links to peers that did not read", slow_peers),
+            (NO_ROOM, unroomed),
         ]
     }
 }

@@ -13,6 +13,7 @@ use crate::node_event::{Directions, LeftReason};
 use crate::routing::{Full, Step, cost};
 
 mod flush;
+mod limits;
 mod memory;
 
 type Label = &'static str;

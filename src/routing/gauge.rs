@@ -176,6 +176,18 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_and_a_window_take_messages_up_to_their_last_byte() {
+        for (cost, fits) in [(599, true), (600, true), (601, false)] {
+            let gauge = Gauge::new(1_000, plenty(), 9, 9_000);
+            assert_eq!(gauge.take_call(400), Ok(()));
+            assert_eq!(gauge.take_call(cost), if fits { Ok(()) } else { Err(Full::Queue) });
+            let gauge = Gauge::new(9_000, plenty(), 9, 1_000);
+            assert_eq!(gauge.take_tick(400), Ok(()));
+            assert_eq!(gauge.take_tick(cost), if fits { Ok(()) } else { Err(Full::Ticks) });
+        }
+    }
+
+    #[test]
     fn an_empty_window_takes_one_message_of_any_size_and_then_waits() {
         let gauge = Gauge::new(1_000, plenty(), 2, 500);
         assert_eq!(gauge.take_tick(9_000), Ok(()));

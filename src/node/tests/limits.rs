@@ -160,6 +160,41 @@ fn calls_beyond_those_that_may_be_pending_are_refused_and_counted() {
     client.request::<(), _>("server", "hold", &()).unwrap();
 }
 
+// covers P22
+#[test]
+fn requests_beyond_the_workers_and_events_beyond_a_subscriber_are_told_by_reason() {
+    let _bound = crate::bound::bound();
+    let mut config = Config::default();
+    let limits = &mut config.limits;
+    (limits.workers_min, limits.workers_max, limits.worker_queue_jobs) = (1, 1, 1);
+    limits.events_per_subscriber = 1;
+    let server = Node::builder().id("server").config(config).bind("127.0.0.1:0").start().unwrap();
+    let (running, is_running) = bounded(9);
+    let (release, is_released) = bounded::<()>(0);
+    let hold = move |_: Request<()>| {
+        running.send(()).unwrap();
+        let _ = is_released.recv_timeout(LONG);
+        Ok(())
+    };
+    server.on_request("hold", hold).unwrap();
+    let count = |reason| server.dropped().unwrap().get(reason);
+    let _events = server.events();
+    let (one, two) = (node("one"), node("two"));
+    one.connect(server.local_addr().unwrap()).unwrap();
+    let first = one.start::<(), _>("server", "hold", &()).unwrap();
+    is_running.recv_timeout(LONG).unwrap();
+    assert_eq!(count("events that subscribers missed"), 0);
+    two.connect(server.local_addr().unwrap()).unwrap();
+    let second = one.start::<(), _>("server", "hold", &()).unwrap();
+    let reason = "requests beyond the queue of the workers";
+    assert_eq!(count(reason), 0);
+    assert_eq!(kind(one.request::<(), _>("server", "hold", &())), ErrorKind::Busy);
+    assert_eq!((count(reason), count("events that subscribers missed")), (1, 1));
+    drop(release);
+    first.wait().unwrap();
+    second.wait().unwrap();
+}
+
 #[test]
 fn what_was_dropped_is_told_by_reason() {
     let _bound = crate::bound::bound();

@@ -109,6 +109,10 @@ pub(super) struct Core {
     running: usize,
     /// The operating system had no thread for us: it is asked again when the watch looks.
     starved: bool,
+    /// Requests that were refused because the queue was full.
+    pub(super) full: u64,
+    /// Requests that were refused because all workers waited.
+    pub(super) all_waiting: u64,
 }
 
 impl Core {
@@ -132,6 +136,8 @@ impl Core {
             parked: Vec::new(),
             running: 0,
             starved: false,
+            full: 0,
+            all_waiting: 0,
         }
     }
 
@@ -150,6 +156,7 @@ impl Core {
         let takers = self.coming + self.looking + self.parked.len() + unfilled;
         let mut full = Vec::new();
         self.queue.push(Asked { owed, deadline, depth, delivery }, takers, &mut full);
+        self.full += full.len() as u64;
         refused.extend(refuse(full, Refusal::QueueFull));
     }
 
@@ -178,6 +185,7 @@ impl Core {
             // Nobody is left who could free a worker for them: the ring unwinds here. Others wait for their turn.
             let nested = self.queue.remove(|asked| asked.depth > 0);
             if !nested.is_empty() {
+                self.all_waiting += nested.len() as u64;
                 return Step::Refuse(refuse(nested, Refusal::AllWaiting));
             }
         }

@@ -57,6 +57,10 @@ pub(crate) struct Counts {
     pub(crate) most: usize,
     /// Requests and lanes that wait for a worker.
     pub(crate) queued: usize,
+    /// Requests that were refused because the queue was full, or made room for others.
+    pub(crate) full: u64,
+    /// Nested requests that were refused because all workers waited.
+    pub(crate) all_waiting: u64,
 }
 
 impl Pool {
@@ -91,7 +95,13 @@ impl Pool {
 
     pub(super) fn counts(&self) -> Counts {
         let core = self.lock();
-        Counts { workers: core.live.len(), most: core.most, queued: core.queue.len() }
+        Counts {
+            workers: core.live.len(),
+            most: core.most,
+            queued: core.queue.len(),
+            full: core.full,
+            all_waiting: core.all_waiting,
+        }
     }
 
     /// Ends all workers: queued requests are refused, lanes are emptied until `bound`, handlers may finish until then.

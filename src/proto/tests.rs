@@ -135,6 +135,18 @@ impl Pair {
         entry.face(Directions::BOTH).unwrap().link
     }
 
+    /// Two ticks to the server, of which the second waits for the window.
+    fn tick_twice(&mut self) {
+        let payload = bytes_of(60_000);
+        for token in ["first", "second"] {
+            let plan = self.plan(0, "server", true, payload.len());
+            let wait = Some((self.now + Duration::from_secs(5), token));
+            let tick = Tick { plan, message: Self::message(payload.clone()), wait };
+            self.command(0, Command::Tick(tick));
+        }
+        self.run();
+    }
+
     fn result(&mut self, token: Label) -> Result<Done, Error> {
         let at = self.done.iter().position(|(done, _)| *done == token);
         self.done.swap_remove(at.unwrap_or_else(|| panic!("{token} is not done"))).1
@@ -492,14 +504,7 @@ fn mutual_dials_make_one_peer_with_two_links() {
 #[test]
 fn ticks_beyond_the_window_wait_until_handlers_are_done() {
     let mut pair = Pair::joined(&["client", "server"]);
-    let payload = bytes_of(60_000);
-    for token in ["first", "second"] {
-        let plan = pair.plan(0, "server", true, payload.len());
-        let wait = Some((pair.now + Duration::from_secs(5), token));
-        let tick = Tick { plan, message: Pair::message(payload.clone()), wait };
-        pair.command(0, Command::Tick(tick));
-    }
-    pair.run();
+    pair.tick_twice();
     assert!(pair.result("first").is_ok());
     assert_eq!((pair.delivered.len(), pair.done.len()), (1, 0));
     let (_, delivery) = pair.delivered.pop().unwrap();
@@ -526,14 +531,7 @@ fn plaintext_beyond_loopback_is_warned_of_once() {
 #[test]
 fn calls_pass_ticks_that_wait_for_the_window_and_ticks_pass_calls_that_wait_for_a_place() {
     let mut pair = Pair::joined(&["client", "server"]);
-    let payload = bytes_of(60_000);
-    for token in ["first", "second"] {
-        let plan = pair.plan(0, "server", true, payload.len());
-        let wait = Some((pair.now + Duration::from_secs(5), token));
-        let tick = Tick { plan, message: Pair::message(payload.clone()), wait };
-        pair.command(0, Command::Tick(tick));
-    }
-    pair.run();
+    pair.tick_twice();
     let entry = pair.nodes[0].directory().get("server").unwrap();
     let gauge = Arc::clone(&entry.face(Directions::BOTH).unwrap().gauge);
     assert_eq!((gauge.ask_tick(1), gauge.ask_call(1)), (Err(Full::Line), Ok(())));

@@ -78,3 +78,18 @@ fn control_messages_leave_half_of_their_room_to_what_must_be_said() {
         assert_eq!(queue.has_control_room(), room, "{bytes}");
     }
 }
+
+#[test]
+fn a_request_that_waits_for_room_until_its_deadline_is_counted() {
+    let _bound = crate::bound::bound();
+    let mut pair = Pair::joined(&["client", "server"]);
+    let entry = pair.nodes[0].directory().get("server").unwrap();
+    let gauge = Arc::clone(&entry.face(Directions::BOTH).unwrap().gauge);
+    while gauge.take_call(1).is_ok() {}
+    pair.request(0, "server", Payload::null(), "waits");
+    pair.pass(2_999 * MILLISECOND);
+    assert_eq!((pair.done.len(), pair.nodes[0].dropped().unroomed), (0, 0));
+    pair.pass(MILLISECOND);
+    assert_eq!(pair.result("waits").unwrap_err().kind(), ErrorKind::Backpressure);
+    assert_eq!(pair.nodes[0].dropped().unroomed, 1);
+}

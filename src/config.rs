@@ -140,9 +140,9 @@ pub struct Limits {
     pub workers_min: usize,
     /// Workers at most, 256: jobs beyond it are queued.
     pub workers_max: usize,
-    /// Jobs waiting for a worker, 1,024: a request beyond it is `BUSY`.
+    /// Requests waiting for a worker, 1,024: beyond it one is `BUSY`, the newest of the link that has most of them waiting.
     pub worker_queue_jobs: usize,
-    /// Bytes of jobs waiting for a worker, 64 MiB: a request beyond it is `BUSY`.
+    /// Bytes of requests waiting for a worker, 64 MiB: beyond it likewise.
     pub worker_queue_bytes: usize,
     /// Node events waiting in one subscription, 1,024: then the oldest are dropped and counted in `Missed`.
     pub events_per_subscriber: usize,

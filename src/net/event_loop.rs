@@ -260,19 +260,20 @@ impl<T: Send + 'static, A: Above<T>, E: Engine<T>> Loop<T, A, E> {
             stream.close(self.poll.registry());
         }
         self.unlisten();
-        let Self { mut engine, mut above, mut out, now, poll, intake, resolver, .. } = self;
+        let Self { mut engine, mut above, mut out, held, now, poll, intake, resolver, .. } = self;
         // The engine knows whom to tell of what was posted and comes to nothing.
         while let Some(input) = intake.take() {
             engine.handle(now, input, &mut out);
         }
-        for output in out {
+        drop(intake);
+        for output in held.into_iter().chain(out) {
             match output {
                 Output::Complete { token, result } => above.complete(token, result),
                 Output::Event(event) => above.event(event),
                 _ => {}
             }
         }
-        drop((intake, resolver, engine, poll));
+        drop((resolver, engine, poll));
         above.stopped();
     }
 }

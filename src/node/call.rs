@@ -256,6 +256,9 @@ impl<'a> Call<'a> {
     ///
     /// The peer and the event name are looked up once for the whole batch.
     ///
+    /// # Errors
+    /// Those of [`tick`](Self::tick), in [`Ticked::refused`]: the refused tick never ran, those before it may.
+    ///
     /// # Blocking
     /// As [`tick`](Self::tick): [`wait`](Self::wait) counts for each tick.
     pub fn ticks<D: Encode>(

@@ -36,8 +36,8 @@ use crate::service::{Finish, IntoPattern, Pattern, Registration, Request, Respon
 /// Got from [`Node::handle`](crate::Node::handle); a [`Node`](crate::Node) itself derefs to one. A handle, also one that a
 /// handler keeps, does not keep the node alive: after the node's end every call is `CLOSED`.
 ///
-/// A node belongs to the process that started it. In a child that the process forks, every call fails with `CLOSED` (a single tick
-/// at the latest after fifteen others), there are no peers, event streams have ended, and neither a stop nor a drop
+/// A node belongs to the process that started it. In a child that the process forks, every call fails with `CLOSED` (single ticks
+/// after fifteen at the latest; those before are lost), there are no peers, event streams have ended, and neither a stop nor a drop
 /// touches what is the parent's. The child may start nodes of its own, but must not return from a handler it was forked in.
 #[derive(Clone)]
 pub struct Handle {
@@ -443,6 +443,9 @@ impl Handle {
     ///
     /// # Errors
     /// Those of [`Call::tick`].
+    ///
+    /// # Blocking
+    /// As [`Call::tick`].
     pub fn tick<D: Encode + ?Sized>(
         &self,
         id: impl AsRef<str>,
@@ -521,7 +524,11 @@ impl Handle {
     /// nobody answers the caller gets `NO_REPLY`, and `NO_HANDLER` if nobody was there to be asked, both at once.
     ///
     /// # Errors
-    /// `INVALID_EVENT` when the pattern is none; `CLOSED`.
+    /// `INVALID_EVENT` when the pattern is none; `INVALID_ARGUMENT` when it is one service more than a node may announce (4,096, or
+    /// 256 KiB of names); `CLOSED`.
+    ///
+    /// # Blocking
+    /// Only while the loop has a backlog of thousands of commands.
     ///
     /// # Threads
     /// The handler runs on the node's workers, several at once. It may block, and it may call other nodes.

@@ -22,9 +22,11 @@ pub struct StopReport {
     pub unwritten: u64,
     /// Ticks of this node that were written and not confirmed: they may have run.
     pub unconfirmed: u64,
+    /// Ticks of others that had come and that no handler saw: their senders know them as unconfirmed.
+    pub ticks: u64,
     /// Threads that were still inside a handler, or in a closure for events. They were left to themselves and end with it.
     pub detached: Vec<String>,
-    /// The stop was begun from inside a handler and goes on after it returns; the other fields are not known yet.
+    /// The stop was begun from inside a handler, or a closure for events, and goes on after it returns; the other fields are not known yet.
     /// [`Handle::wait`](crate::Handle::wait), on another thread, gives the whole report.
     pub unfinished: bool,
 }

@@ -1,7 +1,8 @@
 //! Where a node's threads are put together and taken apart: the only place that knows the loop, the engine, the handlers and
 //! the callers at once. It decides nothing about messages.
 //!
-//! Threads: `tm-<id>-loop` owns the sockets, `tm-<id>-w<n>` are the workers (started by `service`), `tm-<id>-events` tells closures
+//! Threads: `tm-<id>-loop` owns the sockets, `tm-<id>-w<n>` are the workers and `tm-<id>-watch` notices when
+//! they are stuck (started by `service`), `threadmesh-names-<n>` resolve names (started by `net`), `tm-<id>-events` tells closures
 //! what happens, `tm-<id>-stop` sees a stop through that was begun on one of the node's own threads.
 
 use std::fs;
@@ -116,7 +117,7 @@ fn see_through(core: &Core, threads: Option<Threads>, bound: Duration) -> StopRe
     let arrival = wake::wait(&stopped, until + STOP_GRACE);
     let left = core.service.stop(until.max(Instant::now() + UNWIND_GRACE));
     log::debug!(target: "threadmesh::service", "stopped: {:?}", core.service.stats());
-    let mut detached = left.workers;
+    let (mut detached, ticks) = (left.workers, left.ticks as u64);
     detached.extend(threads.and_then(|threads| join(threads, Instant::now() + STOP_GRACE * 10)));
     core.forget_peers();
     *lock(&core.bound.address) = None;
@@ -129,8 +130,15 @@ fn see_through(core: &Core, threads: Option<Threads>, bound: Duration) -> StopRe
         _ => StopCut::default(),
     };
     let StopCut { calls, owed, unwritten, unconfirmed } = cut;
-    let report =
-        StopReport { calls, owed, unwritten, unconfirmed, detached, ..StopReport::default() };
+    let report = StopReport {
+        calls,
+        owed,
+        unwritten,
+        unconfirmed,
+        ticks,
+        detached,
+        ..StopReport::default()
+    };
     log::info!(target: "threadmesh::node", "{:?} has stopped: {report:?}", core.id.as_str());
     core.life.end(report.clone());
     report

@@ -40,10 +40,17 @@ impl<T> Mesh<T> {
                 return Some(format!("{id:?} has a pending call that is over"));
             }
         }
+        let granted: u64 = self.links.values().map(|link| link.granted).sum();
+        if granted != self.granted {
+            return Some(format!("{} bytes of windows are granted, not {granted}", self.granted));
+        }
         let faces = self.peers.by_key.values().map(|peer| {
             usize::from(peer.entry.up.is_some()) + usize::from(peer.entry.down.is_some())
         });
         let ready = self.links.values().filter(|link| link.is_ready()).count();
+        if self.memory.joined != ready {
+            return Some(format!("{ready} links have joined, not {}", self.memory.joined));
+        }
         if faces.sum::<usize>() != ready || self.directory.len() != self.peers.by_key.len() {
             return Some("the directory lists other links than those that stand".to_owned());
         }

@@ -90,11 +90,11 @@ impl<T> Mesh<T> {
         result: impl Fn(&Flush<T>) -> Result<Done, Error>,
         out: &mut Out<T>,
     ) {
-        for (number, mut flush) in std::mem::take(&mut self.flushes) {
-            if keep(&mut flush) {
-                self.flushes.insert(number, flush);
-                continue;
-            }
+        let all = self.flushes.iter_mut();
+        let ended: Vec<u64> =
+            all.filter_map(|(number, flush)| (!keep(flush)).then_some(*number)).collect();
+        for number in ended {
+            let Some(mut flush) = self.flushes.remove(&number) else { continue };
             disarm(&mut self.timers, &mut flush.timer);
             let result = result(&flush);
             out.push(Output::Complete { token: flush.token, result });

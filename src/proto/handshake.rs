@@ -103,12 +103,10 @@ impl<T> Mesh<T> {
 
     /// Queues this node's hello and its services.
     fn say_hello(&mut self, id: LinkId) {
-        let usual = self.local.config.limits.tick_window_bytes;
-        let window = self.memory.first_window(usual, self.links.len());
+        let window = self.grant_first(id);
         let hello = self.hello(window);
         let pages = pages(&self.local.services);
         let Some(link) = self.links.get_mut(&id) else { return };
-        link.ticks_in.window = window;
         (link.tell_options, link.tell_services) = (false, false);
         let count = pages.len();
         let services = pages

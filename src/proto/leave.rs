@@ -33,6 +33,7 @@ impl<T> Mesh<T> {
         let (unwritten, unconfirmed) = (link.ticks_out.unwritten(), link.ticks_out.unconfirmed());
         let (direction, dial) = (link.direction, link.dial);
         self.granted -= std::mem::take(&mut link.granted);
+        self.memory.joined -= 1;
         // Cancelled requests leave the workers' queue without having run.
         link.in_hand -= owed.values().map(|call| call.cost).sum::<usize>();
         for call in owed.values() {
@@ -203,6 +204,7 @@ impl<T> Mesh<T> {
         self.recheck |= !self.held.is_empty();
         debug_assert!(link.peer.is_none(), "a joined link leaves before it is forgotten");
         disarm(&mut self.timers, &mut link.timer);
+        self.granted -= link.granted;
         self.held_no_more(link.held, out);
         self.shaking.remove(&id);
         if hang {

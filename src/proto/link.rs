@@ -108,7 +108,7 @@ pub(super) struct Link<T> {
     answers: VecDeque<Option<CallId>>,
     pub(super) ticks_out: TicksOut,
     pub(super) ticks_in: TicksIn,
-    /// Bytes of tick window granted beyond the first one.
+    /// Bytes of tick window granted.
     pub(super) granted: u64,
     /// Bytes of messages that the handlers have.
     pub(super) in_hand: usize,
@@ -262,6 +262,11 @@ impl<T> Link<T> {
         self.owed.values().filter(|owed| !owed.cancelled.load(Relaxed)).count()
     }
 
+    /// Bytes of ticks that the handlers have not finished.
+    pub(super) fn ticks_in_hand(&self) -> usize {
+        self.in_hand - self.owed.values().map(|call| call.cost).sum::<usize>()
+    }
+
     /// What the link holds of the node's memory.
     pub(super) fn holds(&self) -> usize {
         self.queue.held() + self.reader.held() + self.in_hand
@@ -305,10 +310,11 @@ impl ControlBudget {
 
     /// Takes one; false when the flood is too high.
     pub(super) fn take(&mut self, now: Instant) -> bool {
-        if self.left == 0 {
-            let elapsed = now.saturating_duration_since(self.filled);
-            let earned = elapsed.as_millis() * u128::from(CONTROL_PER_SECOND) / 1_000;
-            self.left = u32::try_from(earned).unwrap_or(u32::MAX).min(CONTROL_BURST);
+        let elapsed = now.saturating_duration_since(self.filled);
+        let earned = elapsed.as_millis() * u128::from(CONTROL_PER_SECOND) / 1_000;
+        if earned > 0 {
+            let earned = u32::try_from(earned).unwrap_or(u32::MAX);
+            self.left = self.left.saturating_add(earned).min(CONTROL_BURST);
             self.filled = now;
         }
         self.left = match self.left.checked_sub(1) {

@@ -27,6 +27,8 @@ pub(super) struct Memory {
     orphans: usize,
     /// What one link may hold, where callers read it.
     share: Share,
+    /// Links that have joined: strangers have no share, and take none away.
+    pub(super) joined: usize,
     /// The share of when those who wait for room were last looked at.
     looked_at: usize,
 }
@@ -34,7 +36,7 @@ pub(super) struct Memory {
 impl Memory {
     pub(super) fn new(limit: usize) -> Self {
         let share = Arc::new(AtomicUsize::new(usize::MAX));
-        Self { limit, used: 0, orphans: 0, share, looked_at: usize::MAX }
+        Self { limit, used: 0, orphans: 0, share, joined: 0, looked_at: usize::MAX }
     }
 
     pub(super) fn share(&self) -> Share {
@@ -46,26 +48,25 @@ impl Memory {
         held > self.share.load(Relaxed) && !has(Planted::ShareIgnored)
     }
 
-    /// The most that all tick windows may come to beyond each link's first one: half.
+    /// The most that all tick windows may come to, but for the least that every link is granted: half.
     pub(super) fn windows(&self) -> u64 {
         self.limit as u64 / 2
     }
 
-    /// The window that a new link is granted, when there are so many: together they are a quarter.
-    pub(super) fn first_window(&self, usual: u64, links: usize) -> u64 {
-        let fair = self.limit / 4 / links.max(1);
-        usual.min((fair as u64).max(u64::from(LEAST_WINDOW)))
+    /// The window that a new link is granted when so much is granted already.
+    pub(super) fn first_window(&self, usual: u64, granted: u64) -> u64 {
+        usual.min(self.windows().saturating_sub(granted).max(LEAST_WINDOW))
     }
 
     /// Something is held in place of something else. True if the room has grown so much since the last look that those who
     /// wait for it should be looked at again.
-    fn change(&mut self, before: usize, after: usize, links: usize) -> bool {
+    fn change(&mut self, before: usize, after: usize) -> bool {
         self.used = self.used - before + after;
         let free = self.limit.saturating_sub(self.used);
         let share = if self.used <= self.limit / 2 {
             usize::MAX
         } else {
-            (free / links.max(1)).max(LINK_LEAST_BYTES)
+            (free / self.joined.max(1)).max(LINK_LEAST_BYTES)
         };
         if share != self.share.load(Relaxed) {
             self.share.store(share, Relaxed);
@@ -79,23 +80,32 @@ impl Memory {
 }
 
 /// A message at most this long passes through the smallest window; a longer one passes alone.
-const LEAST_WINDOW: u32 = 4 * 1024;
+const LEAST_WINDOW: u64 = 4 * 1024;
 
 impl<T> Mesh<T> {
+    /// Grants a link its first window.
+    pub(super) fn grant_first(&mut self, id: LinkId) -> u64 {
+        let usual = self.local.config.limits.tick_window_bytes;
+        let window = self.memory.first_window(usual, self.granted);
+        let Some(link) = self.links.get_mut(&id) else { return window };
+        self.granted = self.granted - link.granted + window;
+        (link.granted, link.ticks_in.window) = (window, window);
+        window
+    }
+
     /// Counts what a link holds now. To be asked whenever that may have changed.
     pub(super) fn recount(&mut self, id: LinkId, out: &mut Out<T>) {
-        let links = self.links.len();
         let Some(link) = self.links.get_mut(&id) else { return };
         let now = link.holds();
         let before = std::mem::replace(&mut link.held, now);
-        if now != before && self.memory.change(before, now, links) {
+        if now != before && self.memory.change(before, now) {
             self.admit_everywhere(out);
         }
     }
 
     /// A link is forgotten that held so much.
     pub(super) fn held_no_more(&mut self, held: usize, out: &mut Out<T>) {
-        if self.memory.change(held, 0, self.links.len()) {
+        if self.memory.change(held, 0) {
             self.admit_everywhere(out);
         }
     }

@@ -142,7 +142,7 @@ pub(crate) struct Mesh<T> {
     pub(super) stopping: Option<Stopping<T>>,
     pub(super) stopped: bool,
     pub(super) directory: Directory,
-    /// Bytes of tick windows granted beyond each link's first.
+    /// Bytes of tick windows granted.
     pub(super) granted: u64,
     /// What the links hold.
     pub(super) memory: Memory,

@@ -74,9 +74,12 @@ impl<T> Mesh<T> {
             Incoming::UnsupportedHeader { kind, call, key, payload } => {
                 if kind == wire::kinds::TICK {
                     // It used up credit of its sender, which comes back like that of a tick that was handled.
-                    let cost = cost(payload) as u64;
-                    link.ticks_in.receive(cost);
-                    self.consumed(id, 1, cost, out);
+                    let cost = cost(payload);
+                    if !link.ticks_in.receive(cost as u64) {
+                        return self.violated(id, "a tick beyond the window it was granted", out);
+                    }
+                    link.in_hand += cost;
+                    self.consumed(id, 1, cost as u64, out);
                 }
                 self.unsupported(id, call, format!("header {key} is not part of protocol 1"), out);
             }

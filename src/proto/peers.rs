@@ -130,6 +130,7 @@ impl<T> Mesh<T> {
         let (direction, dial) = (link.direction, link.dial);
         self.shaking.remove(&id);
         self.recheck |= !self.held.is_empty();
+        self.memory.joined += 1;
         let key = self.link_peer(hello, shaking.services, direction, face, out);
         if let Some(link) = self.links.get_mut(&id) {
             link.peer = Some(key);

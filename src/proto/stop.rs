@@ -94,7 +94,8 @@ impl<T> Mesh<T> {
     fn is_drained(&self) -> bool {
         self.calls.is_empty()
             && self.links.values().filter(|link| link.is_ready()).all(|link| {
-                link.owes_nobody() && link.queue.is_empty() && link.ticks_out.unconfirmed() == 0
+                let ours = link.queue.is_empty() && link.ticks_out.unconfirmed() == 0;
+                ours && link.owes_nobody() && link.ticks_in_hand() == 0
             })
     }
 

@@ -89,6 +89,41 @@ fn a_stop_fails_the_callers_of_this_node_and_says_how_many() {
 }
 
 #[test]
+fn a_stop_confirms_the_ticks_that_its_handlers_finish_and_counts_those_that_none_saw() {
+    bounded("confirmed", LIMIT, || {
+        for (bound, clean) in [(SOON, true), (Duration::from_millis(50), false)] {
+            let (client, server) = pair();
+            let events = client.events();
+            let (began, begun) = unbounded();
+            let (go, gate) = unbounded::<()>();
+            let handler = move |_: Tick<u64>| {
+                let _ = began.send(());
+                let _ = threadmesh::blocking(|| gate.recv());
+            };
+            server.on_tick("slow", handler).unwrap();
+            server.on_request("in", |_: Request<()>| Ok(())).unwrap();
+            assert_eq!(client.to("s").ticks("slow", 0..300_u64).all().unwrap(), 300);
+            begun.recv_timeout(SOON).unwrap();
+            // A request behind them is answered: all have come.
+            client.request::<(), _>("s", "in", &()).unwrap();
+            let go = (!clean).then_some(go);
+            let report = server.stop_within(bound).unwrap();
+            drop(go);
+            client.stop().unwrap();
+            let unconfirmed = events.map(|event| match event {
+                NodeEvent::Undelivered { unconfirmed, .. } => unconfirmed,
+                _ => 0,
+            });
+            let unconfirmed: u64 = unconfirmed.sum();
+            // What a worker has taken is in its hands, also after the bound; the others no handler saw.
+            assert_eq!((unconfirmed == 0, report.ticks == 0), (clean, clean), "{report:?}");
+            assert_eq!(report.is_clean(), clean, "{report:?}");
+            assert!(clean || unconfirmed == 300 && report.ticks < 300, "{report:?}");
+        }
+    });
+}
+
+#[test]
 fn a_stop_waits_for_handlers_and_ticks_within_its_bound() {
     bounded("drained", LIMIT, || {
         let (client, server) = pair();

@@ -199,6 +199,12 @@ fn unknown() -> Vec<Row> {
             fault(0, "header 100 is not part of protocol 1"),
         ),
         row(
+            "an even header of a tick while a request is handled",
+            &[request(3, HELD, NULL), ticked(100)],
+            fault(0, "header 100 is not part of protocol 1"),
+        )
+        .held(1),
+        row(
             "an even header of a heartbeat",
             &[beat(100)],
             fault(0, "header 100 is not part of protocol 1"),

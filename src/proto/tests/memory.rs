@@ -130,6 +130,44 @@ fn a_message_that_grows_beyond_the_share_ends_its_link() {
 }
 
 #[test]
+fn strangers_take_nobodys_share() {
+    let mut pair = crowded();
+    for _ in 0..25 {
+        pair.request(0, "server", bytes_of(20_000), "held");
+    }
+    pair.run();
+    assert_eq!(pair.delivered.len(), 25, "just above half");
+    for port in 0..500 {
+        let link = pair.nodes[2].draw_link();
+        let remote = SocketAddr::from(([127, 0, 0, 9], port + 1));
+        pair.feed(2, Input::Accepted { link, local: addr(2), remote });
+    }
+    pair.request(1, "server", bytes_of(100_000), "modest");
+    pair.run();
+    assert_eq!(pair.delivered.len(), 26);
+    assert!(pair.done.iter().all(|(token, _)| *token != "modest"));
+}
+
+#[test]
+fn windows_come_to_half_of_the_memory_and_the_least_of_each_link() {
+    let mut pair = Pair::new(&["server"]);
+    let mut config = Config::default();
+    config.limits.node_bytes = 1 << 20;
+    pair.nodes =
+        (0..20).map(|n| mesh(&format!("client-{n}"), n, pair.now, &Config::default())).collect();
+    pair.nodes.push(mesh("server", 99, pair.now, &config));
+    for client in 0..20 {
+        pair.connect(client, 20, "joins");
+        pair.run();
+    }
+    let granted: Vec<u64> = pair.nodes[20].links.values().map(|link| link.granted).collect();
+    assert_eq!(granted.len(), 20);
+    assert_eq!(granted.iter().filter(|window| **window == 64 * 1024).count(), 8);
+    assert!(granted.iter().all(|window| *window == 64 * 1024 || *window == 4 * 1024));
+    assert_eq!(granted.iter().sum::<u64>(), pair.nodes[20].granted);
+}
+
+#[test]
 fn who_waits_for_memory_goes_on_when_another_link_gives_it_back() {
     let mut config = Config::default();
     config.limits.node_bytes = NODE_BYTES;

@@ -67,6 +67,8 @@ pub(super) struct Queue {
     /// A line that is empty: most are never longer than one, and need not be allocated each time.
     spare: Line,
     lanes: usize,
+    /// Requests that found no room since the last look for those that nobody waits for any more.
+    unlooked: usize,
     requests: usize,
     bytes: usize,
     jobs_most: usize,
@@ -82,6 +84,7 @@ impl Queue {
             lines: BTreeMap::new(),
             spare: Line::default(),
             lanes: 0,
+            unlooked: 0,
             requests: 0,
             bytes: 0,
             jobs_most,
@@ -127,7 +130,12 @@ impl Queue {
     pub(super) fn push(&mut self, asked: Asked, takers: usize, refused: &mut Vec<Asked>) {
         let (link, cost) = (asked.owed.link, asked.cost());
         if !self.has_room(cost, takers) {
-            refused.append(&mut self.remove(Asked::is_cancelled));
+            self.unlooked += 1;
+            // Looking through them all for each one that comes would cost the loop too much.
+            if self.unlooked > self.requests / 16 {
+                self.unlooked = 0;
+                refused.append(&mut self.remove(Asked::is_cancelled));
+            }
         }
         while !self.has_room(cost, takers) {
             match self.displaced_by(link, cost, takers) {
@@ -161,9 +169,12 @@ impl Queue {
         let line = self.lines.get_mut(&most)?;
         let displaced = line.asked.pop_back()?;
         line.bytes -= displaced.cost();
+        let empty = line.asked.is_empty();
         self.requests -= 1;
         self.bytes -= displaced.cost();
-        self.forget_empty_lines();
+        if empty {
+            self.forget_empty_lines();
+        }
         Some(displaced)
     }
 

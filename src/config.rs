@@ -215,7 +215,8 @@ pub(crate) const STAGED_BYTES: usize =
 pub(crate) const LINK_LEAST_BYTES: usize = 16 * 1024;
 /// A peer that reads less than this is taken for one that does not read: at 1 KiB/s the longest queue would take hours.
 pub(crate) const STALL_BYTES_PER_SECOND: u32 = 1_024;
-/// Control messages queued on one link; a peer that makes us owe more is disconnected.
+/// Control messages queued on one link: beyond half of it nothing is told of changed state until it is written. What else comes there is
+/// bounded by the calls that are open and by what the peer itself may send.
 pub(crate) const CONTROL_QUEUE_BYTES: usize = 64 * 1024;
 /// A closing link reads and discards at most this much while it waits for the other side to close.
 pub(crate) const LINGER_BYTES: usize = 64 * 1024;

@@ -114,7 +114,8 @@ impl Default for Config {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// One message on the wire, 16 MiB: larger ones are `TOO_LARGE` at the sender; a peer that sends one is disconnected.
+    /// The data of one message, 16 MiB: more is `TOO_LARGE` at the sender, who was told, and here; with 24 KiB on top for the envelope a
+    /// longer message disconnects its peer.
     pub message_bytes: usize,
     /// Bytes queued for one link, 8 MiB: beyond it callers wait or get `BACKPRESSURE`. An empty queue takes one message of any legal size.
     pub link_queue_bytes: usize,

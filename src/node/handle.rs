@@ -635,8 +635,8 @@ impl Handle {
 
 /// The end.
 impl Handle {
-    /// Stops the node within its `stop_bound` (2 s): running handlers finish, answers and accepted ticks are flushed, peers are
-    /// told goodbye, pending calls fail with `CLOSED`, all threads are joined and the port is free. A second stop waits for
+    /// Stops the node within its `stop_bound` (2 s): running handlers finish, ticks that have come are handled and
+    /// confirmed, answers and accepted ticks are flushed, peers are told goodbye, pending calls fail with `CLOSED`, all threads are joined and the port is free. A second stop waits for
     /// the first and gives the same report.
     ///
     /// From inside a handler of this node it only begins to stop and returns at once, because the stop waits for that

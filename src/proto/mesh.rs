@@ -64,6 +64,8 @@ pub(super) struct Counters {
     pub(crate) unknown_headers: u64,
     /// Requests refused because the peer had too many open.
     pub(crate) busy: u64,
+    /// Requests and ticks with more data than this node takes.
+    pub(crate) long_payloads: u64,
     /// Requests refused because the node's memory was nearly used up and the peer had its share.
     pub(crate) crowded_requests: u64,
     /// Answers dropped for that reason; their callers were told.
@@ -77,7 +79,7 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    fn reasons(self) -> [(&'static str, u64); 14] {
+    fn reasons(self) -> [(&'static str, u64); 15] {
         // Taken apart, so that none is forgotten.
         let Self {
             links,
@@ -89,6 +91,7 @@ impl Counters {
             unknown_kinds,
             unknown_headers,
             busy,
+            long_payloads,
             crowded_requests,
             crowded_answers,
             crowded_links,
@@ -105,6 +108,7 @@ impl Counters {
             ("messages of an unknown kind", unknown_kinds),
             ("headers of an unknown number", unknown_headers),
             ("requests beyond the number that was granted", busy),
+            ("messages with more data than may be", long_payloads),
             ("requests beyond the share of the memory", crowded_requests),
             ("answers beyond the share of the memory", crowded_answers),
             ("links beyond their share of the memory", crowded_links),

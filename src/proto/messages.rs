@@ -72,17 +72,35 @@ impl<T> Mesh<T> {
                 self.unsupported_answer(id, kind, call, key, out);
             }
             Incoming::UnsupportedHeader { kind, call, key, payload } => {
-                if kind == wire::kinds::TICK {
-                    // It used up credit of its sender, which comes back like that of a tick that was handled.
-                    let cost = cost(payload);
-                    if !link.ticks_in.receive(cost as u64) {
-                        return self.violated(id, "a tick beyond the window it was granted", out);
-                    }
-                    link.in_hand += cost;
-                    self.consumed(id, 1, cost as u64, out);
+                if kind == wire::kinds::TICK && !self.unhandled_tick(id, payload, out) {
+                    return;
                 }
                 self.unsupported(id, call, format!("header {key} is not part of protocol 1"), out);
             }
+        }
+    }
+
+    /// A tick that no handler gets. It used up credit of its sender, which comes back like that of a tick that was handled. False if
+    /// it had none.
+    fn unhandled_tick(&mut self, id: LinkId, bytes: usize, out: &mut Out<T>) -> bool {
+        let Some(link) = self.links.get_mut(&id) else { return false };
+        let cost = cost(bytes);
+        if !link.ticks_in.receive(cost as u64) {
+            self.violated(id, "a tick beyond the window it was granted", out);
+            return false;
+        }
+        link.in_hand += cost;
+        self.consumed(id, 1, cost as u64, out);
+        true
+    }
+
+    /// A request or a tick, whose number is zero, with more data than this node takes; its sender was told how much that is.
+    fn too_long(&mut self, id: LinkId, call: CallId, bytes: usize, out: &mut Out<T>) {
+        self.dropped.long_payloads += 1;
+        let most = self.local.config.limits.message_bytes;
+        let why = format!("the data has {bytes} bytes, {} takes {most}", self.local.id);
+        if self.take_place(id, out).is_some() {
+            self.push_fault(id, call, Error::new(ErrorKind::TooLarge, why), out);
         }
     }
 
@@ -111,7 +129,14 @@ impl<T> Mesh<T> {
     }
 
     fn data(&mut self, id: LinkId, head: Data<'_>, payload: Payload, out: &mut Out<T>) {
+        let is_long = payload.len() > self.local.config.limits.message_bytes;
         match head {
+            Data::Request { call, .. } if is_long => self.too_long(id, call, payload.len(), out),
+            Data::Tick { .. } if is_long => {
+                if self.unhandled_tick(id, payload.len(), out) {
+                    self.too_long(id, CallId(0), payload.len(), out);
+                }
+            }
             Data::Request { call, timeout_ms, depth, event, headers, origin } => {
                 let timeout = Duration::from_millis(timeout_ms).min(LONGEST_TIMEOUT);
                 let message = Message { event, headers, payload };

@@ -47,6 +47,12 @@ fn reply(call: u64) -> Vec<u8> {
     message(kinds::REPLY, call, &[&blob(NULL)])
 }
 
+/// An item of that length.
+fn data(bytes: usize) -> Vec<u8> {
+    let [.., high, low] = (bytes - 3).to_be_bytes();
+    [&[0x59, high, low][..], &vec![0; bytes - 3]].concat()
+}
+
 /// Messages of a handshake that is over.
 fn late() -> Vec<Row> {
     const LATE: Expected = Violation("a handshake message after the handshake");
@@ -101,6 +107,17 @@ fn calls() -> Vec<Row> {
         row("a number in use for another event", &[held(3), request(3, "a", NULL)], IN_USE).held(1),
         row("a number taken back while its handler runs", &[held(3), cancel(3), held(3)], IN_USE)
             .held(1),
+        row(
+            "more data than this node takes",
+            &[request(3, "a", &data(4_097))],
+            Fault(3, ErrorKind::TooLarge, "the data has 4097 bytes, … takes 4096"),
+        ),
+        row("as much data as this node takes", &[request(3, HELD, &data(4_096))], Ignored).held(1),
+        row(
+            "a tick with more data than this node takes",
+            &[tick("a", &data(4_097))],
+            Fault(0, ErrorKind::TooLarge, "the data has 4097 bytes, … takes 4096"),
+        ),
         row("a cancel of no call", &[cancel(99)], Ignored),
         row("a cancel twice", &[cancel(99), cancel(99)], Ignored),
         row("a cancel of our own call", &[cancel(1)], Ignored),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::error::{ErrorKind, Execution};
 use crate::node_event::{Directions, LeftReason};
-use crate::routing::{Full, Step, cost};
+use crate::routing::{Full, Gauge, Step, cost};
 
 mod flush;
 mod limits;
@@ -133,6 +133,12 @@ impl Pair {
     fn link(&self, node: usize, peer: &str) -> LinkId {
         let entry = self.nodes[node].directory().get(peer).expect("a joined peer");
         entry.face(Directions::BOTH).unwrap().link
+    }
+
+    /// The room that node 0 has on its link to the server.
+    fn gauge(&self) -> Arc<Gauge> {
+        let entry = self.nodes[0].directory().get("server").unwrap();
+        Arc::clone(&entry.face(Directions::BOTH).unwrap().gauge)
     }
 
     /// Two ticks to the server, of which the second waits for the window.
@@ -532,8 +538,7 @@ fn plaintext_beyond_loopback_is_warned_of_once() {
 fn calls_pass_ticks_that_wait_for_the_window_and_ticks_pass_calls_that_wait_for_a_place() {
     let mut pair = Pair::joined(&["client", "server"]);
     pair.tick_twice();
-    let entry = pair.nodes[0].directory().get("server").unwrap();
-    let gauge = Arc::clone(&entry.face(Directions::BOTH).unwrap().gauge);
+    let gauge = pair.gauge();
     assert_eq!((gauge.ask_tick(1), gauge.ask_call(1)), (Err(Full::Line), Ok(())));
     pair.delivered.clear();
     pair.request(0, "server", Payload::null(), "passes");
@@ -541,8 +546,7 @@ fn calls_pass_ticks_that_wait_for_the_window_and_ticks_pass_calls_that_wait_for_
     assert_eq!(pair.delivered.len(), 1, "the call did not wait for the tick");
 
     let mut pair = Pair::joined(&["client", "server"]);
-    let entry = pair.nodes[0].directory().get("server").unwrap();
-    let gauge = Arc::clone(&entry.face(Directions::BOTH).unwrap().gauge);
+    let gauge = pair.gauge();
     while gauge.take_call(1).is_ok() {}
     pair.request(0, "server", Payload::null(), "waits");
     pair.run();
@@ -552,8 +556,7 @@ fn calls_pass_ticks_that_wait_for_the_window_and_ticks_pass_calls_that_wait_for_
 #[test]
 fn a_request_that_comes_to_the_engine_too_late_is_not_sent() {
     let mut pair = Pair::joined(&["client", "server"]);
-    let entry = pair.nodes[0].directory().get("server").unwrap();
-    let gauge = Arc::clone(&entry.face(Directions::BOTH).unwrap().gauge);
+    let gauge = pair.gauge();
     let plan = pair.plan(0, "server", false, 1);
     let (call, message) = (CallId(77), Pair::message(Payload::null()));
     let request = Request { call, plan, message, deadline: pair.now, depth: 0, token: "late" };
@@ -567,8 +570,7 @@ fn a_request_that_comes_to_the_engine_too_late_is_not_sent() {
 #[test]
 fn newcomers_stand_behind_those_who_wait() {
     let mut pair = Pair::joined(&["client", "server"]);
-    let entry = pair.nodes[0].directory().get("server").unwrap();
-    let gauge = Arc::clone(&entry.face(Directions::BOTH).unwrap().gauge);
+    let gauge = pair.gauge();
     while gauge.take_call(1).is_ok() {}
     pair.request(0, "server", Payload::null(), "waits");
     pair.run();

@@ -150,6 +150,8 @@ struct Inner {
     /// One CBOR item, as the handler encoded it.
     data: Option<Arc<[u8]>>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
+    /// What programs may want to know apart from the message: labels for logs and graphs.
+    context: Vec<(&'static str, String)>,
 }
 
 impl Error {
@@ -163,6 +165,7 @@ impl Error {
             code: None,
             data: None,
             source: None,
+            context: Vec::new(),
         }))
     }
 
@@ -189,6 +192,32 @@ impl Error {
     pub(crate) fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.0.source = Some(Arc::new(source));
         self
+    }
+
+    /// The same error, with a piece of its context; of pieces with the same key the last counts.
+    #[allow(dead_code)] // Until the first caller is there, in the next commits.
+    pub(crate) fn with_context(mut self, key: &'static str, value: impl fmt::Display) -> Self {
+        self.0.context.retain(|(present, _)| *present != key);
+        self.0.context.push((key, value.to_string()));
+        self
+    }
+
+    /// A piece of what the message says, for programs: labels of logs and graphs.
+    ///
+    /// | key | in | what |
+    /// |---|---|---|
+    /// | `event` | `NO_NODES_MATCH_FILTER` | the event of the call |
+    /// | `filter` | `NO_NODES_MATCH_FILTER` | the filter, as it is displayed |
+    /// | `predicate` | `NO_NODES_MATCH_FILTER` | where in the source the predicate stands |
+    /// | `directions` | `NO_NODES_MATCH_FILTER` | `up`, `down`, `both` or `none` |
+    /// | `attempts` | what a policy gave up on | how often the call was tried |
+    pub fn context(&self, key: &str) -> Option<&str> {
+        self.contexts().find(|(present, _)| *present == key).map(|(_, value)| value)
+    }
+
+    /// All pieces of context, by key.
+    pub fn contexts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.context.iter().map(|(key, value)| (*key, value.as_str()))
     }
 
     /// What kind of error this is.
@@ -240,6 +269,9 @@ impl fmt::Debug for Error {
         out.field("execution", &self.0.execution);
         if let Some(peer) = &self.0.peer {
             out.field("peer", peer);
+        }
+        for (key, value) in &self.0.context {
+            out.field(key, value);
         }
         if let Some(source) = &self.0.source {
             out.field("source", source);

@@ -4,25 +4,23 @@
 //! decides: what became of a message that was posted.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::core::{Core, Lookup, Room};
 use super::handle::Handle;
 use super::pending::{Pending, Reply, Started};
+use super::terms::{self, Terms, Times};
 use super::wake::Wake;
-use crate::config::{HEADERS_BYTES, LONGEST_TIMEOUT};
+use crate::config::LONGEST_TIMEOUT;
 use crate::endpoint::IntoEvent;
-use crate::error::{Error, ErrorKind, Execution};
+use crate::error::{Error, Execution};
 use crate::event::EventName;
-use crate::headers::Headers;
 use crate::payload::{Decode, Encode};
 use crate::proto::{Command, Input, Message, Request, Tick};
 use crate::routing::{Full, Plan};
 use crate::service;
 use crate::value::Value;
-
-/// What an envelope may need beside the payload, the event name and the headers: kinds, ids, lengths, times.
-const ENVELOPE_BYTES: usize = 256;
 
 /// A call that is being put together, made by [`Handle::to`]. Its last method sends it; one `Call` can send many times.
 ///
@@ -46,10 +44,13 @@ const ENVELOPE_BYTES: usize = 256;
 pub struct Call<'a> {
     handle: &'a Handle,
     id: &'a str,
-    timeout: Option<Duration>,
-    wait: Option<Duration>,
-    headers: Result<Headers, Error>,
+    terms: Terms,
+    idempotent: bool,
+    retry_if: Option<RetryIf<'a>>,
 }
+
+/// After which errors the program wants a call repeated.
+type RetryIf<'a> = Arc<dyn Fn(&Error) -> bool + Send + Sync + 'a>;
 
 /// How many ticks of a batch were accepted: all of them, or those before the first that was refused.
 #[derive(Clone, Debug)]
@@ -74,31 +75,68 @@ impl Ticked {
 
 impl<'a> Call<'a> {
     pub(crate) fn new(handle: &'a Handle, id: &'a str) -> Self {
-        Self { handle, id, timeout: None, wait: None, headers: Ok(Headers::default()) }
+        Self { handle, id, terms: Terms::default(), idempotent: false, retry_if: None }
     }
 
     /// How long a request may take, in place of the node's default (10 s). Longer than 24 h counts as 24 h; zero is
     /// `INVALID_ARGUMENT` when the call is sent.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
+        self.terms.timeout = Some(timeout);
         self
     }
 
     /// How long a tick may wait for room in the peer's window; without this it does not wait. A tick that is sent from
     /// inside a handler never waits.
     pub fn wait(mut self, patience: Duration) -> Self {
-        self.wait = Some(patience);
+        self.terms.wait = Some(patience);
         self
     }
 
     /// A header that travels with the message, also through routers: a trace id, a token. At most 32 of them and 4 KiB;
     /// what is wrong with one is `INVALID_ARGUMENT` when the call is sent.
     pub fn header(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.headers = self.headers.and_then(|mut headers| {
-            headers.insert(key, value)?;
-            Ok(headers)
-        });
+        self.terms.add_header(key, value);
         self
+    }
+
+    /// Ends the request at this moment at the latest, whatever its [`timeout`](Self::timeout): what several calls that share a
+    /// deadline say. When it has passed already the call is `REQUEST_TIMEOUT`, never executed.
+    pub fn until(mut self, deadline: Instant) -> Self {
+        self.terms.until = Some(deadline);
+        self
+    }
+
+    /// Says that it does no harm if the request runs more than once. A policy around the call (a retry,
+    /// a failover, a hedge) may then repeat it also when it may have run: after a timeout, after a lost link. Without a
+    /// policy it changes nothing.
+    pub fn idempotent(mut self) -> Self {
+        self.idempotent = true;
+        self
+    }
+
+    /// Says after which errors a policy around the call may repeat it although it may have run, or did: errors that handlers
+    /// return, mostly. Without a policy it changes nothing.
+    ///
+    /// # Threads
+    /// `test` runs on the thread that makes the call. A panic of it is `USER_CODE_PANICKED`.
+    pub fn retry_if(mut self, test: impl Fn(&Error) -> bool + Send + Sync + 'a) -> Self {
+        self.retry_if = Some(Arc::new(test));
+        self
+    }
+
+    /// Whether the program has said that it does no harm if the request runs more than once.
+    pub fn is_idempotent(&self) -> bool {
+        self.idempotent
+    }
+
+    /// Whether the program wants the call repeated after this error, by [`retry_if`](Self::retry_if).
+    pub fn wants_retry(&self, error: &Error) -> bool {
+        self.retry_if.as_ref().is_some_and(|test| test(error))
+    }
+
+    /// The node that makes the call.
+    pub fn handle(&self) -> &'a Handle {
+        self.handle
     }
 
     /// Sends a request, waits for the answer and decodes it.
@@ -191,8 +229,8 @@ impl<'a> Call<'a> {
     ) -> Result<Pending<T>, Error> {
         let began = Instant::now();
         self.core().may_block()?;
-        let Terms { deadline, depth, nested } = self.terms(began)?;
-        let message = self.message(event, data)?;
+        let Times { deadline, depth, nested } = self.terms.times(self.core(), began)?;
+        let message = self.terms.message(self.core(), self.id, event, data)?;
         let lookup = self.core().find(self.id)?;
         let (wake, receiver) = Wake::new(Some(self.core().take_slot()?));
         let plan = lookup
@@ -221,7 +259,7 @@ impl<'a> Call<'a> {
         data: &D,
     ) -> Result<(), Error> {
         self.core().may_tick()?;
-        let message = self.message(named(event)?, data)?;
+        let message = self.terms.message(self.core(), self.id, named(event)?, data)?;
         let lookup = self.core().find(self.id)?;
         match lookup.take_tick(&message) {
             Ok(plan) => {
@@ -246,7 +284,7 @@ impl<'a> Call<'a> {
         data: &D,
     ) -> Result<(), Error> {
         self.core().may_block()?;
-        let message = self.message(named(event)?, data)?;
+        let message = self.terms.message(self.core(), self.id, named(event)?, data)?;
         let taken = self.core().find(self.id)?.take_tick(&message);
         let plan = taken.map_err(|error| self.core().count_unroomed(error))?;
         self.core().post_until(Command::Tick(Tick { plan, message, wait: None }), Instant::now)
@@ -280,11 +318,11 @@ impl<'a> Call<'a> {
     ) -> Result<(), Error> {
         self.core().may_block()?;
         let lookup = self.core().find(self.id)?;
-        let headers = self.headers.clone()?;
+        let headers = self.terms.headers.clone()?;
         let mut messages = batch.into_iter().map(|data| {
             let payload = data.encode()?;
             let message = Message { event: event.clone(), headers: headers.clone(), payload };
-            self.check_size(&message).map(|()| message)
+            terms::check_size(self.core(), self.id, &message).map(|()| message)
         });
         loop {
             let mut chunk = Chunk::new(self.core());
@@ -327,7 +365,7 @@ impl<'a> Call<'a> {
 
     /// Whether a tick without room waits for it. Inside a handler it never does.
     fn waits(&self) -> bool {
-        self.wait.is_some() && service::context::current().is_none()
+        self.terms.wait.is_some() && service::context::current().is_none()
     }
 
     /// Lets the engine park the tick until there is room.
@@ -337,7 +375,7 @@ impl<'a> Call<'a> {
         message: Message,
         began: Instant,
     ) -> Result<(), Error> {
-        let patience = self.wait.unwrap_or_default().min(LONGEST_TIMEOUT);
+        let patience = self.terms.wait.unwrap_or_default().min(LONGEST_TIMEOUT);
         let until = began.checked_add(patience).unwrap_or(began);
         let (wake, receiver) = Wake::new(None);
         let plan = Plan::one(lookup.step(), None);
@@ -350,51 +388,6 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The checked message, encoded once.
-    fn message(&self, event: EventName, data: &(impl Encode + ?Sized)) -> Result<Message, Error> {
-        let headers = self.headers.clone()?;
-        let message = Message { event, headers, payload: data.encode()? };
-        self.check_size(&message)?;
-        Ok(message)
-    }
-
-    fn check_size(&self, message: &Message) -> Result<(), Error> {
-        let limit = self.core().config.limits.message_bytes;
-        let bytes = message.payload.len();
-        let headers = if message.headers.is_empty() { 0 } else { HEADERS_BYTES };
-        if bytes + message.event.as_str().len() + headers + ENVELOPE_BYTES <= limit {
-            return Ok(());
-        }
-        let message = format!(
-            "{:?} to {:?} carries {bytes} bytes, with its envelope more than the {limit} bytes that a message may have",
-            message.event.as_str(),
-            self.id
-        );
-        Err(Error::new(ErrorKind::TooLarge, message))
-    }
-
-    /// How long and how deep: what the call says, within what the handler allows that makes it.
-    fn terms(&self, began: Instant) -> Result<Terms, Error> {
-        let timeout = self.timeout.unwrap_or(self.core().config.request_timeout);
-        if timeout.is_zero() {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                "the timeout is zero; leave it out for that of the node",
-            ));
-        }
-        let own = began.checked_add(timeout.min(LONGEST_TIMEOUT)).unwrap_or(began);
-        let Some(context) = service::context::current() else {
-            return Ok(Terms { deadline: own, depth: 0, nested: false });
-        };
-        let deadline = context.deadline.map_or(own, |handler| handler.min(own));
-        if deadline <= began {
-            let message = "the time of the request being handled has run out";
-            let error = Error::new(ErrorKind::RequestTimeout, message);
-            return Err(error.with_execution(Execution::Never));
-        }
-        Ok(Terms { deadline, depth: context.nested_depth(), nested: true })
-    }
-
     fn core(&self) -> &'a Core {
         self.handle.core()
     }
@@ -403,15 +396,6 @@ impl<'a> Call<'a> {
 /// The name of an event, checked.
 fn named(event: impl TryInto<EventName, Error: Into<Error>>) -> Result<EventName, Error> {
     event.try_into().map_err(Into::into)
-}
-
-/// When a request ends, and where it comes from.
-#[derive(Clone, Copy)]
-struct Terms {
-    deadline: Instant,
-    depth: u8,
-    /// Made inside a handler.
-    nested: bool,
 }
 
 /// Ticks of a batch that are posted together.
@@ -455,7 +439,8 @@ enum ChunkEnd {
 impl fmt::Debug for Call<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("Call");
-        out.field("to", &self.id).field("timeout", &self.timeout).field("wait", &self.wait);
+        out.field("to", &self.id).field("timeout", &self.terms.timeout);
+        out.field("wait", &self.terms.wait).field("idempotent", &self.idempotent);
         out.finish_non_exhaustive()
     }
 }

@@ -5,31 +5,24 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::call::Call;
 use super::callbacks::{Callback, Callbacks};
 use super::core::Core;
 use super::dial::{Dial, PeerRef};
 use super::events::Events;
 use super::life::StopReport;
 use super::lock;
-use super::pending::{Pending, Reply};
 use super::runtime;
 use super::selector::Selector;
-use super::wake::Wake;
 use crate::address::Address;
 use crate::config::LONGEST_TIMEOUT;
 use crate::dropped::Dropped;
-use crate::endpoint::IntoEvent;
 use crate::error::{Error, ErrorKind};
 use crate::event::EventName;
-use crate::handler_error::HandlerError;
 use crate::id::NodeId;
 use crate::node_event::{NodeEvent, PeerInfo};
 use crate::options::Options;
-use crate::payload::{Decode, Encode};
 use crate::proto::{Command, Done};
 use crate::routing::{Directory, PeerEntry};
-use crate::service::{Finish, IntoPattern, Pattern, Registration, Request, Respond, Tick};
 
 /// A way to a node: does everything but own it. Cheap to clone, and usable from any thread at once.
 ///
@@ -380,256 +373,6 @@ impl Handle {
     /// The latest moment for something that takes a turn of the loop, or the resolution of a name.
     fn soon(&self) -> Instant {
         Instant::now() + self.core.config.connect_timeout
-    }
-}
-
-/// Calls. Each is a short form of [`to`](Handle::to) with nothing set. The event is a text, or an [`Endpoint`](crate::Endpoint) that
-/// fixes the types of data and answer; a type that is not inferred stands first: `request::<u64, _, _>(…)`.
-impl Handle {
-    /// Puts a call to one peer together: with a timeout, with headers.
-    pub fn to<'a>(&'a self, id: &'a (impl AsRef<str> + ?Sized)) -> Call<'a> {
-        Call::new(self, id.as_ref())
-    }
-
-    /// Sends a request to a peer, waits for the answer and decodes it.
-    ///
-    /// # Errors
-    /// Those of [`Call::request`].
-    ///
-    /// # Blocking
-    /// Until the answer, at most for the node's `request_timeout` (10 s).
-    pub fn request<T: Decode, D: Encode + ?Sized>(
-        &self,
-        id: impl AsRef<str>,
-        event: impl IntoEvent<D, T>,
-        data: &D,
-    ) -> Result<T, Error> {
-        self.to(&id).request(event, data)
-    }
-
-    /// The same as [`request`](Self::request), and says who answered and how long it took.
-    ///
-    /// # Errors
-    /// Those of [`Call::request`].
-    ///
-    /// # Blocking
-    /// As [`request`](Self::request).
-    pub fn request_reply<T: Decode, D: Encode + ?Sized>(
-        &self,
-        id: impl AsRef<str>,
-        event: impl IntoEvent<D, T>,
-        data: &D,
-    ) -> Result<Reply<T>, Error> {
-        self.to(&id).request_reply(event, data)
-    }
-
-    /// Sends a request to a peer without waiting for the answer. Its time runs from now.
-    ///
-    /// # Errors
-    /// Those of [`Call::start`].
-    ///
-    /// # Blocking
-    /// As [`Call::start`].
-    pub fn start<T: Decode, D: Encode + ?Sized>(
-        &self,
-        id: impl AsRef<str>,
-        event: impl IntoEvent<D, T>,
-        data: &D,
-    ) -> Result<Pending<T>, Error> {
-        self.to(&id).start(event, data)
-    }
-
-    /// Sends one tick to a peer: fire and forget.
-    ///
-    /// # Errors
-    /// Those of [`Call::tick`].
-    ///
-    /// # Blocking
-    /// As [`Call::tick`].
-    pub fn tick<D: Encode + ?Sized>(
-        &self,
-        id: impl AsRef<str>,
-        event: impl IntoEvent<D, ()>,
-        data: &D,
-    ) -> Result<(), Error> {
-        self.to(&id).tick(event, data)
-    }
-
-    /// Waits until the handlers of a peer are done with every tick that this node has accepted for it so far. Ticks that are
-    /// sent meanwhile are not waited for.
-    ///
-    /// # Errors
-    /// `NODE_NOT_FOUND` when it is not connected: what it had not confirmed was reported in [`NodeEvent::Undelivered`].
-    /// `REQUEST_TIMEOUT` says how many it has not confirmed. After that one, `CONNECTION_LOST` and `CLOSED`, those ticks may
-    /// have run. `WOULD_DEADLOCK`.
-    ///
-    /// # Blocking
-    /// At most for `timeout` and 5 ms. A receiver that is never done with all it has reports at a quarter of the window, or
-    /// with its next heartbeat (2 s).
-    pub fn flush(&self, id: impl AsRef<str>, timeout: Duration) -> Result<(), Error> {
-        self.core.may_block()?;
-        let peer = self.core.find(id.as_ref())?.peer;
-        self.flush_peers([&peer], timeout)
-    }
-
-    /// The same as [`flush`](Self::flush) for all peers that are connected now, at once. Fine when there are none.
-    ///
-    /// # Errors
-    /// That of the first peer, in join order, which does not confirm everything. What became of the others is not known then.
-    ///
-    /// # Blocking
-    /// At most for `timeout` and 5 ms.
-    pub fn flush_all(&self, timeout: Duration) -> Result<(), Error> {
-        self.core.may_block()?;
-        self.flush_peers(self.core.directory().iter(), timeout)
-    }
-
-    fn flush_peers<'a>(
-        &self,
-        peers: impl IntoIterator<Item = &'a Arc<PeerEntry>>,
-        timeout: Duration,
-    ) -> Result<(), Error> {
-        let began = Instant::now();
-        let deadline = began.checked_add(timeout.min(LONGEST_TIMEOUT)).unwrap_or(began);
-        let asked = peers.into_iter().map(|peer| {
-            let (token, receiver) = Wake::new(None);
-            self.core.post(Command::Flush { peer: peer.key, deadline, token }, deadline)?;
-            Ok((peer.id.clone(), receiver))
-        });
-        let asked: Vec<_> = asked.collect::<Result<_, Error>>()?;
-        asked.into_iter().try_for_each(|(id, receiver)| {
-            let late = || {
-                let why = format!("{id} was not known to have confirmed all ticks in time");
-                Err(Error::new(ErrorKind::RequestTimeout, why).with_peer(id))
-            };
-            self.core.done(&receiver, deadline).unwrap_or_else(late).map(|_done| ())
-        })
-    }
-}
-
-/// Handlers.
-impl Handle {
-    /// Handles requests whose event matches `pattern`: an exact name, one with `*` for any run of characters, an
-    /// [`Endpoint`](crate::Endpoint), or a [`Pattern`], which may be a regular expression. Dropping the registration keeps the
-    /// handler.
-    ///
-    /// The handler returns a `Result` whose error is a [`HandlerError`], or an [`Outcome`](crate::Outcome), with or without a `Result`
-    /// around it. A closure with `?` in it, or one that never fails, may have to name its type: `Ok::<_, HandlerError>(answer)`.
-    ///
-    /// # Several handlers
-    /// Handlers that match are asked in the order of their registration, whatever their patterns, each once at most: the first that
-    /// answers, or will answer [`later`](crate::Outcome::later), ends it. [`Outcome::Next`](crate::Outcome::Next) asks the next one,
-    /// an error goes to the next handler of [`on_error`](Self::on_error) and, without one, to the caller. Data that do not fit the type of
-    /// a handler are such an error (`DECODE`), and so is a panic (`HANDLER_ERROR`; what it said is in the log of this node alone). If
-    /// nobody answers the caller gets `NO_REPLY`, and `NO_HANDLER` if nobody was there to be asked, both at once.
-    ///
-    /// # Errors
-    /// `INVALID_EVENT` when the pattern is none; `INVALID_ARGUMENT` when it is one service more than a node may announce (4,096, or
-    /// 256 KiB of names); `CLOSED`.
-    ///
-    /// # Blocking
-    /// Only while the loop has a backlog of thousands of commands.
-    ///
-    /// # Threads
-    /// The handler runs on the node's workers, several at once. It may block, and it may call other nodes.
-    ///
-    /// # Example
-    /// ```
-    /// use threadmesh::{HandlerError, Node, Request};
-    ///
-    /// let node = Node::builder().start()?;
-    /// node.on_request("half", |request: Request<u64>| match request.data % 2 {
-    ///     0 => Ok(request.data / 2),
-    ///     _ => Err(HandlerError::new("ODD", "cannot be halved")),
-    /// })?;
-    /// # Ok::<(), threadmesh::Error>(())
-    /// ```
-    pub fn on_request<P, T, A, F>(&self, pattern: P, handler: F) -> Result<Registration, Error>
-    where
-        P: IntoPattern<T, A::Answer>,
-        T: Decode,
-        A: Respond,
-        F: Fn(Request<T>) -> A + Send + Sync + 'static,
-    {
-        self.core.open()?;
-        self.core.service.on_request(pattern, handler)
-    }
-
-    /// Is asked about the errors of handlers of requests that were registered before it and whose event matches `pattern`: what
-    /// [`on_request`](Self::on_request) says of several handlers. It stands in the same order as those.
-    ///
-    /// It gets the error and the request, and may answer, pass on with [`Outcome::Next`](crate::Outcome::Next) (the error is done
-    /// with, and the normal handlers behind it are asked), or return an error, the same or another, which goes to the next error handler.
-    /// `Request<Payload>` takes data of any type; if the data do not fit, this handler is passed over. What fails later, in a
-    /// [`Responder`](crate::Responder), and what is too large to be sent go straight to the caller.
-    ///
-    /// # Errors
-    /// As [`on_request`](Self::on_request).
-    ///
-    /// # Threads
-    /// As [`on_request`](Self::on_request), on the worker of the handler that failed.
-    ///
-    /// # Example
-    /// ```
-    /// use threadmesh::{HandlerError, Node, Outcome, Payload, Request};
-    ///
-    /// let node = Node::builder().id("s").bind("127.0.0.1:0").start()?;
-    /// node.on_request("cache:*", |_: Request<String>| Err::<u64, _>(HandlerError::new("DOWN", "no cache")))?;
-    /// node.on_error("cache:*", |error, _: Request<Payload>| -> Result<Outcome, HandlerError> {
-    ///     if error.code() == "DOWN" { Ok(Outcome::Next) } else { Err(error) }
-    /// })?;
-    /// node.on_request("cache:length", |request: Request<String>| Ok(request.data.len()))?;
-    /// # let client = Node::builder().start()?;
-    /// # client.connect(node.local_addr()?)?;
-    /// assert_eq!(client.request::<usize, _>("s", "cache:length", "four")?, 4);
-    /// # Ok::<(), threadmesh::Error>(())
-    /// ```
-    pub fn on_error<P, T, A, F>(&self, pattern: P, handler: F) -> Result<Registration, Error>
-    where
-        P: IntoPattern<T, A::Answer>,
-        T: Decode,
-        A: Respond,
-        F: Fn(HandlerError, Request<T>) -> A + Send + Sync + 'static,
-    {
-        self.core.open()?;
-        self.core.service.on_error(pattern, handler)
-    }
-
-    /// Takes ticks whose event matches `pattern`. Ticks of one sender over one link are handled in sending order. If several
-    /// handlers match, each gets the tick once, in the order of their registration, also when one before it fails.
-    ///
-    /// The handler returns nothing, or a `Result` whose error is a [`HandlerError`]. Nobody waits for that: an error, a panic, and data
-    /// that do not fit the handler are counted and logged on this node. Error handlers are for requests alone.
-    ///
-    /// # Errors
-    /// As [`on_request`](Self::on_request).
-    ///
-    /// # Threads
-    /// As [`on_request`](Self::on_request).
-    pub fn on_tick<P, T, A, F>(&self, pattern: P, handler: F) -> Result<Registration, Error>
-    where
-        P: IntoPattern<T, ()>,
-        T: Decode,
-        A: Finish,
-        F: Fn(Tick<T>) -> A + Send + Sync + 'static,
-    {
-        self.core.open()?;
-        self.core.service.on_tick(pattern, handler)
-    }
-
-    /// Removes all handlers, of requests, errors and ticks, that were registered with exactly this pattern, and says how many
-    /// there were. [`Registration::remove`] removes one and leaves the others. No message that is taken up later sees them; runs
-    /// that have begun go on.
-    ///
-    /// # Errors
-    /// `INVALID_EVENT` when the pattern is none; `CLOSED`.
-    pub fn off<P>(&self, pattern: P) -> Result<usize, Error>
-    where
-        P: TryInto<Pattern>,
-        Error: From<P::Error>,
-    {
-        self.core.open()?;
-        Ok(self.core.service.remove(&pattern.try_into()?))
     }
 }
 

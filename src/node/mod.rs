@@ -11,12 +11,15 @@ mod core;
 mod dial;
 mod events;
 mod handle;
+mod handlers;
 mod life;
 mod names;
 mod owner;
 mod pending;
 mod runtime;
 mod selector;
+mod terms;
+mod verbs;
 mod wake;
 
 #[cfg(test)]

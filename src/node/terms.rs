@@ -1,0 +1,111 @@
+//! What a call says beside whom it is for: its time, its headers, its patience. It must not know who gets the message.
+
+use std::time::{Duration, Instant};
+
+use super::core::Core;
+use crate::config::{HEADERS_BYTES, LONGEST_TIMEOUT};
+use crate::error::{Error, ErrorKind, Execution};
+use crate::event::EventName;
+use crate::headers::Headers;
+use crate::payload::Encode;
+use crate::proto::Message;
+use crate::service;
+use crate::value::Value;
+
+/// What an envelope may need beside the payload, the event name and the headers: kinds, ids, lengths, times.
+const ENVELOPE_BYTES: usize = 256;
+
+/// What is said of a call to one peer, or to many.
+#[derive(Clone, Debug)]
+pub(super) struct Terms {
+    pub(super) timeout: Option<Duration>,
+    /// The end, whatever the timeout.
+    pub(super) until: Option<Instant>,
+    pub(super) wait: Option<Duration>,
+    pub(super) headers: Result<Headers, Error>,
+}
+
+/// When a request ends, and where it comes from.
+#[derive(Clone, Copy)]
+pub(super) struct Times {
+    pub(super) deadline: Instant,
+    pub(super) depth: u8,
+    /// Made inside a handler.
+    pub(super) nested: bool,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self { timeout: None, until: None, wait: None, headers: Ok(Headers::default()) }
+    }
+}
+
+impl Terms {
+    /// What is wrong with a header is told when the call is sent.
+    pub(super) fn add_header(&mut self, key: impl Into<String>, value: impl Into<Value>) {
+        let added = match &mut self.headers {
+            Ok(headers) => headers.insert(key, value),
+            Err(_) => return,
+        };
+        if let Err(why) = added {
+            self.headers = Err(why);
+        }
+    }
+
+    /// The checked message, encoded once. `whom` is named when it is too large.
+    pub(super) fn message(
+        &self,
+        core: &Core,
+        whom: &str,
+        event: EventName,
+        data: &(impl Encode + ?Sized),
+    ) -> Result<Message, Error> {
+        let headers = self.headers.clone()?;
+        let message = Message { event, headers, payload: data.encode()? };
+        check_size(core, whom, &message)?;
+        Ok(message)
+    }
+
+    /// How long and how deep: what the call says, within what the handler allows that makes it.
+    pub(super) fn times(&self, core: &Core, began: Instant) -> Result<Times, Error> {
+        let timeout = self.timeout.unwrap_or(core.config.request_timeout);
+        if timeout.is_zero() {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "the timeout is zero; leave it out for that of the node",
+            ));
+        }
+        let own = began.checked_add(timeout.min(LONGEST_TIMEOUT)).unwrap_or(began);
+        let own = self.until.map_or(own, |until| until.min(own));
+        if own <= began {
+            return Err(out_of_time("the deadline of the call had passed when it was made"));
+        }
+        let Some(context) = service::context::current() else {
+            return Ok(Times { deadline: own, depth: 0, nested: false });
+        };
+        let deadline = context.deadline.map_or(own, |handler| handler.min(own));
+        if deadline <= began {
+            return Err(out_of_time("the time of the request being handled has run out"));
+        }
+        Ok(Times { deadline, depth: context.nested_depth(), nested: true })
+    }
+}
+
+fn out_of_time(why: &str) -> Error {
+    Error::new(ErrorKind::RequestTimeout, why).with_execution(Execution::Never)
+}
+
+/// Refuses what a peer would refuse, before it is sent.
+pub(super) fn check_size(core: &Core, whom: &str, message: &Message) -> Result<(), Error> {
+    let limit = core.config.limits.message_bytes;
+    let bytes = message.payload.len();
+    let headers = if message.headers.is_empty() { 0 } else { HEADERS_BYTES };
+    if bytes + message.event.as_str().len() + headers + ENVELOPE_BYTES <= limit {
+        return Ok(());
+    }
+    let message = format!(
+        "{:?} to {whom:?} carries {bytes} bytes, with its envelope more than the {limit} bytes that a message may have",
+        message.event.as_str(),
+    );
+    Err(Error::new(ErrorKind::TooLarge, message))
+}

@@ -7,12 +7,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::cbor::{Malformed, Reader};
 use crate::config::{OPTIONS_BYTES, OPTIONS_DEPTH, OPTIONS_ENTRIES};
 use crate::error::{Error, ErrorKind};
 use crate::id::NodeId;
-use crate::value::{Map, Value, to_value};
+use crate::value::{Map, Value, from_map, to_value};
 
 /// The key that holds the node's id.
 const ID_KEY: &str = "_id";
@@ -52,6 +53,38 @@ impl Options {
             Ok(other) => Err(refuse(format!("options are a struct or a map, not {other}"))),
             Err(why) => Err(refuse(format!("this cannot be options: {why}"))),
         }
+    }
+
+    /// These options as a type of the program: a struct whose fields are some of the keys, or a map. Keys that a struct does not
+    /// name, such as `_id`, are passed over. An integer becomes any number it fits into, `null` becomes `None`.
+    ///
+    /// # Example
+    /// ```
+    /// use threadmesh::options;
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Worker {
+    ///     role: String,
+    ///     queue: u32,
+    ///     gpu: Option<f64>,
+    /// }
+    ///
+    /// let options = options! { "_id": "w1", "role": "worker", "queue": 3 };
+    /// let worker: Worker = options.view()?;
+    /// assert_eq!((worker.role.as_str(), worker.queue, worker.gpu), ("worker", 3, None));
+    ///
+    /// let wrong = options.with("queue", -1).view::<Worker>().err().unwrap();
+    /// assert!(wrong.message().contains("queue: invalid value: integer `-1`, expected u32"));
+    /// # Ok::<(), threadmesh::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `DECODE` when something does not fit, naming it.
+    pub fn view<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        from_map(&self.0).map_err(|misfit| {
+            let name = std::any::type_name::<T>();
+            Error::new(ErrorKind::Decode, format!("the options are no {name}: {misfit}"))
+        })
     }
 
     /// The same options, with `key` set to `value`.

@@ -5,6 +5,7 @@
 
 mod convert;
 mod data;
+mod deserializer;
 mod literal;
 mod map;
 mod serializer;
@@ -15,6 +16,7 @@ use std::fmt;
 
 use crate::cbor::{self, Kind, Malformed, Reader};
 
+pub(crate) use deserializer::from_map;
 pub use map::Map;
 pub(crate) use serializer::to_value;
 

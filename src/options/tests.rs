@@ -3,6 +3,8 @@ use serde::Serialize;
 use super::*;
 use crate::options;
 
+mod view;
+
 fn encoded(options: &Options) -> Vec<u8> {
     let mut out = Vec::new();
     options.put(&mut out);

@@ -14,6 +14,7 @@
 //! | event | `EVENT_BYTES` | an event name is not allowed | `an_event_has_at_most_1024_bytes` |
 //! | options | `OPTIONS_BYTES`, `OPTIONS_ENTRIES`, `OPTIONS_DEPTH` | a reason for each | `options_have_at_most_64_entries_4_levels_and_8192_bytes` |
 //! | headers | `HEADERS_ENTRIES`, `HEADERS_BYTES` | a reason for each | `headers_are_at_most_32_with_4096_bytes` |
+//! | filters | `FILTER_BYTES`, `FILTER_CLAUSES`, `FILTER_DEPTH`, `FILTER_REGEX_BYTES` | nothing is dropped: the call fails with `INVALID_FILTER` | `filters_have_at_most_4096_bytes_64_clauses_8_levels_and_1024_bytes_of_regex` |
 //! | services | `SERVICES`, `SERVICES_BYTES` | too many services | `services_end_at_4096_names_and_262144_bytes` |
 //! | payload: depth | `PAYLOAD_DEPTH` | the fault `DECODE`; ticks whose handler failed | `payloads_up_to_64_levels_are_handled_and_one_more_fails_its_request` |
 //! | payload: items | `PAYLOAD_ITEMS` | the same | `items_end_at_the_limit` |
@@ -245,6 +246,18 @@ pub(crate) const OPTIONS_DEPTH: usize = 4;
 pub(crate) const HEADERS_ENTRIES: usize = 32;
 /// Headers: encoded bytes.
 pub(crate) const HEADERS_BYTES: usize = 4 * 1024;
+/// A filter, encoded: what a forwarded call may carry, so it is the same for one that stays here.
+pub(crate) const FILTER_BYTES: usize = 4 * 1024;
+/// Clauses of a filter: operators, tests of equality and logical keys. Ten thousand peers are asked each of them.
+pub(crate) const FILTER_CLAUSES: usize = 64;
+/// Nesting of a filter's maps and arrays, itself included: evaluation recurses this far and no further.
+pub(crate) const FILTER_DEPTH: usize = 8;
+/// The longest regular expression of a filter, in bytes: longer ones are programs, not patterns.
+#[cfg(feature = "regex")]
+pub(crate) const FILTER_REGEX_BYTES: usize = 1_024;
+/// The largest compiled regular expression of a filter, in bytes: it bounds the work per byte of an option.
+#[cfg(feature = "regex")]
+pub(crate) const FILTER_REGEX_COMPILED_BYTES: usize = 256 * 1024;
 /// Nesting of a payload: ciborium recurses, and a 512 KiB stack must survive it.
 pub(crate) const PAYLOAD_DEPTH: usize = 64;
 /// Items in a payload: decoded into generic values they may take 40 times their bytes.

@@ -3,6 +3,7 @@
 //! The bodies stand in the rooms they are about. The tests here run each of them on its committed corpus.
 
 use crate::proto::fuzz as proto;
+use crate::routing::fuzz as routing;
 use crate::wire::fuzz as wire;
 
 /// However a stream of frames is cut, it gives the same messages and the same error, within the promised memory.
@@ -23,6 +24,11 @@ pub fn handshake(bytes: &[u8]) {
 /// What a joined peer says breaks nothing, and our call to it ends exactly once.
 pub fn connection(bytes: &[u8]) {
     proto::connection(bytes);
+}
+
+/// A filter means what a plain reference says it means, and reads back as what it was.
+pub fn filter(bytes: &[u8]) {
+    routing::filter(bytes);
 }
 
 /// A mesh in the simulated world, its faults and its script drawn from the bytes: everything that holds for seeds holds.
@@ -76,6 +82,11 @@ mod tests {
     #[test]
     fn connection_holds_for_its_corpus() {
         run_corpus("connection", super::connection);
+    }
+
+    #[test]
+    fn filter_holds_for_its_corpus() {
+        run_corpus("filter", super::filter);
     }
 
     #[test]

@@ -216,6 +216,7 @@ pub use node::{
 pub use node_event::{Direction, Directions, LeftReason, NodeEvent, PeerInfo};
 pub use options::Options;
 pub use payload::{Bytes, Decode, Encode, Payload};
+pub use routing::Filter;
 #[doc(hidden)]
 pub use service::Verdict;
 pub use service::{

@@ -30,7 +30,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("service", &["routing"]),
     ("node", &["routing", "proto", "net", "service"]),
     ("lib", &["wire", "routing", "proto", "net", "service", "node", "fuzz"]),
-    ("fuzz", &["wire", "proto"]),
+    ("fuzz", &["wire", "routing", "proto"]),
 ];
 
 /// What the workers take from the engine and give back to it: the one exception to [`ROOMS`].

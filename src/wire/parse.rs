@@ -6,6 +6,7 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::cbor::{Kind, Malformed, Reader};
+use crate::config::FILTER_BYTES;
 use crate::event::EventName;
 use crate::headers::Headers;
 use crate::id::{CallId, NodeId};
@@ -18,8 +19,6 @@ mod control;
 
 /// The item that stands where there is no data.
 const NULL: &[u8] = &[0xf6];
-/// The longest filter, encoded.
-const FILTER_BYTES: usize = 4 * 1024;
 /// The most routers one search asks.
 const ROUTERS: usize = 32;
 

@@ -9,6 +9,9 @@ use super::lookup::lookup;
 use crate::options::Options;
 use crate::value::Value;
 
+/// What asking a regular expression costs: more than all else together in a filter that is as large as it may be.
+const REGEX_COST: usize = 1_000_000;
+
 /// A filter, ready to be asked.
 #[derive(Debug)]
 pub(crate) struct Compiled {
@@ -67,7 +70,7 @@ pub(super) enum Comparison {
 #[cfg_attr(not(test), allow(dead_code))] // The index of equalities and routers ask the rest.
 impl Compiled {
     pub(super) fn new(all: All) -> Self {
-        Self { has_regex: all.has_regex(), all }
+        Self { has_regex: all.cost() >= REGEX_COST, all }
     }
 
     /// Whether all of it holds for these options.
@@ -109,14 +112,6 @@ impl All {
 
     fn cost(&self) -> usize {
         self.0.iter().map(Part::cost).sum()
-    }
-
-    fn has_regex(&self) -> bool {
-        self.0.iter().any(|part| match part {
-            Part::Clause(clause) => clause.test.is_regex(),
-            Part::Or(alternatives) => alternatives.iter().any(Self::has_regex),
-            Part::Not(inner) => inner.has_regex(),
-        })
     }
 }
 
@@ -190,16 +185,8 @@ impl Test {
             Self::Contains(_) => 10,
             Self::ContainsAny(values) | Self::ContainsNone(values) => 10 * (1 + values.len()),
             #[cfg(feature = "regex")]
-            Self::Regex(_) => 100_000,
+            Self::Regex(_) => REGEX_COST,
         }
-    }
-
-    fn is_regex(&self) -> bool {
-        #[cfg(feature = "regex")]
-        if matches!(self, Self::Regex(_)) {
-            return true;
-        }
-        false
     }
 }
 

@@ -70,7 +70,7 @@ fn operator_holds(operator: &str, operand: &Value, found: Option<&Value>) -> Opt
         "$eq" | "$ne" | "$aeq" | "$gt" | "$gte" | "$lt" | "$lte" | "$contains" => {}
         "$between" | "$betweenInclusive" if list.is_some_and(|list| list.len() == 2) => {}
         "$in" | "$nin" | "$containsAny" | "$containsNone" if list.is_some() => {}
-        "$regex" if regex(operand).is_some() => {}
+        "$regex" if expression(operand, "").is_some() => {}
         "$exists" => return operand.as_bool().map(|wanted| wanted == found.is_some()),
         _ => return None,
     }
@@ -97,30 +97,20 @@ fn operator_holds(operator: &str, operand: &Value, found: Option<&Value>) -> Opt
             has(found, &Value::Null).is_some()
                 && list.iter().all(|value| has(found, value) == Some(false))
         }
-        _ => {
-            matches!((regex(operand)?, found), (pattern, Value::Text(text)) if is_match(&pattern, text))
-        }
+        _ => found.as_str().is_some_and(|text| expression(operand, text) == Some(true)),
     })
 }
 
+/// Whether the expression matches; `None` if it is none.
 #[cfg(feature = "regex")]
-fn regex(operand: &Value) -> Option<regex_lite::Regex> {
-    regex_lite::Regex::new(operand.as_str()?).ok()
-}
-
-#[cfg(feature = "regex")]
-fn is_match(pattern: &regex_lite::Regex, text: &str) -> bool {
-    pattern.find_iter(text).next().is_some()
+fn expression(operand: &Value, text: &str) -> Option<bool> {
+    let expression = regex_lite::Regex::new(operand.as_str()?).ok()?;
+    Some(expression.find_iter(text).next().is_some())
 }
 
 #[cfg(not(feature = "regex"))]
-fn regex(_: &Value) -> Option<()> {
+fn expression(_: &Value, _: &str) -> Option<bool> {
     None
-}
-
-#[cfg(not(feature = "regex"))]
-fn is_match((): &(), _: &str) -> bool {
-    false
 }
 
 /// Whether this has that in it; `None` if this is nothing that has anything in it.

@@ -210,13 +210,18 @@ pub use handler_error::HandlerError;
 pub use headers::Headers;
 pub use id::{MAX_ID_BYTES, NodeId};
 pub use node::{
-    Arrival, Builder, Call, Callback, Dial, Events, Handle, Node, PeerRef, Pending, Reply,
-    Selector, StopReport, Ticked, predicate,
+    All, Arrival, Builder, Call, Callback, Dial, Events, Explanation, Gather, Gathered, Handle,
+    Node, PeerRef, Pending, Reply, Selector, StopReport, Ticked, Told, predicate, predicate_as,
 };
 pub use node_event::{Direction, Directions, LeftReason, NodeEvent, PeerInfo};
 pub use options::Options;
 pub use payload::{Bytes, Decode, Encode, Payload};
 pub use routing::Filter;
+pub use routing::{
+    Candidate, Candidates, ConsistentHash, First, LeastPending, LocalFirst, Observation, Place,
+    PowerOfTwo, Random, RoundRobin, Sticky, StickyKey, Strategy, StrategyFn, WeightedRandom,
+    strategy_fn,
+};
 #[doc(hidden)]
 pub use service::Verdict;
 pub use service::{

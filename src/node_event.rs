@@ -1,5 +1,6 @@
 //! What a node tells about its mesh: peers that join and leave, links that come back, messages that were lost.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use crate::error::Error;
@@ -40,6 +41,17 @@ impl Directions {
             Direction::Up => self.up,
             Direction::Down => self.down,
         }
+    }
+}
+
+impl fmt::Display for Directions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.up, self.down) {
+            (true, true) => "both",
+            (true, false) => "up",
+            (false, true) => "down",
+            (false, false) => "none",
+        })
     }
 }
 
@@ -142,7 +154,8 @@ pub enum NodeEvent {
         /// Which peer.
         id: NodeId,
     },
-    /// Something failed that no call can report.
+    /// Something failed that no call can report, or a call found nobody who matches (`NO_NODES_MATCH_FILTER`, which the call
+    /// returned as well). What it is about is in [`Error::context`].
     Error(Error),
     /// This subscription was too slow and missed that many events.
     Missed(u64),

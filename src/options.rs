@@ -16,7 +16,7 @@ use crate::id::NodeId;
 use crate::value::{Map, Value, from_map, to_value};
 
 /// The key that holds the node's id.
-const ID_KEY: &str = "_id";
+pub(crate) const ID_KEY: &str = "_id";
 
 /// A node's options: a map of values that its peers see and choose by. Cheap to clone.
 ///
@@ -141,6 +141,11 @@ impl Options {
     /// The same options, holding the id of their node.
     pub(crate) fn with_id(self, id: &NodeId) -> Self {
         self.with(ID_KEY, id)
+    }
+
+    /// Whether both are one and the same in memory, which is quickly seen.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// These options, with the entries of `other` added or put in place of those with the same key.

@@ -1,6 +1,7 @@
 //! [`Builder`]: what a node is before it starts. It checks everything and starts nothing until it is told to.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::check::check;
@@ -16,6 +17,7 @@ use crate::id::{InstanceId, NodeId};
 use crate::options::Options;
 use crate::payload::Decode;
 use crate::proto::Local;
+use crate::routing::Strategy;
 use crate::service::{Finish, IntoPattern, Pattern, Request, Respond, Tick};
 
 /// A node that is being put together, made by [`Node::builder`]. What is wrong with any part is said by [`start`](Self::start).
@@ -42,6 +44,7 @@ pub struct Builder {
     config: Config,
     host: Option<String>,
     advertise: Option<Address>,
+    strategy: Option<Arc<dyn Strategy>>,
     binds: Vec<Address>,
     connects: Vec<Address>,
     handlers: Vec<Register>,
@@ -60,11 +63,19 @@ impl Builder {
             config: Config::default(),
             host: None,
             advertise: None,
+            strategy: None,
             binds: Vec::new(),
             connects: Vec::new(),
             handlers: Vec::new(),
             wrong: None,
         }
+    }
+
+    /// How calls to any of several peers choose one, unless they say so themselves ([`Call::strategy`](crate::Call::strategy)). Without this
+    /// it is [`Random`](crate::Random).
+    pub fn strategy(mut self, strategy: impl Strategy + 'static) -> Self {
+        self.strategy = Some(Arc::new(strategy));
+        self
     }
 
     /// The node's id: 1 to 128 bytes without control characters. Without this it is random and readable.
@@ -219,7 +230,7 @@ impl Builder {
         let (host, advertise, config) = (self.host, self.advertise, self.config);
         let services = Vec::new();
         let local = Local { id, instance, options, services, host, advertise, config };
-        let node = Node::new(Handle::new(runtime::start(local, rng)?));
+        let node = Node::new(Handle::new(runtime::start(local, self.strategy, rng)?));
         self.handlers.into_iter().try_for_each(|register| register(&node))?;
         self.binds.into_iter().try_for_each(|address| node.bind(address).map(drop))?;
         self.connects.into_iter().try_for_each(|address| node.connect_always(address))?;

@@ -4,25 +4,31 @@
 //! decides: what became of a message that was posted.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::choose::Wanted;
 use super::core::{Core, Lookup, Room};
 use super::handle::Handle;
 use super::pending::{Pending, Reply, Started};
+use super::selector::Selector;
 use super::terms::{self, Terms, Times};
 use super::wake::Wake;
 use crate::config::LONGEST_TIMEOUT;
 use crate::endpoint::IntoEvent;
 use crate::error::{Error, Execution};
 use crate::event::EventName;
+use crate::id::NodeId;
+use crate::node_event::Directions;
 use crate::payload::{Decode, Encode};
 use crate::proto::{Command, Input, Message, Request, Tick};
-use crate::routing::{Full, Plan};
+use crate::routing::{Full, Observation, Plan, Strategy};
 use crate::service;
 use crate::value::Value;
 
-/// A call that is being put together, made by [`Handle::to`]. Its last method sends it; one `Call` can send many times.
+/// A call that is being put together, made by [`Handle::to`] or [`Handle::any`]. Its last method sends it; one `Call` can send many
+/// times, and chooses anew each time.
 ///
 /// # Example
 /// ```
@@ -43,10 +49,31 @@ use crate::value::Value;
 #[must_use = "a call does nothing until it is sent"]
 pub struct Call<'a> {
     handle: &'a Handle,
-    id: &'a str,
+    whom: Whom<'a>,
+    directions: Directions,
+    except: Vec<NodeId>,
+    strategy: Option<Arc<dyn Strategy>>,
+    /// How long it may wait until somebody matches.
+    match_patience: Option<Duration>,
     terms: Terms,
     idempotent: bool,
     retry_if: Option<RetryIf<'a>>,
+}
+
+/// Whom a call is for.
+#[derive(Clone)]
+enum Whom<'a> {
+    Id(&'a str),
+    Any(Selector),
+}
+
+impl fmt::Display for Whom<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => write!(f, "{id:?}"),
+            Self::Any(selector) => write!(f, "any peer with {selector}"),
+        }
+    }
 }
 
 /// After which errors the program wants a call repeated.
@@ -74,8 +101,66 @@ impl Ticked {
 }
 
 impl<'a> Call<'a> {
-    pub(crate) fn new(handle: &'a Handle, id: &'a str) -> Self {
-        Self { handle, id, terms: Terms::default(), idempotent: false, retry_if: None }
+    pub(super) fn to(handle: &'a Handle, id: &'a str) -> Self {
+        Self::new(handle, Whom::Id(id))
+    }
+
+    pub(super) fn any(handle: &'a Handle, selector: Selector) -> Self {
+        Self::new(handle, Whom::Any(selector))
+    }
+
+    fn new(handle: &'a Handle, whom: Whom<'a>) -> Self {
+        Self {
+            handle,
+            whom,
+            directions: Directions::BOTH,
+            except: Vec::new(),
+            strategy: None,
+            match_patience: None,
+            terms: Terms::default(),
+            idempotent: false,
+            retry_if: None,
+        }
+    }
+
+    /// Only upstream peers: those that this node dialled.
+    pub fn up(self) -> Self {
+        self.directions(Directions::UP)
+    }
+
+    /// Only downstream peers: those that dialled this node.
+    pub fn down(self) -> Self {
+        self.directions(Directions::DOWN)
+    }
+
+    /// Only peers with a link in one of these directions, over which the message then goes. With [`Directions::NONE`] nobody matches.
+    pub fn directions(mut self, directions: Directions) -> Self {
+        self.directions = directions;
+        self
+    }
+
+    /// Not to this peer, whatever else is said; may be called several times.
+    pub fn except(mut self, id: impl AsRef<str>) -> Self {
+        // A text that is no id names nobody.
+        self.except.extend(NodeId::new(id.as_ref()));
+        self
+    }
+
+    /// How one of several matches is chosen, in place of the strategy of the node (by default [`Random`](crate::Random)). A call
+    /// [`to`](Handle::to) one id has nothing to choose.
+    ///
+    /// # Threads
+    /// The strategy runs on the thread that makes the call.
+    pub fn strategy(mut self, strategy: impl Strategy + 'static) -> Self {
+        self.strategy = Some(Arc::new(strategy));
+        self
+    }
+
+    /// Waits for somebody who matches, at most so long and not beyond the deadline of the call, instead of failing at once when there
+    /// is nobody. [`start`](Self::start) waits, too, and so do ticks.
+    pub fn wait_for_match(mut self, patience: Duration) -> Self {
+        self.match_patience = Some(patience);
+        self
     }
 
     /// How long a request may take, in place of the node's default (10 s). Longer than 24 h counts as 24 h; zero is
@@ -230,8 +315,8 @@ impl<'a> Call<'a> {
         let began = Instant::now();
         self.core().may_block()?;
         let Times { deadline, depth, nested } = self.terms.times(self.core(), began)?;
-        let message = self.terms.message(self.core(), self.id, event, data)?;
-        let lookup = self.core().find(self.id)?;
+        let message = self.terms.message(self.core(), &self.whom, event, data)?;
+        let mut lookup = self.lookup(&message.event, Some(deadline))?;
         let (wake, receiver) = Wake::new(Some(self.core().take_slot()?));
         let plan = lookup
             .take_call(&message, if nested { Room::Now } else { room })
@@ -240,8 +325,9 @@ impl<'a> Call<'a> {
         let request = Request { call, plan, message, deadline, depth, token: wake };
         let latest = if room == Room::Now { began } else { deadline };
         self.core().post(Command::Request(request), latest)?;
-        let peer = lookup.peer.id.clone();
-        Ok(Pending::new(self.handle.shared(), Started { call, peer, receiver, began, deadline }))
+        let (peer, strategy) = (lookup.peer.id.clone(), self.observer());
+        let started = Started { call, peer, strategy, receiver, began, deadline };
+        Ok(Pending::new(self.handle.shared(), started))
     }
 
     /// Sends one tick: fire and forget. Ok means accepted for sending; a tick that is lost after that is reported in
@@ -259,16 +345,19 @@ impl<'a> Call<'a> {
         data: &D,
     ) -> Result<(), Error> {
         self.core().may_tick()?;
-        let message = self.terms.message(self.core(), self.id, named(event)?, data)?;
-        let lookup = self.core().find(self.id)?;
+        let message = self.terms.message(self.core(), &self.whom, named(event)?, data)?;
+        let mut lookup = self.lookup(&message.event, None)?;
         match lookup.take_tick(&message) {
             Ok(plan) => {
                 let latest = || Instant::now() + self.core().config.request_timeout;
-                self.core().post_until(Command::Tick(Tick { plan, message, wait: None }), latest)
+                self.core()
+                    .post_until(Command::Tick(Tick { plan, message, wait: None }), latest)?;
             }
-            Err(_) if self.waits() => self.wait_for_room(&lookup, message, Instant::now()),
-            Err(error) => Err(self.core().count_unroomed(error)),
+            Err(_) if self.waits() => self.wait_for_room(&lookup, message, Instant::now())?,
+            Err(error) => return Err(self.core().count_unroomed(error)),
         }
+        self.observe_tick(&lookup);
+        Ok(())
     }
 
     /// The same as [`tick`](Self::tick), but only if there is room for it now, whatever [`wait`](Self::wait) says.
@@ -284,15 +373,18 @@ impl<'a> Call<'a> {
         data: &D,
     ) -> Result<(), Error> {
         self.core().may_block()?;
-        let message = self.terms.message(self.core(), self.id, named(event)?, data)?;
-        let taken = self.core().find(self.id)?.take_tick(&message);
+        let message = self.terms.message(self.core(), &self.whom, named(event)?, data)?;
+        let Some(mut lookup) = self.look()? else { return Err(self.nobody(&message.event)) };
+        let taken = lookup.take_tick(&message);
         let plan = taken.map_err(|error| self.core().count_unroomed(error))?;
-        self.core().post_until(Command::Tick(Tick { plan, message, wait: None }), Instant::now)
+        self.core().post_until(Command::Tick(Tick { plan, message, wait: None }), Instant::now)?;
+        self.observe_tick(&lookup);
+        Ok(())
     }
 
     /// Sends a batch of ticks in order, stopping at the first that is refused.
     ///
-    /// The peer and the event name are looked up once for the whole batch.
+    /// The event name is looked up once for the whole batch, and so is the peer, whom a call to any chooses once.
     ///
     /// # Errors
     /// Those of [`tick`](Self::tick), in [`Ticked::refused`]: the refused tick never ran, those before it may.
@@ -317,16 +409,18 @@ impl<'a> Call<'a> {
         accepted: &mut usize,
     ) -> Result<(), Error> {
         self.core().may_block()?;
-        let lookup = self.core().find(self.id)?;
+        let mut lookup = self.lookup(event, None)?;
+        // All to one peer, so that they stay in order.
+        lookup.alternates.clear();
         let headers = self.terms.headers.clone()?;
         let mut messages = batch.into_iter().map(|data| {
             let payload = data.encode()?;
             let message = Message { event: event.clone(), headers: headers.clone(), payload };
-            terms::check_size(self.core(), self.id, &message).map(|()| message)
+            terms::check_size(self.core(), &self.whom, &message).map(|()| message)
         });
         loop {
             let mut chunk = Chunk::new(self.core());
-            let end = self.fill_chunk(&mut chunk, &lookup, &mut messages);
+            let end = self.fill_chunk(&mut chunk, &mut lookup, &mut messages);
             *accepted += chunk.post()?;
             match end {
                 ChunkEnd::Full => {}
@@ -345,7 +439,7 @@ impl<'a> Call<'a> {
     fn fill_chunk(
         &self,
         chunk: &mut Chunk,
-        lookup: &Lookup,
+        lookup: &mut Lookup,
         messages: &mut impl Iterator<Item = Result<Message, Error>>,
     ) -> ChunkEnd {
         while chunk.ticks.len() < CHUNK {
@@ -388,14 +482,83 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// Who gets the message, waiting for somebody who matches as long as the call says.
+    fn lookup(&self, event: &EventName, deadline: Option<Instant>) -> Result<Lookup, Error> {
+        if let Some(found) = self.look()? {
+            return Ok(found);
+        }
+        let Some(patience) = self.match_patience else { return Err(self.nobody(event)) };
+        let until = Instant::now().checked_add(patience.min(LONGEST_TIMEOUT));
+        let until = until.into_iter().chain(deadline).min();
+        // Subscribed before the next look, so that nothing happens unseen between the two.
+        let mut events = self.handle.events();
+        loop {
+            self.core().may_block()?;
+            if let Some(found) = self.look()? {
+                return Ok(found);
+            }
+            if events.next_until(until).is_none() {
+                self.core().open()?;
+                return Err(self.nobody(event));
+            }
+        }
+    }
+
+    /// Who gets the message as of now.
+    fn look(&self) -> Result<Option<Lookup>, Error> {
+        match &self.whom {
+            Whom::Id(id) => {
+                let excepted = self.except.iter().any(|other| other == *id);
+                Ok(self.core().find(id, self.directions).filter(|_| !excepted))
+            }
+            Whom::Any(selector) => {
+                self.core().choose(self.wanted(selector), self.strategy.as_deref())
+            }
+        }
+    }
+
+    fn nobody(&self, event: &EventName) -> Error {
+        match &self.whom {
+            Whom::Id(id) => self.core().not_found(id, self.directions),
+            Whom::Any(selector) => self.core().no_match(self.wanted(selector), event),
+        }
+    }
+
+    fn wanted<'s>(&'s self, selector: &'s Selector) -> Wanted<'s> {
+        Wanted { selector, directions: self.directions, except: &self.except }
+    }
+
+    /// The strategy that is told how the call ends.
+    fn observer(&self) -> Option<Arc<dyn Strategy>> {
+        match self.whom {
+            Whom::Id(_) => None,
+            Whom::Any(_) => self.strategy.as_ref().or(self.core().strategy.as_ref()).cloned(),
+        }
+    }
+
+    fn observe_tick(&self, lookup: &Lookup) {
+        if let Some(strategy) = self.observer() {
+            observe(&*strategy, &Observation::new(&lookup.peer.id, None, None));
+        }
+    }
+
     fn core(&self) -> &'a Core {
         self.handle.core()
     }
 }
 
 /// The name of an event, checked.
-fn named(event: impl TryInto<EventName, Error: Into<Error>>) -> Result<EventName, Error> {
+pub(super) fn named(
+    event: impl TryInto<EventName, Error: Into<Error>>,
+) -> Result<EventName, Error> {
     event.try_into().map_err(Into::into)
+}
+
+/// Tells a strategy how a call ended that it placed. The call has ended, so a panic changes nothing about it.
+pub(super) fn observe(strategy: &dyn Strategy, observation: &Observation<'_>) {
+    if catch_unwind(AssertUnwindSafe(|| strategy.observe(observation))).is_err() {
+        log::warn!(target: "threadmesh::node", "a strategy panicked while it observed a call to {}", observation.peer);
+    }
 }
 
 /// Ticks of a batch that are posted together.
@@ -439,7 +602,7 @@ enum ChunkEnd {
 impl fmt::Debug for Call<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("Call");
-        out.field("to", &self.id).field("timeout", &self.terms.timeout);
+        out.field("to", &format_args!("{}", self.whom)).field("timeout", &self.terms.timeout);
         out.field("wait", &self.terms.wait).field("idempotent", &self.idempotent);
         out.finish_non_exhaustive()
     }

@@ -18,12 +18,12 @@ use crate::config::{CALLER_GRACE, Config};
 use crate::dropped::{Dropped, NO_ROOM};
 use crate::error::{Error, ErrorKind, Execution};
 use crate::home::Home;
-use crate::id::{CallId, NodeId};
+use crate::id::{CallId, LinkId, NodeId};
 use crate::net::{Mailbox, Unposted};
 use crate::node_event::Directions;
 use crate::options::Options;
 use crate::proto::{Command, Done, Input, Message};
-use crate::routing::{Directory, Full, LinkFace, PeerEntry, Plan, Step, cost};
+use crate::routing::{Directory, Full, Gauge, PeerEntry, Plan, Step, Strategy, cost};
 use crate::service::Service;
 
 /// Ids named in a `NODE_NOT_FOUND`, as a help against typing errors.
@@ -41,6 +41,10 @@ pub(crate) struct Core {
     pub(crate) hub: Hub,
     pub(crate) callbacks: Arc<Callbacks>,
     pub(crate) service: Service,
+    /// How calls choose that do not say so; by chance if the node does not either.
+    pub(crate) strategy: Option<Arc<dyn Strategy>>,
+    /// The keys that the engine was asked to keep the peers by.
+    pub(super) indexed: Mutex<Vec<String>>,
     pub(crate) life: Life,
     pub(crate) bound: Bound,
     mailbox: Mailbox<Input<Wake>>,
@@ -91,6 +95,7 @@ impl Core {
         config: Config,
         mailbox: Mailbox<Input<Wake>>,
         service: Service,
+        strategy: Option<Arc<dyn Strategy>>,
     ) -> Self {
         Self {
             id,
@@ -100,6 +105,8 @@ impl Core {
             callbacks: Arc::default(),
             config,
             service,
+            strategy,
+            indexed: Mutex::default(),
             life: Life::new(),
             bound: Bound::default(),
             mailbox,
@@ -265,18 +272,23 @@ impl Core {
         *self.directory.write().unwrap_or_else(PoisonError::into_inner) = Directory::default();
     }
 
-    /// The peer of that id.
-    pub(crate) fn find(&self, id: &str) -> Result<Lookup, Error> {
+    /// The peer of that id, if a link to it stands in one of these directions.
+    pub(crate) fn find(&self, id: &str, directions: Directions) -> Option<Lookup> {
         let found = {
             let shown = self.directory.read().unwrap_or_else(PoisonError::into_inner);
             shown.get(id).cloned()
         };
-        found.map(|peer| Lookup { peer }).ok_or_else(|| self.not_found(id))
+        let reached = found.filter(|peer| peer.face(directions).is_some());
+        reached.map(|peer| Lookup { peer, alternates: Vec::new(), directions })
     }
 
-    fn not_found(&self, id: &str) -> Error {
+    pub(super) fn not_found(&self, id: &str, directions: Directions) -> Error {
         let message = if id == self.id.as_str() {
             format!("{id:?} is this node itself, which is not among its own peers")
+        } else if self.directory().get(id).is_some() {
+            format!(
+                "{id:?} is connected, but not in a direction that the call allows ({directions})"
+            )
         } else {
             format!("{id:?} is not connected; {}", self.who_is())
         };
@@ -379,41 +391,69 @@ pub(crate) enum Room {
     Now,
 }
 
-/// A peer that was found for a call.
+/// Who was found for a call.
 #[derive(Debug)]
 pub(crate) struct Lookup {
     pub(crate) peer: Arc<PeerEntry>,
+    /// Who is tried next when that one is lost before it was sent the message, is busy, or has no room.
+    pub(crate) alternates: Vec<Arc<PeerEntry>>,
+    pub(crate) directions: Directions,
 }
 
 impl Lookup {
+    /// The first choice alone.
     pub(crate) fn step(&self) -> Step {
-        Step { peer: self.peer.key, directions: Directions::BOTH }
+        self.step_to(&self.peer)
     }
 
-    /// Takes room for a request.
-    pub(crate) fn take_call(&self, message: &Message, room: Room) -> Result<Plan, Error> {
-        let face = self.face()?;
-        match face.gauge.ask_call(cost(message.payload.len())) {
-            Ok(()) => Ok(Plan::one(self.step(), Some(face.link))),
+    fn step_to(&self, peer: &PeerEntry) -> Step {
+        Step { peer: peer.key, directions: self.directions }
+    }
+
+    /// Takes room for a request, at the first who has it; if nobody has, the request waits at the first choice.
+    pub(crate) fn take_call(&mut self, message: &Message, room: Room) -> Result<Plan, Error> {
+        let cost = cost(message.payload.len());
+        match self.first_with_room(|gauge| gauge.ask_call(cost)) {
+            Ok(link) => Ok(self.plan(Some(link))),
             Err(full) if room == Room::Now => Err(self.no_room(full)),
-            Err(_) => Ok(Plan::one(self.step(), None)),
+            Err(_) => Ok(self.plan(None)),
         }
     }
 
-    /// Takes room for a tick.
-    pub(crate) fn take_tick(&self, message: &Message) -> Result<Plan, Error> {
-        let face = self.face()?;
-        let taken = face.gauge.ask_tick(cost(message.payload.len()));
-        taken.map_err(|full| self.no_room(full))?;
-        Ok(Plan::one(self.step(), Some(face.link)))
+    /// Takes room for a tick, at the first who has it.
+    pub(crate) fn take_tick(&mut self, message: &Message) -> Result<Plan, Error> {
+        let cost = cost(message.payload.len());
+        let taken = self.first_with_room(|gauge| gauge.ask_tick(cost));
+        taken.map(|link| self.plan(Some(link))).map_err(|full| self.no_room(full))
     }
 
-    /// The link that the message takes. A listed peer has one.
-    fn face(&self) -> Result<&LinkFace, Error> {
-        self.peer.face(Directions::BOTH).ok_or_else(|| {
-            let message = format!("{:?} has just been lost", self.peer.id.as_str());
-            Error::new(ErrorKind::NodeNotFound, message).with_peer(self.peer.id.clone())
-        })
+    /// Makes the first who has room the first choice. The error is that of the first choice there was.
+    fn first_with_room(
+        &mut self,
+        mut ask: impl FnMut(&Gauge) -> Result<(), Full>,
+    ) -> Result<LinkId, Full> {
+        let mut why = None;
+        for at in 0..=self.alternates.len() {
+            let peer = if at == 0 { &self.peer } else { &self.alternates[at - 1] };
+            // Whoever is listed had a link when it was chosen, and this is the same snapshot.
+            let Some(face) = peer.face(self.directions) else { continue };
+            match ask(&face.gauge) {
+                Ok(()) => {
+                    let link = face.link;
+                    if at > 0 {
+                        std::mem::swap(&mut self.peer, &mut self.alternates[at - 1]);
+                    }
+                    return Ok(link);
+                }
+                Err(full) => why = why.or(Some(full)),
+            }
+        }
+        Err(why.unwrap_or(Full::Line))
+    }
+
+    fn plan(&self, room: Option<LinkId>) -> Plan {
+        let alternates = self.alternates.iter().map(|peer| self.step_to(peer)).collect();
+        Plan { first: self.step(), alternates, room }
     }
 
     pub(crate) fn no_room(&self, full: Full) -> Error {

@@ -19,7 +19,7 @@ use crate::dropped::Dropped;
 use crate::error::{Error, ErrorKind};
 use crate::event::EventName;
 use crate::id::NodeId;
-use crate::node_event::{NodeEvent, PeerInfo};
+use crate::node_event::{Directions, NodeEvent, PeerInfo};
 use crate::options::Options;
 use crate::proto::{Command, Done};
 use crate::routing::{Directory, PeerEntry};
@@ -166,12 +166,12 @@ impl Handle {
         Callbacks::add(&self.core, Box::new(tell))
     }
 
-    /// Waits until a peer is joined, named by its id or found by a [`predicate`](crate::predicate()), and says who it is. What
+    /// Waits until a peer is joined, named by its id or found by a filter or a [`predicate`](crate::predicate()), and says who it is. What
     /// tests and start-up scripts use instead of sleeping.
     ///
     /// # Errors
-    /// Nothing was sent in any case. `NODE_NOT_FOUND` (an id) or `NO_NODES_MATCH_FILTER` (a predicate) when there was none
-    /// within `timeout`; `USER_CODE_PANICKED`; `WOULD_DEADLOCK`; `CLOSED`.
+    /// Nothing was sent in any case. `NODE_NOT_FOUND` (an id) or `NO_NODES_MATCH_FILTER` (anything else) when there was none
+    /// within `timeout`; `INVALID_FILTER`; `USER_CODE_PANICKED`; `WOULD_DEADLOCK`; `CLOSED`.
     ///
     /// # Blocking
     /// At most for `timeout`; zero only looks.
@@ -184,7 +184,14 @@ impl Handle {
         timeout: Duration,
     ) -> Result<PeerInfo, Error> {
         let who = who.into();
-        self.wait_for(timeout, |peers| who.first(peers), || who.no_match())
+        let nobody = || {
+            if let Selector { id: Some(id), filter: None, predicate: None } = &who {
+                return self.core.not_found(id, Directions::BOTH);
+            }
+            let why = format!("no peer matches {who} after {timeout:?}");
+            Error::new(ErrorKind::NoNodesMatchFilter, why)
+        };
+        self.wait_for(timeout, |peers| self.core.first(peers, &who), nobody)
     }
 
     /// Waits until a peer handles requests for an event, and says who: the first in join order. What tests and start-up
@@ -224,7 +231,7 @@ impl Handle {
     fn wait_for(
         &self,
         timeout: Duration,
-        find: impl Fn(&Directory) -> Result<Option<&Arc<PeerEntry>>, Error>,
+        find: impl for<'d> Fn(&'d Directory) -> Result<Option<&'d Arc<PeerEntry>>, Error>,
         nothing: impl FnOnce() -> Error,
     ) -> Result<PeerInfo, Error> {
         let deadline = Instant::now().checked_add(timeout.min(LONGEST_TIMEOUT));

@@ -3,13 +3,17 @@
 //! Everything here runs on the caller's thread, except what [`runtime`] hands to the loop. It knows all rooms below and none
 //! knows it. It must not speak the protocol or touch a socket.
 
+mod all;
 mod builder;
 mod call;
 mod callbacks;
 mod check;
+mod choose;
 mod core;
 mod dial;
 mod events;
+mod explain;
+mod gather;
 mod handle;
 mod handlers;
 mod life;
@@ -27,16 +31,19 @@ mod tests;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub use all::{All, Told};
 pub use builder::Builder;
 pub use call::{Call, Ticked};
 pub use callbacks::Callback;
 pub use dial::{Dial, PeerRef};
 pub use events::Events;
+pub use explain::Explanation;
+pub use gather::{Gather, Gathered};
 pub use handle::Handle;
 pub use life::StopReport;
 pub use owner::Node;
 pub use pending::{Pending, Reply};
-pub use selector::{Selector, predicate};
+pub use selector::{Selector, predicate, predicate_as};
 pub use wake::Arrival;
 
 /// Locks, also after a panic elsewhere: what these locks guard is whole between any two statements.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvError};
 
+use super::call::observe;
 use super::core::Core;
 use super::wake::{self, Arrival, Nothing};
 use crate::config::{CALLER_GRACE, LONGEST_TIMEOUT};
@@ -14,6 +15,7 @@ use crate::error::{Error, ErrorKind, Execution};
 use crate::id::{CallId, NodeId};
 use crate::payload::Decode;
 use crate::proto::Done;
+use crate::routing::{Observation, Strategy};
 
 /// An answer, and where it came from.
 #[derive(Clone, Debug)]
@@ -58,6 +60,8 @@ pub struct Pending<T> {
     core: Arc<Core>,
     call: CallId,
     peer: NodeId,
+    /// Placed the call, and hears how it ends.
+    strategy: Option<Arc<dyn Strategy>>,
     receiver: Receiver<Arrival>,
     began: Instant,
     deadline: Instant,
@@ -69,6 +73,7 @@ pub struct Pending<T> {
 pub(crate) struct Started {
     pub(crate) call: CallId,
     pub(crate) peer: NodeId,
+    pub(crate) strategy: Option<Arc<dyn Strategy>>,
     pub(crate) receiver: Receiver<Arrival>,
     pub(crate) began: Instant,
     pub(crate) deadline: Instant,
@@ -76,9 +81,9 @@ pub(crate) struct Started {
 
 impl<T: Decode> Pending<T> {
     pub(crate) fn new(core: Arc<Core>, started: Started) -> Self {
-        let Started { call, peer, receiver, began, deadline } = started;
-        let value = PhantomData;
-        Self { core, call, peer, receiver, began, deadline, finished: false, value }
+        let Started { call, peer, strategy, receiver, began, deadline } = started;
+        let (finished, value) = (false, PhantomData);
+        Self { core, call, peer, strategy, receiver, began, deadline, finished, value }
     }
 
     /// Waits for the answer and decodes it.
@@ -148,7 +153,21 @@ impl<T: Decode> Pending<T> {
             Ok(arrival) => Ok(arrival),
         };
         self.finished = true;
-        Some(arrival.and_then(|arrival| self.open(arrival)))
+        let reply = arrival.and_then(|arrival| self.open(arrival));
+        self.observe(&reply);
+        Some(reply)
+    }
+
+    fn observe(&self, reply: &Result<Reply<T>, Error>) {
+        let Some(strategy) = &self.strategy else { return };
+        let observation = match reply {
+            Ok(reply) => Observation::new(&reply.handled_by, Some(reply.elapsed), None),
+            Err(error) => {
+                let peer = error.peer().unwrap_or(&self.peer);
+                Observation::new(peer, Some(self.began.elapsed()), Some(error))
+            }
+        };
+        observe(&**strategy, &observation);
     }
 
     fn open(&self, arrival: Arrival) -> Result<Reply<T>, Error> {
@@ -169,7 +188,10 @@ impl<T: Decode> Pending<T> {
         self.withdraw();
         let waited = self.deadline.saturating_duration_since(self.began);
         let message = format!("{:?} did not answer within {waited:?}", self.peer.as_str());
-        Error::new(ErrorKind::RequestTimeout, message).with_peer(self.peer.clone())
+        let error = Error::new(ErrorKind::RequestTimeout, message).with_peer(self.peer.clone());
+        let given_up = Err(error.clone());
+        self.observe(&given_up);
+        error
     }
 }
 

@@ -23,7 +23,7 @@ use crate::error::{Error, ErrorKind};
 use crate::net::{self, Above, Mailbox};
 use crate::node_event::NodeEvent;
 use crate::proto::{Answer, Command, Delivery, Done, Input, Local, Mesh, Owed, StopCut};
-use crate::routing::Directory;
+use crate::routing::{Directory, Strategy};
 use crate::service::{Outlet, Service};
 
 /// What the engine and the loop may take beyond the bound of a stop before they are left to themselves.
@@ -32,7 +32,11 @@ const STOP_GRACE: Duration = Duration::from_millis(100);
 const UNWIND_GRACE: Duration = Duration::from_millis(20);
 
 /// Starts the threads of a node.
-pub(crate) fn start(mut local: Local, rng: fastrand::Rng) -> Result<Arc<Core>, Error> {
+pub(crate) fn start(
+    mut local: Local,
+    strategy: Option<Arc<dyn Strategy>>,
+    rng: fastrand::Rng,
+) -> Result<Arc<Core>, Error> {
     let links = &mut local.config.limits.links;
     *links = links_within(*links, &fs::read_to_string("/proc/self/limits").unwrap_or_default());
     let (id, options, config) = (local.id.clone(), local.options.clone(), local.config.clone());
@@ -40,7 +44,7 @@ pub(crate) fn start(mut local: Local, rng: fastrand::Rng) -> Result<Arc<Core>, E
     let outlet = Arc::new(Outbox { mailbox: mailbox.clone() });
     let service = Service::start(&config.limits, id.as_str(), outlet);
     let links = config.limits.links;
-    let core = Arc::new(Core::new(id, options, config, mailbox, service));
+    let core = Arc::new(Core::new(id, options, config, mailbox, service, strategy));
     let above = Upstairs { core: Arc::clone(&core) };
     let engine = Mesh::new(local, rng, Instant::now());
     let event_loop = prepared.into_loop(engine, above, links);

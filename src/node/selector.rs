@@ -1,103 +1,183 @@
-//! Which peers are meant: by id, or by a closure over their options. It must not know how a message gets there.
+//! Which peers are meant: by id, by a filter, by a closure over their options, or by both of these. It must not know how a message
+//! gets there.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::panic::Location;
 use std::sync::Arc;
 
-use crate::error::{Error, ErrorKind};
+use serde::de::DeserializeOwned;
+
 use crate::id::NodeId;
 use crate::options::Options;
-use crate::routing::{Directory, PeerEntry};
+use crate::routing::{Compiled, Filter};
 
-/// Which peers are meant. Made from an id (`"users"`, a [`NodeId`]) or by [`predicate`].
-#[derive(Clone)]
-pub struct Selector(Repr);
+/// Which peers are meant. Made from a [`Filter`], from a closure by [`predicate`] or [`predicate_as`], from both by
+/// [`Filter::when`], or from an id (`"users"`, a [`NodeId`]).
+///
+/// The filter is asked first, because it is quick; the closure sees only peers that it lets through.
+#[derive(Clone, Default)]
+pub struct Selector {
+    pub(super) id: Option<String>,
+    pub(super) filter: Option<Filter>,
+    pub(super) predicate: Option<Predicate>,
+}
 
+/// A closure over options, and where in the source it stands.
 #[derive(Clone)]
-enum Repr {
-    Id(String),
-    Predicate {
-        test: Arc<dyn Fn(&Options) -> bool + Send + Sync>,
-        place: &'static Location<'static>,
-    },
+pub(super) struct Predicate {
+    pub(super) test: Arc<dyn Fn(&Options) -> bool + Send + Sync>,
+    pub(super) place: &'static Location<'static>,
 }
 
 /// Selects the peers whose options satisfy `test`.
 ///
 /// # Threads
-/// `test` runs on the thread that makes the call, never on the loop. If it panics, the call fails with
-/// `USER_CODE_PANICKED`.
+/// `test` runs on the thread that makes the call, never on the loop, over a snapshot of the peers and without any lock. It may be asked
+/// about a peer several times, in any order, and about some not at all. If it panics, the call fails with `USER_CODE_PANICKED`, and nothing
+/// is sent.
 ///
 /// # Example
 /// ```
-/// use std::time::Duration;
 /// use threadmesh::{ErrorKind, Node, predicate};
 ///
 /// let node = Node::builder().start()?;
-/// let nobody = node.wait_for_peer(predicate(|_options| true), Duration::from_millis(1));
+/// let free = predicate(|options| options.get_u64("load") < options.get_u64("most"));
+/// let nobody = node.any(free).request::<(), _>("job", &());
 /// assert_eq!(nobody.unwrap_err().kind(), ErrorKind::NoNodesMatchFilter);
 /// # Ok::<(), threadmesh::Error>(())
 /// ```
 #[track_caller]
 pub fn predicate(test: impl Fn(&Options) -> bool + Send + Sync + 'static) -> Selector {
-    Selector(Repr::Predicate { test: Arc::new(test), place: Location::caller() })
+    let place = Location::caller();
+    let predicate = Predicate { test: Arc::new(test), place };
+    Selector { predicate: Some(predicate), ..Selector::default() }
+}
+
+/// Selects the peers whose options, read as a struct of the program, satisfy `test`. Peers whose options do not fit the struct
+/// do not match.
+///
+/// # Threads
+/// As [`predicate`].
+///
+/// # Example
+/// ```
+/// use serde::Deserialize;
+/// use threadmesh::{Node, predicate_as};
+///
+/// #[derive(Deserialize)]
+/// struct Worker {
+///     capabilities: Vec<String>,
+///     load: u32,
+///     most: u32,
+/// }
+///
+/// let free = predicate_as(|worker: Worker| {
+///     worker.load < worker.most && worker.capabilities.iter().any(|known| known == "video")
+/// });
+/// let node = Node::builder().start()?;
+/// assert!(node.get_filtered_peers(free)?.is_empty());
+/// # Ok::<(), threadmesh::Error>(())
+/// ```
+#[track_caller]
+pub fn predicate_as<T: DeserializeOwned>(
+    test: impl Fn(T) -> bool + Send + Sync + 'static,
+) -> Selector {
+    predicate(move |options| options.view().is_ok_and(&test))
+}
+
+impl Filter {
+    /// The peers that match this filter and whose options satisfy `test`: what a filter cannot say.
+    ///
+    /// # Threads
+    /// As [`predicate`].
+    ///
+    /// # Example
+    /// ```
+    /// use threadmesh::{Node, filter};
+    ///
+    /// let free = filter! { "role": "worker" }.when(|options| options.get_u64("load") < options.get_u64("most"));
+    /// let node = Node::builder().start()?;
+    /// assert_eq!(node.tick_all(free, "wake", &())?.sent, 0);
+    /// # Ok::<(), threadmesh::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn when(self, test: impl Fn(&Options) -> bool + Send + Sync + 'static) -> Selector {
+        Selector { filter: Some(self), ..predicate(test) }
+    }
 }
 
 impl Selector {
-    /// The first match in join order.
-    pub(crate) fn first<'a>(
-        &self,
-        directory: &'a Directory,
-    ) -> Result<Option<&'a Arc<PeerEntry>>, Error> {
-        match &self.0 {
-            Repr::Id(id) => Ok(directory.get(id)),
-            Repr::Predicate { test, .. } => {
-                let found = || directory.iter().find(|peer| test(&peer.options));
-                catch_unwind(AssertUnwindSafe(found)).map_err(|_| self.panicked())
-            }
-        }
+    /// Whether everybody is meant.
+    pub(super) fn is_anything(&self) -> bool {
+        let Self { id, filter, predicate } = self;
+        id.is_none()
+            && predicate.is_none()
+            && filter.as_ref().is_none_or(|filter| filter.compiled().is_ok_and(Compiled::is_any))
     }
 
-    /// What a call says that found no match.
-    pub(crate) fn no_match(&self) -> Error {
-        match &self.0 {
-            Repr::Id(id) => {
-                let error =
-                    Error::new(ErrorKind::NodeNotFound, format!("no peer {id:?} is connected"));
-                match NodeId::new(id) {
-                    Ok(peer) => error.with_peer(peer),
-                    Err(_) => error,
-                }
-            }
-            Repr::Predicate { .. } => {
-                Error::new(ErrorKind::NoNodesMatchFilter, format!("no peer matches the {self:?}"))
-            }
-        }
+    /// The same for all selectors that mean the same, as far as that can be told: a closure is known by its place.
+    pub(super) fn number(&self) -> u64 {
+        let mut hash = DefaultHasher::new();
+        self.id.hash(&mut hash);
+        self.filter.as_ref().map(Filter::fingerprint).hash(&mut hash);
+        self.predicate.as_ref().map(|predicate| predicate.place).hash(&mut hash);
+        hash.finish()
     }
+}
 
-    fn panicked(&self) -> Error {
-        Error::new(ErrorKind::UserCodePanicked, format!("the {self:?} panicked"))
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut and = "";
+        if let Some(id) = &self.id {
+            write!(f, "id {id:?}")?;
+            and = " and ";
+        }
+        if let Some(filter) = &self.filter {
+            write!(f, "{and}{filter}")?;
+            and = " and ";
+        }
+        match &self.predicate {
+            Some(predicate) => write!(f, "{and}the predicate at {}", predicate.place),
+            None if and.is_empty() => f.write_str("anything"),
+            None => Ok(()),
+        }
     }
 }
 
 impl fmt::Debug for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Repr::Id(id) => write!(f, "id {id:?}"),
-            Repr::Predicate { place, .. } => write!(f, "predicate at {place}"),
-        }
+        write!(f, "{self}")
+    }
+}
+
+impl From<Filter> for Selector {
+    fn from(filter: Filter) -> Self {
+        Self { filter: Some(filter), ..Self::default() }
+    }
+}
+
+impl From<&Filter> for Selector {
+    fn from(filter: &Filter) -> Self {
+        Self::from(filter.clone())
+    }
+}
+
+impl From<&Selector> for Selector {
+    fn from(selector: &Selector) -> Self {
+        selector.clone()
     }
 }
 
 impl From<&str> for Selector {
     fn from(id: &str) -> Self {
-        Self(Repr::Id(id.to_owned()))
+        Self { id: Some(id.to_owned()), ..Self::default() }
     }
 }
 
 impl From<String> for Selector {
     fn from(id: String) -> Self {
-        Self(Repr::Id(id))
+        Self { id: Some(id), ..Self::default() }
     }
 }
 

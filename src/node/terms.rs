@@ -1,5 +1,6 @@
 //! What a call says beside whom it is for: its time, its headers, its patience. It must not know who gets the message.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::core::Core;
@@ -56,7 +57,7 @@ impl Terms {
     pub(super) fn message(
         &self,
         core: &Core,
-        whom: &str,
+        whom: &dyn fmt::Display,
         event: EventName,
         data: &(impl Encode + ?Sized),
     ) -> Result<Message, Error> {
@@ -96,7 +97,11 @@ fn out_of_time(why: &str) -> Error {
 }
 
 /// Refuses what a peer would refuse, before it is sent.
-pub(super) fn check_size(core: &Core, whom: &str, message: &Message) -> Result<(), Error> {
+pub(super) fn check_size(
+    core: &Core,
+    whom: &dyn fmt::Display,
+    message: &Message,
+) -> Result<(), Error> {
     let limit = core.config.limits.message_bytes;
     let bytes = message.payload.len();
     let headers = if message.headers.is_empty() { 0 } else { HEADERS_BYTES };
@@ -104,7 +109,7 @@ pub(super) fn check_size(core: &Core, whom: &str, message: &Message) -> Result<(
         return Ok(());
     }
     let message = format!(
-        "{:?} to {whom:?} carries {bytes} bytes, with its envelope more than the {limit} bytes that a message may have",
+        "{:?} to {whom} carries {bytes} bytes, with its envelope more than the {limit} bytes that a message may have",
         message.event.as_str(),
     );
     Err(Error::new(ErrorKind::TooLarge, message))

@@ -3,13 +3,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::all::{All, Told};
 use super::call::Call;
+use super::gather::Gather;
 use super::handle::Handle;
 use super::pending::{Pending, Reply};
+use super::selector::Selector;
 use super::wake::Wake;
 use crate::config::LONGEST_TIMEOUT;
 use crate::endpoint::IntoEvent;
 use crate::error::{Error, ErrorKind};
+use crate::node_event::{Directions, PeerInfo};
 use crate::payload::{Decode, Encode};
 use crate::proto::Command;
 use crate::routing::PeerEntry;
@@ -19,7 +23,7 @@ use crate::routing::PeerEntry;
 impl Handle {
     /// Puts a call to one peer together: with a timeout, with headers.
     pub fn to<'a>(&'a self, id: &'a (impl AsRef<str> + ?Sized)) -> Call<'a> {
-        Call::new(self, id.as_ref())
+        Call::to(self, id.as_ref())
     }
 
     /// Sends a request to a peer, waits for the answer and decodes it.
@@ -87,6 +91,218 @@ impl Handle {
     }
 }
 
+/// Calls to any one, or to all, of the peers that match a [`Filter`](crate::Filter), a [`predicate`](crate::predicate()), or both.
+impl Handle {
+    /// Puts a call to one of the peers that match together: with a direction, a strategy, a timeout.
+    ///
+    /// One of them is chosen by the strategy of the call or of the node, by chance if neither names one. Who is lost before it was sent the
+    /// message, is busy or has no room is replaced by another match; once a message is sent it is sent to nobody else. With the
+    /// empty filter, peers whose options say `router: true` are passed over.
+    ///
+    /// # Example
+    /// ```
+    /// use std::time::Duration;
+    /// use threadmesh::{Node, PowerOfTwo, Request, filter, options};
+    ///
+    /// let worker = Node::builder()
+    ///     .options(options! { "role": "worker", "load": 12 })
+    ///     .on_request("count", |request: Request<String>| Ok(request.data.len()))
+    ///     .bind("127.0.0.1:0")
+    ///     .start()?;
+    /// let node = Node::builder().start()?;
+    /// node.connect(worker.local_addr()?)?;
+    ///
+    /// let idle = filter! { "role": "worker", "load": { "$lt": 80 } };
+    /// let call = node.any(idle).up().strategy(PowerOfTwo).timeout(Duration::from_secs(3));
+    /// let count: usize = call.request("count", "four")?;
+    /// assert_eq!(count, 4);
+    /// # Ok::<(), threadmesh::Error>(())
+    /// ```
+    pub fn any(&self, selector: impl Into<Selector>) -> Call<'_> {
+        Call::any(self, selector.into())
+    }
+
+    /// Puts a call to all the peers that match together.
+    pub fn all(&self, selector: impl Into<Selector>) -> All<'_> {
+        All::new(self, selector.into())
+    }
+
+    /// Sends a request to one of the peers that match, waits for the answer and decodes it.
+    ///
+    /// # Errors
+    /// Those of [`Call::request`].
+    ///
+    /// # Blocking
+    /// Until the answer, at most for the node's `request_timeout` (10 s).
+    pub fn request_any<T: Decode, D: Encode + ?Sized>(
+        &self,
+        selector: impl Into<Selector>,
+        event: impl IntoEvent<D, T>,
+        data: &D,
+    ) -> Result<T, Error> {
+        self.any(selector).request(event, data)
+    }
+
+    /// The same as [`request_any`](Self::request_any), to an upstream peer, one that this node dialled.
+    ///
+    /// # Errors
+    /// Those of [`Call::request`].
+    ///
+    /// # Blocking
+    /// Until the answer, at most for the node's `request_timeout` (10 s).
+    pub fn request_up_any<T: Decode, D: Encode + ?Sized>(
+        &self,
+        selector: impl Into<Selector>,
+        event: impl IntoEvent<D, T>,
+        data: &D,
+    ) -> Result<T, Error> {
+        self.any(selector).up().request(event, data)
+    }
+
+    /// The same as [`request_any`](Self::request_any), to a downstream peer, one that dialled this node.
+    ///
+    /// # Errors
+    /// Those of [`Call::request`].
+    ///
+    /// # Blocking
+    /// Until the answer, at most for the node's `request_timeout` (10 s).
+    pub fn request_down_any<T: Decode, D: Encode + ?Sized>(
+        &self,
+        selector: impl Into<Selector>,
+        event: impl IntoEvent<D, T>,
+        data: &D,
+    ) -> Result<T, Error> {
+        self.any(selector).down().request(event, data)
+    }
+
+    /// Sends a tick to one of the peers that match. Ok means accepted for sending.
+    ///
+    /// # Errors
+    /// Those of [`Call::tick`].
+    ///
+    /// # Blocking
+    /// As [`Call::tick`].
+    pub fn tick_any<D: Encode + ?Sized>(
+        &self,
+        selector: impl Into<Selector>,
+        event: impl IntoEvent<D, ()>,
+        data: &D,
+    ) -> Result<(), Error> {
+        self.any(selector).tick(event, data)
+    }
+
+    /// The same as [`tick_any`](Self::tick_any), to an upstream peer, one that this node dialled.
+    ///
+    /// # Errors
+    /// Those of [`Call::tick`].
+    ///
+    /// # Blocking
+    /// As [`Call::tick`].
+    pub fn tick_up_any<D: Encode + ?Sized>(
+        &self,
+        selector: impl Into<Selector>,
+        event: impl IntoEvent<D, ()>,
+        data: &D,
+    ) -> Result<(), Error> {
+        self.any(selector).up().tick(event, data)
+    }
+
+    /// The same as [`tick_any`](Self::tick_any), to a downstream peer, one that dialled this node.
+    ///
+    /// # Errors
+    /// Those of [`Call::tick`].
+    ///
+    /// # Blocking
+    /// As [`Call::tick`].
+    pub fn tick_down_any<D: Encode + ?Sized>(
+        &self,
+        selector: impl Into<Selector>,
+        event: impl IntoEvent<D, ()>,
+        data: &D,
+    ) -> Result<(), Error> {
+        self.any(selector).down().tick(event, data)
+    }
+
+    /// Sends a tick to all the peers that match, and says how many there are and who is skipped. Nobody is fine.
+    ///
+    /// # Errors
+    /// Those of [`All::tick`].
+    ///
+    /// # Blocking
+    /// As [`All::tick`].
+    pub fn tick_all<D: Encode + ?Sized>(
+        &self,
+        selector: impl Into<Selector>,
+        event: impl IntoEvent<D, ()>,
+        data: &D,
+    ) -> Result<Told, Error> {
+        self.all(selector).tick(event, data)
+    }
+
+    /// The same as [`tick_all`](Self::tick_all), to upstream peers, those that this node dialled.
+    ///
+    /// # Errors
+    /// Those of [`All::tick`].
+    ///
+    /// # Blocking
+    /// As [`All::tick`].
+    pub fn tick_up_all<D: Encode + ?Sized>(
+        &self,
+        selector: impl Into<Selector>,
+        event: impl IntoEvent<D, ()>,
+        data: &D,
+    ) -> Result<Told, Error> {
+        self.all(selector).up().tick(event, data)
+    }
+
+    /// The same as [`tick_all`](Self::tick_all), to downstream peers, those that dialled this node.
+    ///
+    /// # Errors
+    /// Those of [`All::tick`].
+    ///
+    /// # Blocking
+    /// As [`All::tick`].
+    pub fn tick_down_all<D: Encode + ?Sized>(
+        &self,
+        selector: impl Into<Selector>,
+        event: impl IntoEvent<D, ()>,
+        data: &D,
+    ) -> Result<Told, Error> {
+        self.all(selector).down().tick(event, data)
+    }
+
+    /// Sends a request to all the peers that match, at once, and gives the answers as they arrive.
+    ///
+    /// # Errors
+    /// Those of [`All::request`].
+    ///
+    /// # Blocking
+    /// Does not wait for the answers: [`Gather`] does.
+    pub fn request_all<T: Decode, D: Encode + ?Sized>(
+        &self,
+        selector: impl Into<Selector>,
+        event: impl IntoEvent<D, T>,
+        data: &D,
+    ) -> Result<Gather<T>, Error> {
+        self.all(selector).request(event, data)
+    }
+
+    /// The peers that match, with their options and directions, in the order in which they joined; nobody is an empty list.
+    /// [`All::peers`] can look in one direction only.
+    ///
+    /// # Errors
+    /// `INVALID_FILTER`, `USER_CODE_PANICKED`, `CLOSED`.
+    ///
+    /// # Threads
+    /// A predicate runs on this thread.
+    pub fn get_filtered_peers(
+        &self,
+        selector: impl Into<Selector>,
+    ) -> Result<Vec<PeerInfo>, Error> {
+        self.all(selector).peers()
+    }
+}
+
 /// Ticks that are on their way.
 impl Handle {
     /// Waits until the handlers of a peer are done with every tick that this node has accepted for it so far. Ticks that are
@@ -102,7 +318,9 @@ impl Handle {
     /// with its next heartbeat (2 s).
     pub fn flush(&self, id: impl AsRef<str>, timeout: Duration) -> Result<(), Error> {
         self.core().may_block()?;
-        let peer = self.core().find(id.as_ref())?.peer;
+        let id = id.as_ref();
+        let found = self.core().find(id, Directions::BOTH);
+        let peer = found.ok_or_else(|| self.core().not_found(id, Directions::BOTH))?.peer;
         self.flush_peers([&peer], timeout)
     }
 

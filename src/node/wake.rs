@@ -24,26 +24,71 @@ pub struct Arrival {
     pub(crate) at: Instant,
 }
 
+/// One of several results that come through one channel, and which of them it is.
+#[derive(Debug)]
+pub(crate) struct Numbered {
+    pub(crate) number: usize,
+    pub(crate) arrival: Arrival,
+}
+
 /// What the engine wakes when a command has finished. Dropped unused, it says that the loop is gone.
 #[derive(Debug)]
 pub(crate) struct Wake {
-    sender: Sender<Arrival>,
+    end: End,
     /// Held while the command is a call that counts as pending.
     slot: Option<Slot>,
+}
+
+#[derive(Debug)]
+enum End {
+    Own(Sender<Arrival>),
+    Shared(Sender<Numbered>, usize),
 }
 
 impl Wake {
     /// A token and the end that waits for it.
     pub(crate) fn new(slot: Option<Slot>) -> (Self, Receiver<Arrival>) {
         let (sender, receiver) = bounded(1);
-        (Self { sender, slot }, receiver)
+        (Self { end: End::Own(sender), slot }, receiver)
     }
 
     /// Hands the result over. Nobody may be waiting any more, which is fine.
     pub(crate) fn complete(self, result: Result<Done, Error>) {
         // Whoever sees the result must find the slot free already.
         drop(self.slot);
-        let _ = self.sender.try_send(Arrival { result, at: Instant::now() });
+        let arrival = Arrival { result, at: Instant::now() };
+        match self.end {
+            End::Own(sender) => drop(sender.try_send(arrival)),
+            End::Shared(sender, number) => drop(sender.try_send(Numbered { number, arrival })),
+        }
+    }
+}
+
+/// Tokens of several commands whose results come through one channel.
+#[derive(Debug)]
+pub(crate) struct Wakes {
+    sender: Sender<Numbered>,
+    receiver: Receiver<Numbered>,
+    next: usize,
+}
+
+impl Wakes {
+    /// For so many commands: their results have room, so that nobody waits to hand one over.
+    pub(crate) fn new(commands: usize) -> Self {
+        let (sender, receiver) = bounded(commands.max(1));
+        Self { sender, receiver, next: 0 }
+    }
+
+    /// The next token, if there is a slot for it. A number is used up either way.
+    pub(crate) fn draw(&mut self, slot: Result<Slot, Error>) -> Result<Wake, Error> {
+        let number = self.next;
+        self.next += 1;
+        Ok(Wake { end: End::Shared(self.sender.clone(), number), slot: Some(slot?) })
+    }
+
+    /// The end that waits for them all.
+    pub(crate) fn into_receiver(self) -> Receiver<Numbered> {
+        self.receiver
     }
 }
 
@@ -78,7 +123,7 @@ pub(crate) enum Nothing {
 }
 
 /// The result if it is there.
-pub(crate) fn look(receiver: &Receiver<Arrival>) -> Result<Arrival, Nothing> {
+pub(crate) fn look<A>(receiver: &Receiver<A>) -> Result<A, Nothing> {
     receiver.try_recv().map_err(|error| match error {
         TryRecvError::Empty => Nothing::Late,
         TryRecvError::Disconnected => Nothing::Gone,
@@ -86,7 +131,7 @@ pub(crate) fn look(receiver: &Receiver<Arrival>) -> Result<Arrival, Nothing> {
 }
 
 /// The result, waiting for it until `deadline`.
-pub(crate) fn wait(receiver: &Receiver<Arrival>, deadline: Instant) -> Result<Arrival, Nothing> {
+pub(crate) fn wait<A>(receiver: &Receiver<A>, deadline: Instant) -> Result<A, Nothing> {
     match look(receiver) {
         Err(Nothing::Late) => {}
         found => return found,
@@ -115,7 +160,7 @@ thread_local! {
 }
 
 /// Looks again for a moment, letting other threads run between two looks: on few cores it is they who bring the result.
-fn look_again(receiver: &Receiver<Arrival>, began: Instant) -> Option<Result<Arrival, Nothing>> {
+fn look_again<A>(receiver: &Receiver<A>, began: Instant) -> Option<Result<A, Nothing>> {
     if !PATIENCE.with_borrow(Patience::looks) {
         return None;
     }

@@ -23,6 +23,8 @@ pub(super) struct Call<T> {
     timer: TimerId,
     pub(super) depth: u8,
     phase: Phase,
+    /// When it was queued on the link where it is.
+    queued: Instant,
     /// The steps that are left, the last one first.
     steps: Vec<Step>,
     /// Kept while it waits or a further step may need it.
@@ -47,7 +49,8 @@ impl<T> Mesh<T> {
         steps.truncate(ALTERNATES);
         steps.reverse();
         let phase = Phase::Planning;
-        let new = Call { token, deadline, timer, depth, phase, steps, message: Some(message) };
+        let (queued, message) = (self.now, Some(message));
+        let new = Call { token, deadline, timer, depth, phase, queued, steps, message };
         self.calls.insert(call, new);
         self.place(call, plan.first, plan.room, out);
     }
@@ -105,6 +108,7 @@ impl<T> Mesh<T> {
         link.pending.insert(id);
         link.budget.earn();
         call.phase = Phase::Queued(to, seq);
+        call.queued = self.now;
         self.flush(to, out);
     }
 
@@ -158,6 +162,7 @@ impl<T> Mesh<T> {
             return;
         }
         self.detach_call(id, from);
+        self.note_pace(id, from, answer.as_ref().err().map(Error::kind));
         let peer = self.links.get(&from).and_then(|link| link.peer);
         let peer = peer.and_then(|key| self.peers.by_key.get(&key)).map(|peer| peer.entry.clone());
         match (answer, peer) {
@@ -202,6 +207,7 @@ impl<T> Mesh<T> {
             Phase::Queued(link, seq) => {
                 let execution = self.withdraw_call(id, link, seq);
                 self.detach_call(id, link);
+                self.note_pace(id, link, Some(kind));
                 (given_up(kind, self.peer_of(link), execution), Some(link))
             }
         };
@@ -209,6 +215,25 @@ impl<T> Mesh<T> {
         if let Some(from) = from {
             self.flush(from, out);
             self.admit_waiting(from, out);
+        }
+    }
+
+    /// Notes for those who choose by load how the peer has served a call that was queued on that link.
+    fn note_pace(&self, id: CallId, link: LinkId, error: Option<ErrorKind>) {
+        let key = self.links.get(&link).and_then(|link| link.peer);
+        let Some(peer) = key.and_then(|key| self.peers.by_key.get(&key)) else { return };
+        let Some(call) = self.calls.get(&id) else { return };
+        let took = self.now.saturating_duration_since(call.queued);
+        let pace = &peer.entry.pace;
+        match error {
+            None => pace.answered(took, self.now),
+            // Our own doing, which says only that the peer takes at least so long.
+            Some(ErrorKind::Cancelled | ErrorKind::Closed) => pace.waited(took, self.now),
+            Some(ErrorKind::RequestTimeout) => {
+                pace.waited(took, self.now);
+                pace.failed(self.now);
+            }
+            Some(_) => pace.failed(self.now),
         }
     }
 

@@ -13,6 +13,11 @@ use crate::id::LinkId;
 use crate::node_event::{Direction, LeftReason};
 use crate::wire::Frame;
 
+/// Whether both ends of a connection are on this machine.
+fn is_near(local: SocketAddr, remote: SocketAddr) -> bool {
+    remote.ip().is_loopback() || remote.ip() == local.ip()
+}
+
 impl<T> Mesh<T> {
     pub(super) fn accepted(
         &mut self,
@@ -38,6 +43,7 @@ impl<T> Mesh<T> {
         }
         let mut link = Link::new(id, Direction::Down, remote, &self.local.config, self.now);
         link.state = State::Greeting { heard: Vec::new() };
+        link.is_near = is_near(local, remote);
         self.links.insert(id, link);
         self.shaking.insert(id);
         self.arm_link(id, self.now + self.local.config.handshake_timeout);
@@ -57,6 +63,7 @@ impl<T> Mesh<T> {
             return;
         };
         link.remote = remote;
+        link.is_near = is_near(local, remote);
         link.state = State::Greeting { heard: Vec::new() };
         (link.born, link.heard, link.wrote) = (now, now, now);
         self.arm_link(id, now + self.local.config.handshake_timeout);

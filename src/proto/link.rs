@@ -84,6 +84,8 @@ pub(super) struct Link<T> {
     pub(super) id: LinkId,
     pub(super) direction: Direction,
     pub(super) remote: SocketAddr,
+    /// It does not leave this machine.
+    pub(super) is_near: bool,
     pub(super) state: State,
     /// The dial this link came from, if we dialled.
     pub(super) dial: Option<DialId>,
@@ -154,6 +156,7 @@ impl<T> Link<T> {
             id,
             direction,
             remote,
+            is_near: false,
             state: State::Dialling,
             dial: None,
             peer: None,

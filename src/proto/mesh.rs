@@ -299,6 +299,10 @@ impl<T> Mesh<T> {
             Command::Flush { peer, deadline, token } => {
                 self.flush_peer(peer, deadline, token, out);
             }
+            Command::Index { key } => {
+                self.directory.index(&key);
+                out.push(Output::Publish);
+            }
             Command::SetOptions { options } => self.set_options(options, out),
             Command::SetServices { services } => self.set_services(services, out),
             Command::Stop { bound, token } => self.stop(bound, token, out),

@@ -163,6 +163,8 @@ pub(crate) enum Command<T> {
     Disconnect { whom: Whom, token: T },
     /// `Done::Nothing` once the peer has confirmed every tick that was accepted for it before.
     Flush { peer: PeerKey, deadline: Instant, token: T },
+    /// Keep the peers by their values of this option, for those who choose by it.
+    Index { key: String },
     /// Replace this node's options and tell all peers.
     SetOptions { options: Options },
     /// Replace the list of services and tell all peers.
@@ -185,7 +187,10 @@ impl<T> Command<T> {
             | Self::Disconnect { token, .. }
             | Self::Flush { token, .. } => Some(token),
             Self::Stop { token, .. } => token,
-            Self::Cancel { .. } | Self::SetOptions { .. } | Self::SetServices { .. } => None,
+            Self::Cancel { .. }
+            | Self::Index { .. }
+            | Self::SetOptions { .. }
+            | Self::SetServices { .. } => None,
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind};
 use crate::id::{InstanceId, LinkId, NodeId, PeerKey};
 use crate::node_event::{Direction, Directions, LeftReason, NodeEvent};
 use crate::options::Options;
-use crate::routing::{Gauge, LinkFace, PeerEntry, Step};
+use crate::routing::{Gauge, LinkFace, Pace, PeerEntry, Step};
 use crate::wire::Hello;
 
 /// So many departed peers are remembered by name, for reports about messages that were on their way to them.
@@ -127,11 +127,16 @@ impl<T> Mesh<T> {
         link.ticks_in = TicksIn::new(link.ticks_in.window, now);
         link.reader.set_limit(config.limits.message_bytes + ENVELOPE_BYTES);
         let face = LinkFace { link: id, remote: link.remote, gauge: Arc::clone(&link.gauge) };
-        let (direction, dial) = (link.direction, link.dial);
+        let (direction, dial, is_near) = (link.direction, link.dial, link.is_near);
         self.shaking.remove(&id);
         self.recheck |= !self.held.is_empty();
         self.memory.joined += 1;
-        let key = self.link_peer(hello, shaking.services, direction, face, out);
+        let is_local = match (&self.local.host, &hello.host) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            (None, None) => is_near,
+            _ => false,
+        };
+        let key = self.link_peer(hello, shaking.services, direction, face, is_local, out);
         if let Some(link) = self.links.get_mut(&id) {
             link.peer = Some(key);
         }
@@ -149,6 +154,7 @@ impl<T> Mesh<T> {
         services: Vec<String>,
         direction: Direction,
         face: LinkFace,
+        is_local: bool,
         out: &mut Out<T>,
     ) -> PeerKey {
         if let Some(key) = self.peers.by_id.get(&hello.id).copied() {
@@ -166,7 +172,9 @@ impl<T> Mesh<T> {
             Direction::Down => (None, Some(face)),
         };
         let (id, options, services) = (hello.id, hello.options, services.into());
-        let entry = PeerEntry { key, id, options, services, up, down, older: direction };
+        let pace = Arc::new(Pace::new(self.now));
+        let older = direction;
+        let entry = PeerEntry { key, id, options, services, up, down, older, is_local, pace };
         let entry = Arc::new(entry);
         log::info!(target: "threadmesh::proto", "peer {} joined", entry.id);
         self.peers.by_id.insert(entry.id.clone(), key);

@@ -1,6 +1,7 @@
-//! The peers of a node as a snapshot: cheap to clone, cheap to change, in join order and by id.
+//! The peers of a node as a snapshot: cheap to clone, cheap to change, in join order, by id, and by the values of some options.
 
 mod chunks;
+mod equal;
 mod index;
 #[cfg(test)]
 mod tests;
@@ -8,12 +9,16 @@ mod tests;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use self::chunks::Chunks;
+use self::chunks::{Chunks, Span};
+use self::equal::Equal;
 use self::index::Index;
-use super::Gauge;
+use super::candidates::Place;
+use super::filter::{Compiled, fingerprint};
+use super::{Gauge, Pace};
+use crate::config::INDEXED_KEYS;
 use crate::id::{LinkId, NodeId, PeerKey};
 use crate::node_event::{Direction, Directions, PeerInfo};
-use crate::options::Options;
+use crate::options::{ID_KEY, Options};
 
 /// What routing knows about one peer. Immutable; a change makes a new one.
 #[derive(Clone, Debug)]
@@ -30,6 +35,10 @@ pub(crate) struct PeerEntry {
     pub(crate) down: Option<LinkFace>,
     /// Which of the two is older: traffic that may use both stays on it.
     pub(crate) older: Direction,
+    /// It runs on the host of this node.
+    pub(crate) is_local: bool,
+    /// How it has answered lately.
+    pub(crate) pace: Arc<Pace>,
 }
 
 /// One link as callers see it.
@@ -67,13 +76,45 @@ impl PeerEntry {
     }
 }
 
-/// All joined peers, as of one moment. A clone is two pointers and never changes; a change copies one chunk of peers, one
-/// bucket of the index, and the two lists of those, whatever the number of peers.
+/// All joined peers, as of one moment. A clone is three pointers and never changes; a change copies one chunk of peers, one
+/// bucket of the index, one or two chunks for each option that it changes and that is looked for, and the lists of those,
+/// whatever the number of peers.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Directory {
-    peers: Chunks,
+    peers: Chunks<Arc<PeerEntry>>,
     /// Holds the key of exactly the peers in `peers`.
     ids: Index,
+    /// Each holds exactly the peers in `peers` that have its key.
+    equals: Arc<Vec<Equal>>,
+}
+
+/// A part of the directory in which all peers that a filter matches stand, found without looking at the peers.
+#[derive(Debug)]
+pub(crate) struct Scope<'a> {
+    part: Part<'a>,
+    most: usize,
+}
+
+#[derive(Debug)]
+enum Part<'a> {
+    /// Nobody can match.
+    Nobody,
+    /// The one with that id.
+    One(&'a Arc<PeerEntry>),
+    /// Those with one value of an option.
+    Equal {
+        equal: &'a Equal,
+        value: u64,
+        span: Span,
+    },
+    Everybody(Span),
+}
+
+impl Scope<'_> {
+    /// No more peers than this stand there.
+    pub(crate) fn most(&self) -> usize {
+        self.most
+    }
 }
 
 impl Directory {
@@ -84,7 +125,6 @@ impl Directory {
     }
 
     /// The peer with that key.
-    #[cfg(test)]
     pub(crate) fn by_key(&self, key: PeerKey) -> Option<&Arc<PeerEntry>> {
         self.peers.get(key)
     }
@@ -98,9 +138,98 @@ impl Directory {
         self.ids.len()
     }
 
+    /// The smallest part that is known to hold all matches.
+    pub(crate) fn scope(&self, filter: Option<&Compiled>) -> Scope<'_> {
+        let mut part = Part::Everybody(self.peers.whole());
+        let mut most = self.len();
+        for (key, value) in filter.into_iter().flat_map(Compiled::equalities) {
+            let Some(value_number) = fingerprint(value) else {
+                return Scope { part: Part::Nobody, most: 0 };
+            };
+            if key == ID_KEY {
+                return self.only(value.as_str().unwrap_or_default());
+            }
+            let Some(equal) = self.equal(key) else { continue };
+            let span = equal.span(value_number);
+            if span.most() < most || span.is_empty() {
+                most = span.most();
+                part = Part::Equal { equal, value: value_number, span };
+            }
+        }
+        Scope { part, most }
+    }
+
+    /// The part where only the peer of that id stands.
+    pub(crate) fn only(&self, id: &str) -> Scope<'_> {
+        Scope { part: self.get(id).map_or(Part::Nobody, Part::One), most: 1 }
+    }
+
+    /// The peer that has that place in the order of joining.
+    pub(crate) fn at(&self, place: Place) -> Option<&Arc<PeerEntry>> {
+        self.peers.get(place.0)
+    }
+
+    /// One try at drawing a peer of that part, each with the same chance.
+    pub(crate) fn draw<'d>(
+        &'d self,
+        scope: &Scope<'d>,
+        draw: impl FnMut(usize) -> usize,
+    ) -> Option<&'d Arc<PeerEntry>> {
+        match &scope.part {
+            Part::Nobody => None,
+            Part::One(peer) => Some(peer),
+            Part::Equal { equal, span, .. } => self.by_key(equal.draw(*span, draw)?),
+            Part::Everybody(span) => self.peers.draw(*span, draw),
+        }
+    }
+
+    /// The peers of that part, in join order, all or those behind a key.
+    pub(crate) fn walk<'d>(
+        &'d self,
+        scope: &Scope<'d>,
+        behind: Option<PeerKey>,
+    ) -> impl Iterator<Item = &'d Arc<PeerEntry>> + use<'d> {
+        let next = behind.map(|key| PeerKey(key.0.saturating_add(1)));
+        let mut one = None;
+        let (mut some, mut all) = (None, None);
+        match &scope.part {
+            Part::Nobody => {}
+            Part::One(peer) => one = next.is_none_or(|next| peer.key >= next).then_some(*peer),
+            Part::Equal { equal, value, span } => {
+                let equal: &'d Equal = equal;
+                let span = behind.map_or(*span, |key| equal.span_behind(*value, key));
+                some = Some(equal.keys(span).filter_map(|key| self.by_key(key)));
+            }
+            Part::Everybody(span) => {
+                let span = next.map_or(*span, |next| self.peers.span(next, PeerKey(u64::MAX)));
+                all = Some(self.peers.items(span));
+            }
+        }
+        one.into_iter().chain(some.into_iter().flatten()).chain(all.into_iter().flatten())
+    }
+
+    /// Whether equality with a value of this key is found without looking at all peers.
+    pub(crate) fn is_indexed(&self, key: &str) -> bool {
+        key == ID_KEY || self.equal(key).is_some()
+    }
+
+    fn equal(&self, key: &str) -> Option<&Equal> {
+        self.equals.iter().find(|equal| equal.key() == key)
+    }
+
+    /// From now on equality with a value of this key is found quickly. What is looked for first counts; beyond a number of keys, later
+    /// ones are looked for peer by peer.
+    pub(crate) fn index(&mut self, key: &str) {
+        if !self.is_indexed(key) && self.equals.len() < INDEXED_KEYS {
+            let equal = Equal::new(key, self);
+            Arc::make_mut(&mut self.equals).push(equal);
+        }
+    }
+
     /// Adds a peer, or replaces the entry with the same key.
     pub(crate) fn insert(&mut self, entry: Arc<PeerEntry>) {
         let before = self.peers.insert(Arc::clone(&entry));
+        self.move_equals(before.as_deref(), Some(&entry));
         if before.as_ref().is_some_and(|before| before.id == entry.id) {
             return;
         }
@@ -112,7 +241,18 @@ impl Directory {
 
     pub(crate) fn remove(&mut self, key: PeerKey) {
         if let Some(entry) = self.peers.remove(key) {
+            self.move_equals(Some(&entry), None);
             self.ids.remove(entry.id.as_str(), key);
+        }
+    }
+
+    fn move_equals(&mut self, before: Option<&PeerEntry>, after: Option<&PeerEntry>) {
+        let same = before.zip(after).is_some_and(|(a, b)| a.options.is_same(&b.options));
+        if same || self.equals.is_empty() {
+            return;
+        }
+        for equal in Arc::make_mut(&mut self.equals) {
+            equal.change(before, after);
         }
     }
 }

@@ -65,11 +65,14 @@ pub(crate) fn agree(data: &Map, options: &Options) -> Option<bool> {
 
 /// What a filter says must be equal is equal wherever it matches, and has the same fingerprint.
 fn necessary(key: &str, value: &Value, options: &Options, matches: bool) {
-    let found = crate::routing::lookup(options, key);
+    let found = crate::routing::filter::lookup(options, key);
     let equal = found == Some(value);
     assert!(equal || !matches, "{key} = {value} on {options}");
     if equal {
-        let prints = (found.map(crate::routing::fingerprint), crate::routing::fingerprint(value));
+        let prints = (
+            found.map(crate::routing::filter::fingerprint),
+            crate::routing::filter::fingerprint(value),
+        );
         assert_eq!(prints.0, Some(prints.1), "{value}");
         assert!(prints.1.is_some(), "{value}");
     }

@@ -141,7 +141,6 @@ impl Gauge {
     }
 
     /// Calls open now.
-    #[cfg(any(test, fuzzing))]
     pub(crate) fn calls(&self) -> u32 {
         self.calls.load(Relaxed)
     }

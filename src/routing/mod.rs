@@ -1,15 +1,24 @@
 //! Who should get this? Pure functions over a snapshot. No clock, no lock, no I/O.
 
+mod candidates;
 mod directory;
 mod filter;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod gauge;
+mod pace;
 mod plan;
+mod strategy;
 
+pub(crate) use candidates::Question;
+pub use candidates::{Candidate, Candidates, Place};
 pub(crate) use directory::{Directory, LinkFace, PeerEntry};
+pub(crate) use filter::Compiled;
 pub use filter::Filter;
-#[allow(unused_imports)] // The index of equalities uses them.
-pub(crate) use filter::{Compiled, fingerprint, lookup};
 pub(crate) use gauge::{Full, Gauge, Share, cost};
-pub(crate) use plan::{Plan, Step};
+pub(crate) use pace::Pace;
+pub(crate) use plan::{Plan, Step, make_plan};
+pub use strategy::{
+    ConsistentHash, First, LeastPending, LocalFirst, Observation, PowerOfTwo, Random, RoundRobin,
+    Sticky, StickyKey, Strategy, StrategyFn, WeightedRandom, strategy_fn,
+};

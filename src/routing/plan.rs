@@ -1,5 +1,11 @@
 //! A plan: whom a message is for, in the order in which the engine tries them. The caller's thread makes it.
 
+use std::sync::Arc;
+
+use super::candidates::Candidates;
+use super::directory::PeerEntry;
+use super::strategy::Strategy;
+use crate::config::ALTERNATES;
 use crate::id::{LinkId, PeerKey};
 use crate::node_event::Directions;
 
@@ -26,4 +32,19 @@ impl Plan {
     pub(crate) fn one(step: Step, room: Option<LinkId>) -> Self {
         Self { first: step, alternates: Vec::new(), room }
     }
+}
+
+/// Whom a call is for: the first choice of the strategy, then its alternates. Empty if nobody will do.
+pub(crate) fn make_plan(
+    strategy: &dyn Strategy,
+    candidates: &mut Candidates<'_>,
+) -> Vec<Arc<PeerEntry>> {
+    let mut chosen = Vec::with_capacity(1 + ALTERNATES);
+    while chosen.len() <= ALTERNATES {
+        let Some(next) = strategy.choose(candidates) else { break };
+        let peer = Arc::clone(next.peer);
+        candidates.take(peer.key);
+        chosen.push(peer);
+    }
+    chosen
 }

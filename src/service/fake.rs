@@ -17,7 +17,7 @@ use crate::node_event::Direction;
 use crate::options::Options;
 use crate::payload::{Encode, Payload};
 use crate::proto::{Answer, Delivery, Message, Owed, Work};
-use crate::routing::PeerEntry;
+use crate::routing::{Pace, PeerEntry};
 
 /// No test waits longer than this for anything.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -181,6 +181,8 @@ fn delivery(
         down: None,
         services: Arc::default(),
         older: Direction::Up,
+        is_local: true,
+        pace: Arc::new(Pace::new(std::time::Instant::now())),
     };
     Delivery {
         link: LinkId(link),

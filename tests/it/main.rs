@@ -5,12 +5,14 @@
 
 mod aliens;
 mod attacks;
+mod choosing;
 mod deadlines;
 mod direct;
 mod errors;
 mod events;
 #[cfg(target_os = "linux")]
 mod faults;
+mod filters;
 #[cfg(target_os = "linux")]
 mod flow;
 mod guests;

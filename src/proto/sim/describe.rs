@@ -85,6 +85,7 @@ impl fmt::Display for Given<'_> {
             Command::Flush { peer, token, .. } => write!(f, "flush peer {} ({})", peer.0, token.0),
             Command::SetOptions { .. } => f.write_str("set options"),
             Command::SetServices { services } => write!(f, "set {} services", services.len()),
+            Command::Index { key } => write!(f, "index {key}"),
             Command::Stop { bound, .. } => write!(f, "stop within {bound:?}"),
         }
     }

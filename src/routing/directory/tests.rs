@@ -2,16 +2,19 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::options;
+use crate::routing::Pace;
 
 fn entry(key: u64, id: &str, version: u64) -> Arc<PeerEntry> {
     Arc::new(PeerEntry {
         key: PeerKey(key),
         id: NodeId::new(id).unwrap(),
-        options: options! { "version": version },
+        options: options! { "version": version % 9, "odd": version % 2 == 1, "key": key },
         up: None,
         down: None,
         services: Arc::default(),
         older: Direction::Up,
+        is_local: true,
+        pace: Arc::new(Pace::new(std::time::Instant::now())),
     })
 }
 
@@ -25,6 +28,7 @@ type Model = BTreeMap<u64, Arc<PeerEntry>>;
 
 fn agrees(directory: &Directory, model: &Model) {
     directory.peers.audit();
+    directory.equals.iter().for_each(|equal| equal.audit(directory));
     assert_eq!(directory.len(), model.len());
     assert!(directory.iter().zip(model.values()).all(|(a, b)| Arc::ptr_eq(a, b)));
     assert_eq!(directory.iter().count(), model.len());
@@ -67,6 +71,10 @@ fn any_history_agrees_with_a_sorted_map_and_leaves_clones_alone() {
         let mut snapshots = Vec::new();
         for turn in 0..1_800 {
             step(&mut rng, &mut directory, &mut model, &mut next);
+            if turn == 200 {
+                directory.index("version");
+                directory.index("odd");
+            }
             if turn % 60 == 0 {
                 agrees(&directory, &model);
                 snapshots.push((directory.clone(), model.clone()));
@@ -124,6 +132,68 @@ fn a_peer_that_takes_the_place_of_another_survives_its_leaving() {
     directory.insert(entry(2, "b", 3));
     assert!(directory.get("a").is_none());
     assert_eq!((directory.get("b").unwrap().key, directory.len()), (PeerKey(2), 1));
+}
+
+#[test]
+fn any_span_holds_what_lies_between_its_ends_and_is_drawn_from_evenly() {
+    let _bound = crate::bound::bound();
+    for seed in 0..30 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut chunks = Chunks::default();
+        let mut model = std::collections::BTreeSet::new();
+        for _ in 0..rng.usize(..1_500) {
+            let item = (rng.u64(..4), PeerKey(rng.u64(..1_000)));
+            chunks.insert(item);
+            model.insert(item);
+        }
+        for _ in 0..50 {
+            let (a, b) = (
+                (rng.u64(..5), PeerKey(rng.u64(..1_000))),
+                (rng.u64(..5), PeerKey(rng.u64(..1_000))),
+            );
+            let (low, high) = (a.min(b), a.max(b));
+            let span = chunks.span(low, high);
+            let expected: Vec<_> = model.range(low..=high).copied().collect();
+            assert_eq!(chunks.items(span).copied().collect::<Vec<_>>(), expected);
+            assert_eq!(span.is_empty(), expected.is_empty());
+            assert!(span.most() >= expected.len() && span.most() <= 4 * expected.len() + 128);
+            let mut drawn: Vec<_> =
+                (0..40).filter_map(|_| chunks.draw(span, |below| rng.usize(..below))).collect();
+            assert!(drawn.iter().all(|item| expected.contains(item)), "seed {seed}");
+            assert!(
+                expected.is_empty() || !drawn.is_empty(),
+                "seed {seed}: 40 misses of {}",
+                expected.len()
+            );
+            drawn.clear();
+        }
+        let all: Vec<_> = chunks.items(chunks.whole()).copied().collect();
+        assert!(all.iter().eq(model.iter()));
+    }
+}
+
+#[test]
+fn a_change_that_nobody_looks_for_leaves_the_lists_of_values_alone() {
+    let _bound = crate::bound::bound();
+    let mut directory = crowd(500);
+    directory.index("odd");
+    let before = directory.clone();
+    directory.insert(entry(7, "n7", 2));
+    assert_eq!(directory.equals[0].unshared(&before.equals[0]), 0);
+    directory.insert(entry(7, "n7", 3));
+    assert!((1..=2).contains(&directory.equals[0].unshared(&before.equals[0])));
+}
+
+#[test]
+fn keys_beyond_the_limit_are_not_kept_and_found_all_the_same() {
+    let _bound = crate::bound::bound();
+    for (keys, kept) in [(15, 15), (16, 16), (17, 16)] {
+        let mut directory = crowd(100);
+        (0..keys).for_each(|key| directory.index(&format!("k{key}")));
+        assert_eq!(directory.equals.len(), kept);
+        directory.index("k0");
+        assert_eq!(directory.equals.len(), kept);
+    }
 }
 
 #[test]

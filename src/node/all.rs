@@ -1,0 +1,277 @@
+//! A call to everybody who matches: ticks to all, and requests to all whose answers are gathered. Each peer is a target of its own: what
+//! one of them lacks does not stop the others.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::call::named;
+use super::choose::Wanted;
+use super::core::{Core, Lookup, Room};
+use super::gather::{Asked, Gather, Until};
+use super::handle::Handle;
+use super::selector::Selector;
+use super::terms::{Terms, Times};
+use super::wake::Wakes;
+use crate::endpoint::IntoEvent;
+use crate::error::{Error, Execution};
+use crate::id::{CallId, NodeId};
+use crate::node_event::{Directions, PeerInfo};
+use crate::payload::{Decode, Encode};
+use crate::proto::{Command, Message, Request, Tick};
+use crate::routing::PeerEntry;
+use crate::value::Value;
+
+/// Ticks posted with one ring of the loop's bell.
+const CHUNK: usize = 64;
+
+/// A call to all peers that match, made by [`Handle::all`]. Its last method sends it; one `All` can send many times, and looks anew who
+/// matches each time. The payload is encoded once, however many there are.
+///
+/// # Example
+/// ```
+/// # use threadmesh::{Node, Request, filter, options};
+/// # let server = Node::builder().id("cache-1").options(options! { "role": "cache" }).bind("127.0.0.1:0").start()?;
+/// # server.on_request("cache:get", |request: Request<String>| Ok(format!("{}?", request.data)))?;
+/// # let client = Node::builder().start()?;
+/// # client.connect(server.local_addr()?)?;
+/// let caches = client.all(filter! { "role": "cache" });
+/// for (id, answer) in caches.request::<String, _>("cache:get", "user:123")? {
+///     println!("{id} says {}", answer?);
+/// }
+/// assert_eq!(caches.tick("cache:drop", "user:123")?.sent, 1);
+/// # Ok::<(), threadmesh::Error>(())
+/// ```
+#[derive(Clone)]
+#[must_use = "a call does nothing until it is sent"]
+pub struct All<'a> {
+    handle: &'a Handle,
+    selector: Selector,
+    directions: Directions,
+    except: Vec<NodeId>,
+    until: Until,
+    terms: Terms,
+}
+
+/// What became of a tick to all.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Told {
+    /// How many it was accepted for. What is lost after that is reported in [`NodeEvent::Undelivered`](crate::NodeEvent::Undelivered).
+    pub sent: usize,
+    /// Who matched and does not get it, and why: mostly `BACKPRESSURE`, and then it certainly did not run there.
+    pub skipped: Vec<(NodeId, Error)>,
+}
+
+impl<'a> All<'a> {
+    pub(super) fn new(handle: &'a Handle, selector: Selector) -> Self {
+        Self {
+            handle,
+            selector,
+            directions: Directions::BOTH,
+            except: Vec::new(),
+            until: Until::All,
+            terms: Terms::default(),
+        }
+    }
+
+    /// Only upstream peers: those that this node dialled.
+    pub fn up(self) -> Self {
+        self.directions(Directions::UP)
+    }
+
+    /// Only downstream peers: those that dialled this node.
+    pub fn down(self) -> Self {
+        self.directions(Directions::DOWN)
+    }
+
+    /// Only peers with a link in one of these directions, over which the message then goes. With [`Directions::NONE`] nobody matches.
+    pub fn directions(mut self, directions: Directions) -> Self {
+        self.directions = directions;
+        self
+    }
+
+    /// Not to this peer, whatever else is said; may be called several times.
+    pub fn except(mut self, id: impl AsRef<str>) -> Self {
+        // A text that is no id names nobody.
+        self.except.extend(NodeId::new(id.as_ref()));
+        self
+    }
+
+    /// How long all the requests together may take, in place of the node's default (10 s). Longer than 24 h counts as 24 h; zero is
+    /// `INVALID_ARGUMENT` when the call is sent.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.terms.timeout = Some(timeout);
+        self
+    }
+
+    /// Ends the requests at this moment at the latest, whatever their [`timeout`](Self::timeout).
+    pub fn until(mut self, deadline: Instant) -> Self {
+        self.terms.until = Some(deadline);
+        self
+    }
+
+    /// A header that travels with the message; see [`Call::header`](crate::Call::header).
+    pub fn header(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.terms.add_header(key, value);
+        self
+    }
+
+    /// Ends the gathering when so many have answered, and cancels the requests that are left.
+    pub fn first(mut self, answers: usize) -> Self {
+        self.until = Until::First(answers);
+        self
+    }
+
+    /// Ends the gathering when so many have answered, or when so many can answer no more; the requests that are left are cancelled.
+    /// [`Gathered::is_complete`](crate::Gathered::is_complete) says which of the two it was.
+    pub fn quorum(mut self, answers: usize) -> Self {
+        self.until = Until::Quorum(answers);
+        self
+    }
+
+    /// Who matches now: in the order in which they joined, and nobody is an empty list.
+    ///
+    /// # Errors
+    /// `INVALID_FILTER`, `USER_CODE_PANICKED`, `CLOSED`.
+    ///
+    /// # Threads
+    /// A predicate runs on this thread.
+    pub fn peers(&self) -> Result<Vec<PeerInfo>, Error> {
+        self.core().open()?;
+        Ok(self.select()?.iter().filter_map(|peer| peer.info()).collect())
+    }
+
+    /// Sends one tick to everybody who matches, and says how many these are and who is skipped. Nobody is fine: zero were sent. One who
+    /// cannot take it does not stop the others.
+    ///
+    /// # Errors
+    /// Nothing was sent: `INVALID_EVENT`, `INVALID_ARGUMENT`, `INVALID_FILTER`, `ENCODE`, `TOO_LARGE`, `USER_CODE_PANICKED`,
+    /// `WOULD_DEADLOCK`, `CLOSED`. What stops one peer only is in [`Told::skipped`].
+    ///
+    /// # Blocking
+    /// Only while the loop has a backlog of thousands of commands. It does not wait for room at a peer.
+    ///
+    /// # Threads
+    /// A predicate runs on this thread.
+    pub fn tick<D: Encode + ?Sized>(
+        &self,
+        event: impl IntoEvent<D, ()>,
+        data: &D,
+    ) -> Result<Told, Error> {
+        self.core().may_block()?;
+        let message = self.terms.message(self.core(), &self.selector, named(event)?, data)?;
+        let mut told = Told { sent: 0, skipped: Vec::new() };
+        for some in self.select()?.chunks(CHUNK) {
+            self.tick_some(some, &message, &mut told)?;
+        }
+        Ok(told)
+    }
+
+    fn tick_some(
+        &self,
+        some: &[Arc<PeerEntry>],
+        message: &Message,
+        told: &mut Told,
+    ) -> Result<(), Error> {
+        let (mut ticks, mut whom) = (Vec::with_capacity(some.len()), Vec::new());
+        for peer in some {
+            match self.only(peer).take_tick(message) {
+                Ok(plan) => {
+                    let message = message.clone();
+                    ticks.push(Command::Tick(Tick { plan, message, wait: None }));
+                    whom.push(&peer.id);
+                }
+                Err(why) => told.skipped.push((peer.id.clone(), self.core().count_unroomed(why))),
+            }
+        }
+        match self.core().post_all(ticks) {
+            Ok(()) => told.sent += whom.len(),
+            Err(error) if told.sent == 0 => return Err(error),
+            // The node was stopped meanwhile, and may have taken some of these.
+            Err(error) => {
+                let error = error.with_execution(Execution::Unknown);
+                told.skipped.extend(whom.into_iter().map(|id| (id.clone(), error.clone())));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a request to everybody who matches, at once, under one deadline, and gives the answers as they arrive. Nobody is fine: there
+    /// are no answers.
+    ///
+    /// # Errors
+    /// Nothing was sent: `INVALID_EVENT`, `INVALID_ARGUMENT`, `INVALID_FILTER`, `ENCODE`, `TOO_LARGE`, `USER_CODE_PANICKED`,
+    /// `WOULD_DEADLOCK`, `CLOSED`. What goes wrong with one peer is its result.
+    ///
+    /// # Blocking
+    /// Only while the loop has a backlog of thousands of commands; the answers are waited for in [`Gather`].
+    ///
+    /// # Threads
+    /// A predicate runs on this thread.
+    pub fn request<T: Decode, D: Encode + ?Sized>(
+        &self,
+        event: impl IntoEvent<D, T>,
+        data: &D,
+    ) -> Result<Gather<T>, Error> {
+        let began = Instant::now();
+        self.core().may_block()?;
+        let times = self.terms.times(self.core(), began)?;
+        let message = self.terms.message(self.core(), &self.selector, named(event)?, data)?;
+        let peers = self.select()?;
+        let mut wakes = Wakes::new(peers.len());
+        let asked = peers.iter().map(|peer| Asked {
+            peer: peer.id.clone(),
+            call: self.ask(peer, &message, times, &mut wakes),
+        });
+        let asked = asked.collect();
+        Ok(Gather::new(
+            self.handle.shared(),
+            asked,
+            wakes.into_receiver(),
+            self.until,
+            times.deadline,
+        ))
+    }
+
+    /// Posts the request to one of them.
+    fn ask(
+        &self,
+        peer: &Arc<PeerEntry>,
+        message: &Message,
+        times: Times,
+        wakes: &mut Wakes,
+    ) -> Result<CallId, Error> {
+        let Times { deadline, depth, nested } = times;
+        let token = wakes.draw(self.core().take_slot())?;
+        let room = if nested { Room::Now } else { Room::Awaited };
+        let plan = self.only(peer).take_call(message, room);
+        let plan = plan.map_err(|error| self.core().count_unroomed(error))?;
+        let call = self.core().draw_call();
+        let request = Request { call, plan, message: message.clone(), deadline, depth, token };
+        self.core().post(Command::Request(request), deadline)?;
+        Ok(call)
+    }
+
+    fn select(&self) -> Result<Vec<Arc<PeerEntry>>, Error> {
+        let Self { selector, directions, except, .. } = self;
+        self.core().select(Wanted { selector, directions: *directions, except })
+    }
+
+    fn only(&self, peer: &Arc<PeerEntry>) -> Lookup {
+        let (peer, alternates) = (Arc::clone(peer), Vec::new());
+        Lookup { peer, alternates, directions: self.directions }
+    }
+
+    fn core(&self) -> &'a Core {
+        self.handle.core()
+    }
+}
+
+impl fmt::Debug for All<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("All");
+        out.field("selector", &self.selector).field("directions", &self.directions);
+        out.field("timeout", &self.terms.timeout).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,166 @@
+//! From who is meant to who gets the message: filters, predicates and strategies, all on the caller's thread over one snapshot. It must
+//! not send anything.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::core::{Core, Lookup};
+use super::lock;
+use super::selector::{Predicate, Selector};
+use crate::config::{INDEXED_KEYS, INDEXED_PEERS};
+use crate::error::{Error, ErrorKind};
+use crate::event::EventName;
+use crate::id::NodeId;
+use crate::node_event::{Directions, NodeEvent};
+use crate::options::Options;
+use crate::proto::Command;
+use crate::routing::{
+    Candidates, Compiled, Directory, PeerEntry, Question, Random, Strategy, make_plan,
+};
+
+/// Whom a call is for, and how one of several is chosen.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) selector: &'a Selector,
+    pub(super) directions: Directions,
+    /// None of these.
+    pub(super) except: &'a [NodeId],
+}
+
+impl Core {
+    /// The first choice and its alternates; `None` if nobody matches.
+    pub(super) fn choose(
+        &self,
+        wanted: Wanted<'_>,
+        strategy: Option<&dyn Strategy>,
+    ) -> Result<Option<Lookup>, Error> {
+        let directory = self.directory();
+        let strategy = strategy.or(self.strategy.as_deref()).unwrap_or(&Random);
+        // Asking anybody at all must not end at the switchboard.
+        let no_routers = wanted.selector.is_anything();
+        let chosen = self
+            .among(&directory, wanted, no_routers, |candidates| make_plan(strategy, candidates))?;
+        let mut chosen = chosen.into_iter();
+        let Some(peer) = chosen.next() else { return Ok(None) };
+        Ok(Some(Lookup { peer, alternates: chosen.collect(), directions: wanted.directions }))
+    }
+
+    /// Everybody who matches, in join order.
+    pub(super) fn select(&self, wanted: Wanted<'_>) -> Result<Vec<Arc<PeerEntry>>, Error> {
+        let directory = self.directory();
+        self.among(&directory, wanted, false, |candidates| {
+            candidates.iter().map(|candidate| Arc::clone(candidate.peer)).collect()
+        })
+    }
+
+    /// The first who matches, in join order.
+    pub(super) fn first<'d>(
+        &self,
+        directory: &'d Directory,
+        selector: &Selector,
+    ) -> Result<Option<&'d Arc<PeerEntry>>, Error> {
+        let wanted = Wanted { selector, directions: Directions::BOTH, except: &[] };
+        let first = self.among(directory, wanted, false, |candidates| {
+            candidates.after(None).map(|candidate| candidate.place())
+        })?;
+        Ok(first.and_then(|place| directory.at(place)))
+    }
+
+    /// Lets somebody look at the candidates; a panic of the program's code is the error.
+    fn among<R>(
+        &self,
+        directory: &Directory,
+        wanted: Wanted<'_>,
+        no_routers: bool,
+        look: impl FnOnce(&mut Candidates<'_>) -> R,
+    ) -> Result<R, Error> {
+        let Wanted { selector, directions, except } = wanted;
+        let filter = selector.filter.as_ref().map(|filter| filter.compiled()).transpose()?;
+        if let Some(filter) = filter {
+            self.index(directory, filter);
+        }
+        let predicate = selector.predicate.as_ref().map(|predicate| &*predicate.test);
+        let predicate: Option<&dyn Fn(&Options) -> bool> =
+            predicate.map(|test| test as &dyn Fn(&Options) -> bool);
+        let number =
+            || selector.number() ^ u64::from(directions.up) ^ u64::from(directions.down) << 1;
+        let id = selector.id.as_deref();
+        let question =
+            Question { id, filter, predicate, directions, except, no_routers, number: &number };
+        let mut candidates =
+            Candidates::new(directory, &question, fastrand::Rng::new(), Instant::now());
+        let looked = catch_unwind(AssertUnwindSafe(|| look(&mut candidates)));
+        looked.map_err(|_| {
+            let predicate = selector.predicate.as_ref();
+            panicked(predicate.filter(|_| candidates.is_in_predicate()))
+        })
+    }
+
+    /// Has the engine keep the peers by what this filter looks for, once it pays.
+    fn index(&self, directory: &Directory, filter: &Compiled) {
+        if directory.len() < INDEXED_PEERS {
+            return;
+        }
+        for (key, _) in filter.equalities() {
+            if !directory.is_indexed(key) && self.asks_for_index(key) {
+                // If the loop has a backlog just now, the next call asks again.
+                let command = Command::Index { key: key.to_owned() };
+                if self.post_until(command, Instant::now).is_err() {
+                    lock(&self.indexed).retain(|asked| asked != key);
+                }
+            }
+        }
+    }
+
+    fn asks_for_index(&self, key: &str) -> bool {
+        let mut asked = lock(&self.indexed);
+        let asks = asked.len() < INDEXED_KEYS && !asked.iter().any(|before| before == key);
+        if asks {
+            asked.push(key.to_owned());
+        }
+        asks
+    }
+
+    /// Nobody matches. Also told in an event.
+    pub(super) fn no_match(&self, wanted: Wanted<'_>, event: &EventName) -> Error {
+        let Wanted { selector, directions, .. } = wanted;
+        if let Selector { id: Some(id), filter: None, predicate: None } = selector {
+            return self.not_found(id, directions);
+        }
+        let whom = match (directions.up, directions.down) {
+            (true, true) => "peer",
+            (true, false) => "upstream peer",
+            (false, true) => "downstream peer",
+            (false, false) => "peer, as no direction is allowed,",
+        };
+        let message = format!(
+            "no {whom} for {:?} matches {selector}; {} peers are connected, `explain` says why each does not match",
+            event.as_str(),
+            self.directory().len()
+        );
+        let mut error = Error::new(ErrorKind::NoNodesMatchFilter, message)
+            .with_context("event", event.as_str())
+            .with_context("directions", directions);
+        if let Some(filter) = &selector.filter {
+            error = error.with_context("filter", filter);
+        }
+        if let Some(predicate) = &selector.predicate {
+            error = error.with_context("predicate", predicate.place);
+        }
+        log::debug!(target: "threadmesh::node", "{}: {error}", self.id);
+        self.hub.publish(&NodeEvent::Error(error.clone()));
+        error
+    }
+}
+
+/// The program's closure has panicked; its text went where the program's panics go.
+fn panicked(predicate: Option<&Predicate>) -> Error {
+    let why = match predicate {
+        Some(predicate) => {
+            format!("the predicate at {} panicked; nothing was sent", predicate.place)
+        }
+        None => "the strategy of the call panicked; nothing was sent".to_owned(),
+    };
+    Error::new(ErrorKind::UserCodePanicked, why)
+}

@@ -1,0 +1,295 @@
+//! The peers that a call may go to, as a strategy sees them: drawn, walked and asked one by one, never collected without need.
+//!
+//! It must not decide who is chosen.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::directory::{Directory, PeerEntry, Scope};
+use super::filter::Compiled;
+use crate::id::{NodeId, PeerKey};
+use crate::node_event::Directions;
+use crate::options::Options;
+
+/// So many peers are drawn and asked before all are: enough to find one in ten nearly always, little beside asking thousands.
+const DRAWS: usize = 64;
+/// A draw that misses costs little, and so many times as many as those that hit are made at most.
+const MISSES: usize = 4;
+/// When there are no more than this they are all asked once, which costs less than drawing them again and again.
+const FEW: usize = 16;
+
+/// Whom a call is for, as far as strategies need not know.
+pub(crate) struct Question<'a> {
+    /// Only this one.
+    pub(crate) id: Option<&'a str>,
+    pub(crate) filter: Option<&'a Compiled>,
+    pub(crate) predicate: Option<&'a dyn Fn(&Options) -> bool>,
+    pub(crate) directions: Directions,
+    /// Never these.
+    pub(crate) except: &'a [NodeId],
+    /// None that says it is a router.
+    pub(crate) no_routers: bool,
+    /// The same for all calls that ask for the same.
+    pub(crate) number: &'a dyn Fn() -> u64,
+}
+
+/// The peers that a call may go to, and whose filter, predicate and directions say so: what a [`Strategy`](crate::Strategy)
+/// chooses from. A snapshot: it does not change while the strategy looks at it.
+///
+/// Nothing is collected until it is asked for. [`sample`](Self::sample) draws a few peers and costs the same in a large mesh as in a small
+/// one, unless hardly any peer matches; [`iter`](Self::iter) looks at them all.
+pub struct Candidates<'a> {
+    directory: &'a Directory,
+    question: &'a Question<'a>,
+    scope: Scope<'a>,
+    /// Chosen before for the same call.
+    taken: Vec<PeerKey>,
+    /// All that match, once somebody had to look at all, in join order.
+    all: OnceCell<Vec<&'a Arc<PeerEntry>>>,
+    rng: RefCell<fastrand::Rng>,
+    now: Instant,
+    /// The program's predicate runs.
+    in_predicate: Cell<bool>,
+}
+
+impl<'a> Candidates<'a> {
+    pub(crate) fn new(
+        directory: &'a Directory,
+        question: &'a Question<'a>,
+        rng: fastrand::Rng,
+        now: Instant,
+    ) -> Self {
+        let scope = match question.id {
+            Some(id) => directory.only(id),
+            None => directory.scope(question.filter),
+        };
+        Self {
+            directory,
+            question,
+            scope,
+            taken: Vec::new(),
+            all: OnceCell::new(),
+            rng: RefCell::new(rng),
+            now,
+            in_predicate: Cell::new(false),
+        }
+    }
+
+    /// One of the candidates, each with the same chance; `None` if there is none.
+    pub fn sample(&self) -> Option<Candidate<'a>> {
+        self.draw(&|_| true)
+    }
+
+    /// The same, without one of them: for those who compare two.
+    pub fn sample_other(&self, than: Candidate<'_>) -> Option<Candidate<'a>> {
+        self.draw(&|peer| peer.key != than.peer.key)
+    }
+
+    /// One of the candidates that are good enough, each with the same chance.
+    pub(crate) fn draw(&self, suits: &dyn Fn(&PeerEntry) -> bool) -> Option<Candidate<'a>> {
+        if self.all.get().is_none() && self.scope.most() > FEW {
+            let mut drawn = (0..DRAWS * MISSES)
+                .filter_map(|_| self.directory.draw(&self.scope, |below| self.random(below)));
+            let is_good = |peer: &&'a Arc<PeerEntry>| {
+                !self.taken.contains(&peer.key) && suits(peer) && self.matches(peer)
+            };
+            if let Some(peer) = drawn.by_ref().take(DRAWS).find(is_good) {
+                return Some(self.candidate(peer));
+            }
+        }
+        // Those who asked for one peer of thousands ask for its alternates next: what is found is kept.
+        let all = self.all.get_or_init(|| self.walk(None).collect());
+        let is_left = |peer: &&&Arc<PeerEntry>| !self.taken.contains(&peer.key) && suits(peer);
+        let left = all.iter().filter(is_left).count();
+        let nth = if left == 0 { return None } else { self.random(left) };
+        all.iter().filter(is_left).nth(nth).map(|peer| self.candidate(peer))
+    }
+
+    /// All candidates, in the order in which they joined.
+    pub fn iter(&self) -> impl Iterator<Item = Candidate<'a>> + '_ {
+        let kept = self.all.get().map(Vec::as_slice);
+        let walked = if kept.is_none() { Some(self.walk(None)) } else { None };
+        let peers = kept.unwrap_or_default().iter().copied().chain(walked.into_iter().flatten());
+        let is_left = |peer: &&'a Arc<PeerEntry>| !self.taken.contains(&peer.key);
+        peers.filter(is_left).map(|peer| self.candidate(peer))
+    }
+
+    /// The first candidate that joined after that place, or the first of all behind the last: whose turn it is. A place stays good when
+    /// the peer that had it has left.
+    pub fn after(&self, place: Option<Place>) -> Option<Candidate<'a>> {
+        let is_left = |peer: &&'a Arc<PeerEntry>| !self.taken.contains(&peer.key);
+        let behind = place.and_then(|place| self.walk(Some(place.0)).find(is_left));
+        let peer = behind.or_else(|| self.walk(None).find(is_left));
+        peer.map(|peer| self.candidate(peer))
+    }
+
+    /// The candidate of that id, if it is one.
+    pub fn get(&self, id: &str) -> Option<Candidate<'a>> {
+        let peer =
+            self.directory.get(id).filter(|_| self.question.id.is_none_or(|only| only == id))?;
+        let suits = !self.taken.contains(&peer.key) && self.matches(peer);
+        suits.then(|| self.candidate(peer))
+    }
+
+    /// Whether a first choice has been made for this call: then the strategy is asked for whom to try when that one is lost before it was
+    /// sent the message, or is busy. Turns and memories are for first choices.
+    pub fn is_alternate(&self) -> bool {
+        !self.taken.is_empty()
+    }
+
+    /// A number that is the same for calls with the same filter, predicate and directions: for strategies that take turns.
+    pub fn question(&self) -> u64 {
+        (self.question.number)()
+    }
+
+    /// A random number below `below`, and 0 for 0.
+    pub fn random(&self, below: usize) -> usize {
+        if below == 0 { 0 } else { self.rng.borrow_mut().usize(..below) }
+    }
+
+    /// A random number from 0 to 1, 1 not included.
+    pub fn random_fraction(&self) -> f64 {
+        self.rng.borrow_mut().f64()
+    }
+
+    /// Who was chosen is a candidate no more.
+    pub(crate) fn take(&mut self, peer: PeerKey) {
+        self.taken.push(peer);
+    }
+
+    /// Whether the predicate, and not the strategy, is to blame for a panic just now.
+    pub(crate) fn is_in_predicate(&self) -> bool {
+        self.in_predicate.get()
+    }
+
+    /// How many peers are looked through at most.
+    #[cfg(test)]
+    pub(super) fn scope_most(&self) -> usize {
+        self.scope.most()
+    }
+
+    /// All that match, behind a key or from the first, taken or not.
+    fn walk(&self, behind: Option<PeerKey>) -> impl Iterator<Item = &'a Arc<PeerEntry>> + '_ {
+        self.directory.walk(&self.scope, behind).filter(|peer| self.matches(peer))
+    }
+
+    fn matches(&self, peer: &PeerEntry) -> bool {
+        peer.face(self.question.directions).is_some()
+            && self.question.filter.is_none_or(|filter| filter.matches(&peer.options))
+            && !self.question.except.contains(&peer.id)
+            && !(self.question.no_routers && is_router(&peer.options))
+            && self.question.predicate.is_none_or(|test| self.test(test, &peer.options))
+    }
+
+    fn test(&self, predicate: &dyn Fn(&Options) -> bool, options: &Options) -> bool {
+        self.in_predicate.set(true);
+        let holds = predicate(options);
+        self.in_predicate.set(false);
+        holds
+    }
+
+    fn candidate(&self, peer: &'a Arc<PeerEntry>) -> Candidate<'a> {
+        Candidate { peer, now: self.now }
+    }
+}
+
+fn is_router(options: &Options) -> bool {
+    options.get_bool("router") == Some(true)
+}
+
+impl fmt::Debug for Candidates<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Candidates").field("taken", &self.taken).finish_non_exhaustive()
+    }
+}
+
+/// A place in the order in which peers joined; never given twice while the node lives, so it stays good when its peer leaves. A peer that
+/// comes back has a new one, behind all others.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Place(pub(super) PeerKey);
+
+/// A peer that a call may go to, as a [`Strategy`](crate::Strategy) sees it.
+#[derive(Clone, Copy)]
+pub struct Candidate<'a> {
+    pub(crate) peer: &'a Arc<PeerEntry>,
+    now: Instant,
+}
+
+impl<'a> Candidate<'a> {
+    /// Its id.
+    pub fn id(&self) -> &'a NodeId {
+        &self.peer.id
+    }
+
+    /// Its options, as of its last update.
+    pub fn options(&self) -> &'a Options {
+        &self.peer.options
+    }
+
+    /// The exact names of requests it handles, in the order in which it registered them.
+    pub fn services(&self) -> &'a [String] {
+        &self.peer.services
+    }
+
+    /// The directions in which links to it stand.
+    pub fn directions(&self) -> Directions {
+        self.peer.directions()
+    }
+
+    /// The other end of the link that stands longest.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.peer.face(Directions::BOTH).map(|face| face.remote)
+    }
+
+    /// Whether it runs on the same host as this node: both have the same [`host`](crate::Builder::host), or both have none and the link
+    /// does not leave this machine.
+    pub fn is_local(&self) -> bool {
+        self.peer.is_local
+    }
+
+    /// How many requests of this node it has not answered yet.
+    pub fn pending(&self) -> u32 {
+        let faces = self.peer.up.iter().chain(&self.peer.down);
+        faces.map(|face| face.gauge.calls()).sum()
+    }
+
+    /// The peak-sensitive moving average of the time its answers took: a slower answer counts at once, faster ones little by little.
+    /// `None` while there is none, or none since long.
+    pub fn latency(&self) -> Option<Duration> {
+        self.peer.pace.shown(self.now).latency
+    }
+
+    /// The share of its calls that failed lately, from 0 to 1: errors of handlers, timeouts, lost links, refusals.
+    pub fn failing(&self) -> f32 {
+        self.peer.pace.shown(self.now).failing
+    }
+
+    /// How loaded it looks: the pending requests and one more, times more the more its calls have failed lately. A peer that fails
+    /// fast has few requests pending and would attract them all otherwise.
+    pub fn load(&self) -> f64 {
+        let penalty = self.peer.pace.shown(self.now).penalty();
+        f64::from(self.pending() + 1) * f64::from(penalty)
+    }
+
+    /// Its place in the order in which peers joined.
+    pub fn place(&self) -> Place {
+        Place(self.peer.key)
+    }
+}
+
+impl PartialEq for Candidate<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.peer.key == other.peer.key
+    }
+}
+
+impl fmt::Debug for Candidate<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Candidate");
+        out.field("id", self.id()).field("pending", &self.pending());
+        out.field("latency", &self.latency()).field("failing", &self.failing()).finish()
+    }
+}

@@ -174,6 +174,9 @@ struct Readme;
 mod bound;
 
 mod address;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 mod cbor;
 mod config;
 mod dropped;

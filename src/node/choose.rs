@@ -154,6 +154,20 @@ impl Core {
     }
 }
 
+#[cfg(feature = "bench")]
+impl super::handle::Handle {
+    /// Whom a call to any would be sent to first.
+    pub(crate) fn chosen(
+        &self,
+        selector: &Selector,
+        strategy: &dyn Strategy,
+    ) -> Result<Option<NodeId>, Error> {
+        let wanted = Wanted { selector, directions: Directions::BOTH, except: &[] };
+        let chosen = self.core().choose(wanted, Some(strategy))?;
+        Ok(chosen.map(|lookup| lookup.peer.id.clone()))
+    }
+}
+
 /// The program's closure has panicked; its text went where the program's panics go.
 fn panicked(predicate: Option<&Predicate>) -> Error {
     let why = match predicate {

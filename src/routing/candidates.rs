@@ -100,8 +100,7 @@ impl<'a> Candidates<'a> {
                 return Some(self.candidate(peer));
             }
         }
-        // Those who asked for one peer of thousands ask for its alternates next: what is found is kept.
-        let all = self.all.get_or_init(|| self.walk(None).collect());
+        let all = self.all();
         let is_left = |peer: &&&Arc<PeerEntry>| !self.taken.contains(&peer.key) && suits(peer);
         let left = all.iter().filter(is_left).count();
         let nth = if left == 0 { return None } else { self.random(left) };
@@ -110,7 +109,9 @@ impl<'a> Candidates<'a> {
 
     /// All candidates, in the order in which they joined.
     pub fn iter(&self) -> impl Iterator<Item = Candidate<'a>> + '_ {
-        let kept = self.all.get().map(Vec::as_slice);
+        // Who walks once for the first choice walks again for each alternate: those share one walk.
+        let kept = if self.is_alternate() { Some(self.all()) } else { self.all.get() };
+        let kept = kept.map(Vec::as_slice);
         let walked = if kept.is_none() { Some(self.walk(None)) } else { None };
         let peers = kept.unwrap_or_default().iter().copied().chain(walked.into_iter().flatten());
         let is_left = |peer: &&'a Arc<PeerEntry>| !self.taken.contains(&peer.key);
@@ -169,6 +170,11 @@ impl<'a> Candidates<'a> {
     #[cfg(test)]
     pub(super) fn scope_most(&self) -> usize {
         self.scope.most()
+    }
+
+    /// All that match, collected once: who asked for one peer of thousands asks for its alternates next.
+    fn all(&self) -> &Vec<&'a Arc<PeerEntry>> {
+        self.all.get_or_init(|| self.walk(None).collect())
     }
 
     /// All that match, behind a key or from the first, taken or not.

@@ -83,6 +83,18 @@ fn maps_are_changed_in_place() {
 }
 
 #[test]
+fn every_key_is_found_in_maps_of_any_size() {
+    for len in 0..40 {
+        let key = |n: usize| format!("k{}", n * 7);
+        let map: Map = (0..len).map(|n| (key(n), Value::from(n))).collect();
+        for n in 0..len {
+            assert_eq!(map.get(&key(n)), Some(&Value::from(n)));
+        }
+        assert_eq!((map.get(&key(len)), map.get("k")), (None, None));
+    }
+}
+
+#[test]
 fn nesting_is_bounded_by_who_reads_and_by_eight() {
     for (depth, allowed, fits) in [(0, 0, true), (1, 0, false), (3, 3, true), (4, 3, false)] {
         let mut bytes = vec![0x81; depth];

@@ -37,7 +37,7 @@ const CHUNK: usize = 64;
 /// # client.connect(server.local_addr()?)?;
 /// let caches = client.all(filter! { "role": "cache" });
 /// for (id, answer) in caches.request::<String, _>("cache:get", "user:123")? {
-///     println!("{id} says {}", answer?);
+///     println!("{id} says {}", answer?.value);
 /// }
 /// assert_eq!(caches.tick("cache:drop", "user:123")?.sent, 1);
 /// # Ok::<(), threadmesh::Error>(())
@@ -225,13 +225,8 @@ impl<'a> All<'a> {
             call: self.ask(peer, &message, times, &mut wakes),
         });
         let asked = asked.collect();
-        Ok(Gather::new(
-            self.handle.shared(),
-            asked,
-            wakes.into_receiver(),
-            self.until,
-            times.deadline,
-        ))
+        let (core, receiver) = (self.handle.shared(), wakes.into_receiver());
+        Ok(Gather::new(core, asked, receiver, self.until, (began, times.deadline)))
     }
 
     /// Posts the request to one of them.

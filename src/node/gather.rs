@@ -8,12 +8,12 @@ use std::time::Instant;
 use crossbeam_channel::Receiver;
 
 use super::core::Core;
+use super::pending::Reply;
 use super::wake::{self, Nothing, Numbered};
 use crate::config::CALLER_GRACE;
 use crate::error::{Error, ErrorKind, Execution};
 use crate::id::{CallId, NodeId};
 use crate::payload::Decode;
-use crate::proto::Done;
 
 /// When the gathering ends before everybody has answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,8 +44,8 @@ pub(super) struct Asked {
 /// # let client = Node::builder().start()?;
 /// # client.connect(server.local_addr()?)?;
 /// let loads = client.request_all::<u64, _>(Filter::any(), "load", &())?.finish();
-/// let least = loads.answers.iter().min_by_key(|(_, load)| *load);
-/// assert_eq!(least.unwrap().0, "a");
+/// let least = loads.replies.iter().min_by_key(|reply| reply.value);
+/// assert_eq!(least.unwrap().handled_by, "a");
 /// assert!(loads.is_complete() && loads.missing.is_empty());
 /// # Ok::<(), threadmesh::Error>(())
 /// ```
@@ -61,6 +61,7 @@ pub struct Gather<T> {
     until: Until,
     asked: usize,
     answered: usize,
+    began: Instant,
     deadline: Instant,
     value: PhantomData<fn() -> T>,
 }
@@ -69,8 +70,8 @@ pub struct Gather<T> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Gathered<T> {
-    /// Who answered, and what, in the order of arrival.
-    pub answers: Vec<(NodeId, T)>,
+    /// The answers, and who gave each ([`Reply::handled_by`]), in the order of arrival.
+    pub replies: Vec<Reply<T>>,
     /// Who failed, and why, in the order of arrival.
     pub errors: Vec<(NodeId, Error)>,
     /// Who has neither answered nor failed: the deadline passed (then its `REQUEST_TIMEOUT` is among the errors, too), or the gathering ended
@@ -80,6 +81,11 @@ pub struct Gathered<T> {
 }
 
 impl<T> Gathered<T> {
+    /// The answers alone, in the order of arrival.
+    pub fn into_values(self) -> impl Iterator<Item = T> {
+        self.replies.into_iter().map(|reply| reply.value)
+    }
+
     /// Whether everybody answered, or as many as [`first`](crate::All::first) or [`quorum`](crate::All::quorum) asked for.
     pub fn is_complete(&self) -> bool {
         self.complete
@@ -92,7 +98,7 @@ impl<T: Decode> Gather<T> {
         asked: Vec<Asked>,
         receiver: Receiver<Numbered>,
         until: Until,
-        deadline: Instant,
+        (began, deadline): (Instant, Instant),
     ) -> Self {
         let count = asked.len();
         let (mut open, mut unposted) = (Vec::with_capacity(count), Vec::new());
@@ -107,7 +113,19 @@ impl<T: Decode> Gather<T> {
         }
         let left = count - unposted.len();
         let (asked, answered, value) = (count, 0, PhantomData);
-        Self { core, open, left, unposted, receiver, until, asked, answered, deadline, value }
+        Self {
+            core,
+            open,
+            left,
+            unposted,
+            receiver,
+            until,
+            asked,
+            answered,
+            began,
+            deadline,
+            value,
+        }
     }
 
     /// Waits for the end, and gives all that came.
@@ -115,10 +133,10 @@ impl<T: Decode> Gather<T> {
     /// # Blocking
     /// Until everybody has answered or failed, or as many as the call asked for; at most until its deadline.
     pub fn finish(mut self) -> Gathered<T> {
-        let (mut answers, mut errors, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut replies, mut errors, mut missing) = (Vec::new(), Vec::new(), Vec::new());
         for (peer, result) in self.by_ref() {
             match result {
-                Ok(answer) => answers.push((peer, answer)),
+                Ok(reply) => replies.push(reply),
                 Err(error) => {
                     if error.kind() == ErrorKind::RequestTimeout {
                         missing.push(peer.clone());
@@ -129,10 +147,10 @@ impl<T: Decode> Gather<T> {
         }
         missing.extend(self.missing().cloned());
         let complete = match self.until {
-            Until::All => answers.len() == self.asked,
-            Until::First(count) | Until::Quorum(count) => answers.len() >= count,
+            Until::All => replies.len() == self.asked,
+            Until::First(count) | Until::Quorum(count) => replies.len() >= count,
         };
-        Gathered { answers, errors, missing, complete }
+        Gathered { replies, errors, missing, complete }
     }
 
     /// Whether it ends now although some have not answered.
@@ -147,24 +165,23 @@ impl<T: Decode> Gather<T> {
     }
 
     /// The next result of those under way.
-    fn next_arrival(&mut self) -> Option<(NodeId, Result<T, Error>)> {
+    fn next_arrival(&mut self) -> Option<(NodeId, Result<Reply<T>, Error>)> {
         let latest = self.deadline.checked_add(CALLER_GRACE).unwrap_or(self.deadline);
         loop {
-            let (number, result) = match wake::wait(&self.receiver, latest) {
-                Ok(Numbered { number, arrival }) => (number, arrival.result),
+            let Numbered { number, arrival } = match wake::wait(&self.receiver, latest) {
+                Ok(numbered) => numbered,
                 Err(nothing) => return self.next_in_vain(nothing),
             };
             // The caller's clock may have given up on it before.
             if let Some((peer, _)) = self.open.get_mut(number).and_then(Option::take) {
                 self.left -= 1;
-                let result = result.and_then(|done| open_answer(done, &peer));
-                return Some((peer, result));
+                return Some((peer, Reply::open(arrival, self.began)));
             }
         }
     }
 
     /// No result comes any more: the loop is late, or gone.
-    fn next_in_vain(&mut self, nothing: Nothing) -> Option<(NodeId, Result<T, Error>)> {
+    fn next_in_vain(&mut self, nothing: Nothing) -> Option<(NodeId, Result<Reply<T>, Error>)> {
         let (peer, call) = self.open.iter_mut().find_map(Option::take)?;
         self.left -= 1;
         let error = match nothing {
@@ -197,7 +214,7 @@ impl<T> Gather<T> {
 }
 
 impl<T: Decode> Iterator for Gather<T> {
-    type Item = (NodeId, Result<T, Error>);
+    type Item = (NodeId, Result<Reply<T>, Error>);
 
     /// The next result; `None` at the end.
     ///
@@ -214,15 +231,6 @@ impl<T: Decode> Iterator for Gather<T> {
         self.answered += usize::from(next.1.is_ok());
         Some(next)
     }
-}
-
-/// The handler has run, whatever its answer looks like.
-fn open_answer<T: Decode>(done: Done, peer: &NodeId) -> Result<T, Error> {
-    let Done::Answered(answered) = done else {
-        return Err(wake::loop_is_gone().with_execution(Execution::Unknown));
-    };
-    T::decode(&answered.payload)
-        .map_err(|error| error.with_execution(Execution::Happened).with_peer(peer.clone()))
 }
 
 impl<T> Drop for Gather<T> {

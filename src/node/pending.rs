@@ -38,6 +38,22 @@ impl<T> Reply<T> {
     }
 }
 
+impl<T: Decode> Reply<T> {
+    /// The answer that has arrived to a call that began then.
+    pub(super) fn open(arrival: Arrival, began: Instant) -> Result<Self, Error> {
+        let Done::Answered(answered) = arrival.result? else {
+            return Err(wake::loop_is_gone().with_execution(Execution::Unknown));
+        };
+        let handled_by = answered.peer.id.clone();
+        // The handler has run, whatever its answer looks like.
+        let value = T::decode(&answered.payload).map_err(|error| {
+            error.with_execution(Execution::Happened).with_peer(handled_by.clone())
+        })?;
+        let elapsed = arrival.at.saturating_duration_since(began);
+        Ok(Self { value, handled_by, via: None, elapsed })
+    }
+}
+
 /// A request that is under way, made by [`Call::start`](crate::Call::start) or [`Handle::start`](crate::Handle::start).
 ///
 /// Its deadline runs whether anybody waits or not. It can be sent to another thread. Dropping it cancels the request:
@@ -153,7 +169,7 @@ impl<T: Decode> Pending<T> {
             Ok(arrival) => Ok(arrival),
         };
         self.finished = true;
-        let reply = arrival.and_then(|arrival| self.open(arrival));
+        let reply = arrival.and_then(|arrival| Reply::open(arrival, self.began));
         self.observe(&reply);
         Some(reply)
     }
@@ -168,19 +184,6 @@ impl<T: Decode> Pending<T> {
             }
         };
         observe(&**strategy, &observation);
-    }
-
-    fn open(&self, arrival: Arrival) -> Result<Reply<T>, Error> {
-        let Done::Answered(answered) = arrival.result? else {
-            return Err(wake::loop_is_gone().with_execution(Execution::Unknown));
-        };
-        let handled_by = answered.peer.id.clone();
-        // The handler has run, whatever its answer looks like.
-        let value = T::decode(&answered.payload).map_err(|error| {
-            error.with_execution(Execution::Happened).with_peer(handled_by.clone())
-        })?;
-        let elapsed = arrival.at.saturating_duration_since(self.began);
-        Ok(Reply { value, handled_by, via: None, elapsed })
     }
 
     /// The caller's own clock: it keeps the promise even if the loop is late.

@@ -21,7 +21,7 @@ impl<T> Mesh<T> {
         let cost = cost(tick.message.payload.len());
         let target = self.peers.route(step);
         let Some(link) = target.and_then(|link| self.links.get_mut(&link)) else {
-            return self.tick_left_behind(tick, out);
+            return self.tick_next_step(tick, out);
         };
         let id = link.id;
         let fits = tick.message.payload.len() <= link.theirs.message_bytes;
@@ -59,6 +59,16 @@ impl<T> Mesh<T> {
             out.push(Output::Complete { token, result: Ok(Done::Nothing) });
         }
         self.flush(id, out);
+    }
+
+    /// The peer left between the caller's look at the directory and now: an alternate gets the tick if it has room.
+    fn tick_next_step(&mut self, mut tick: Tick<T>, out: &mut Out<T>) {
+        if tick.plan.alternates.is_empty() {
+            return self.tick_left_behind(tick, out);
+        }
+        tick.plan.first = tick.plan.alternates.remove(0);
+        tick.plan.room = None;
+        self.tick(tick, out);
     }
 
     /// The peer left between the caller's look at the directory and now.

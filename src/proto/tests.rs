@@ -15,6 +15,7 @@ use crate::routing::{Full, Gauge, Step, cost};
 mod flush;
 mod limits;
 mod memory;
+mod steps;
 
 type Label = &'static str;
 

@@ -544,7 +544,8 @@ fn answers_are_gathered_as_they_arrive_and_who_is_missing_is_told() {
         let all = gather.finish();
         assert!(began.elapsed() >= timeout && began.elapsed() < timeout + AT_ONCE);
         assert!(!all.is_complete());
-        let mut answered: Vec<_> = all.answers.iter().map(|(id, _)| id.as_str()).collect();
+        let mut answered: Vec<_> =
+            all.replies.iter().map(|reply| reply.handled_by.as_str()).collect();
         answered.sort_unstable();
         assert_eq!(answered, ["w3", "w4", "w5"]);
         let error = |id: &str| &all.errors.iter().find(|(peer, _)| peer == id).unwrap().1;
@@ -553,11 +554,11 @@ fn answers_are_gathered_as_they_arrive_and_who_is_missing_is_told() {
         assert_eq!(all.missing.iter().map(threadmesh::NodeId::as_str).collect::<Vec<_>>(), ["w2"]);
 
         let first = master.all(&workers).first(2).request::<u32, _>("load", &()).unwrap().finish();
-        assert!(first.is_complete() && first.answers.len() == 2 && !first.missing.is_empty());
+        assert!(first.is_complete() && first.replies.len() == 2 && !first.missing.is_empty());
         let quorum = took(AT_ONCE, || {
             master.all(&workers).quorum(3).request::<u32, _>("load", &()).unwrap().finish()
         });
-        assert!(quorum.is_complete() && quorum.answers.len() == 3);
+        assert!(quorum.is_complete() && quorum.replies.len() == 3);
         let lost = took(timeout + AT_ONCE, || {
             let call = master.all(&workers).quorum(5).timeout(SOON);
             call.request::<u32, _>("load", &()).unwrap().finish()
@@ -565,7 +566,7 @@ fn answers_are_gathered_as_they_arrive_and_who_is_missing_is_told() {
         assert!(!lost.is_complete(), "with one failure there are only four left");
         let nobody =
             master.request_all::<u32, _>(filter! { "x": 1 }, "load", &()).unwrap().finish();
-        assert!(nobody.is_complete() && nobody.answers.is_empty());
+        assert!(nobody.is_complete() && nobody.replies.is_empty());
         drop(open);
     });
 }

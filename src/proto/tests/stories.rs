@@ -15,7 +15,7 @@ impl Pair {
     }
 
     /// A plan that goes to that peer although no room was taken there.
-    fn plan_without_room(&self, from: usize, to: &str) -> Plan {
+    pub(super) fn plan_without_room(&self, from: usize, to: &str) -> Plan {
         let entry = self.nodes[from].directory().get(to).expect("a joined peer");
         let step = Step { peer: entry.key, directions: Directions::BOTH };
         Plan::one(step, entry.face(Directions::BOTH).map(|face| face.link))

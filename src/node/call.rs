@@ -185,9 +185,9 @@ impl<'a> Call<'a> {
     }
 
     /// Ends the request at this moment at the latest, whatever its [`timeout`](Self::timeout): what several calls that share a
-    /// deadline say. When it has passed already the call is `REQUEST_TIMEOUT`, never executed.
+    /// deadline say. Of several the earliest counts. When it has passed already the call is `REQUEST_TIMEOUT`, never executed.
     pub fn until(mut self, deadline: Instant) -> Self {
-        self.terms.until = Some(deadline);
+        self.terms.until = Some(self.terms.until.map_or(deadline, |other| other.min(deadline)));
         self
     }
 

@@ -423,6 +423,35 @@ impl Handle {
     pub fn wait(&self) -> Result<StopReport, Error> {
         runtime::wait(&self.core)
     }
+
+    /// Waits until the node has stopped, at most for `timeout`: a pause between two pieces of work that a stop cuts short. `None`
+    /// when the time is over and the node goes on.
+    ///
+    /// Handlers and other code on the node's own threads may use it, too. A stop waits for them, so there it returns as soon as
+    /// one begins, with an [`unfinished`](StopReport#structfield.unfinished) report.
+    ///
+    /// # Errors
+    /// `WOULD_DEADLOCK` on a loop thread; `CLOSED` in a forked child.
+    ///
+    /// # Blocking
+    /// At most for `timeout`, which counts as 24 h when it is longer; until somebody stops the node.
+    ///
+    /// # Example
+    /// ```
+    /// use std::time::Duration;
+    /// use threadmesh::Node;
+    ///
+    /// let node = Node::builder().start()?;
+    /// assert!(node.wait_timeout(Duration::from_millis(5))?.is_none());
+    /// node.stop()?;
+    /// assert!(node.wait_timeout(Duration::from_secs(5))?.is_some());
+    /// # Ok::<(), threadmesh::Error>(())
+    /// ```
+    pub fn wait_timeout(&self, timeout: Duration) -> Result<Option<StopReport>, Error> {
+        let began = Instant::now();
+        let until = began.checked_add(timeout.min(LONGEST_TIMEOUT)).unwrap_or(began);
+        runtime::wait_until(&self.core, until)
+    }
 }
 
 impl fmt::Debug for Handle {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle, ThreadId};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 
@@ -48,7 +48,8 @@ pub(crate) struct Life {
     /// Set when stopping begins; read on every call.
     closed: AtomicBool,
     state: Mutex<State>,
-    ended: Condvar,
+    /// Told when stopping begins, and when it has ended.
+    changed: Condvar,
 }
 
 #[derive(Debug)]
@@ -81,7 +82,7 @@ impl Life {
         Self {
             closed: AtomicBool::new(false),
             state: Mutex::new(State::Starting),
-            ended: Condvar::new(),
+            changed: Condvar::new(),
         }
     }
 
@@ -111,6 +112,8 @@ impl Life {
             }
         };
         self.closed.store(true, Ordering::Release);
+        drop(state);
+        self.changed.notify_all();
         Begun::First(threads)
     }
 
@@ -125,19 +128,53 @@ impl Life {
     /// The node has stopped; everybody who waits for it goes on.
     pub(crate) fn end(&self, report: StopReport) {
         *lock(&self.state) = State::Stopped(report);
-        self.ended.notify_all();
+        self.changed.notify_all();
     }
 
     /// Waits for the end.
     pub(crate) fn wait(&self) -> StopReport {
+        loop {
+            // The length is of no consequence: there is no deadline, the end comes when somebody stops the node.
+            if let Some(report) = self.wait_until(Instant::now() + Duration::from_secs(3_600)) {
+                return report;
+            }
+        }
+    }
+
+    /// Waits for the end, at most until `until`.
+    pub(crate) fn wait_until(&self, until: Instant) -> Option<StopReport> {
+        self.watch(until, |state| match state {
+            State::Starting | State::Running(_) | State::Stopping(_) => None,
+            State::Stopped(report) => Some(report.clone()),
+        })
+    }
+
+    /// Waits for the beginning of the end, at most until `until`.
+    pub(crate) fn wait_begun_until(&self, until: Instant) -> Option<StopReport> {
+        self.watch(until, |state| match state {
+            State::Starting | State::Running(_) => None,
+            State::Stopping(_) => Some(StopReport::unfinished()),
+            State::Stopped(report) => Some(report.clone()),
+        })
+    }
+
+    /// Looks at the state whenever it changes, until something is found in it or the time is over.
+    fn watch(
+        &self,
+        until: Instant,
+        find: impl Fn(&State) -> Option<StopReport>,
+    ) -> Option<StopReport> {
         let _waiting = service::waiting();
         let mut state = lock(&self.state);
         loop {
-            if let State::Stopped(report) = &*state {
-                return report.clone();
+            if let Some(found) = find(&state) {
+                return Some(found);
             }
-            // The length is of no consequence: there is no deadline, the end comes when somebody stops the node.
-            let waited = self.ended.wait_timeout(state, Duration::from_secs(3_600));
+            let patience = until.saturating_duration_since(Instant::now());
+            if patience.is_zero() {
+                return None;
+            }
+            let waited = self.changed.wait_timeout(state, patience);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
@@ -165,5 +202,24 @@ mod tests {
         });
         assert!(matches!(life.begin_stop(), Begun::Before { here: false }));
         assert_eq!(life.wait(), report);
+    }
+
+    #[test]
+    fn a_wait_with_a_bound_ends_by_itself_or_with_what_it_waits_for() {
+        let _bound = crate::bound::bound();
+        let life = Life::new();
+        let soon = || Instant::now() + Duration::from_millis(5);
+        let late = || Instant::now() + Duration::from_secs(30);
+        assert_eq!((life.wait_begun_until(soon()), life.wait_until(soon())), (None, None));
+        thread::scope(|scope| {
+            let begun = scope.spawn(|| life.wait_begun_until(late()));
+            assert!(matches!(life.begin_stop(), Begun::First(None)));
+            assert!(begun.join().unwrap().unwrap().unfinished);
+            assert_eq!(life.wait_until(soon()), None);
+            let ended = scope.spawn(|| life.wait_until(late()));
+            life.end(StopReport::default());
+            assert!(ended.join().unwrap().unwrap().is_clean());
+        });
+        assert!(life.wait_begun_until(soon()).unwrap().is_clean());
     }
 }

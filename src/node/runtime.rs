@@ -105,6 +105,15 @@ pub(crate) fn wait(core: &Core) -> Result<StopReport, Error> {
     Ok(core.life.wait())
 }
 
+/// Waits until somebody else has stopped the node, at most until `until`. The stop waits for the node's own threads, so all that
+/// they can wait for is its beginning.
+pub(crate) fn wait_until(core: &Core, until: Instant) -> Result<Option<StopReport>, Error> {
+    core.at_home()?;
+    Core::not_on_a_loop_thread()?;
+    let life = &core.life;
+    Ok(if is_own_thread(core) { life.wait_begun_until(until) } else { life.wait_until(until) })
+}
+
 fn is_own_thread(core: &Core) -> bool {
     on_loop_thread() || core.service.is_worker() || core.callbacks.is_here()
 }

@@ -309,7 +309,8 @@ impl Handle {
     /// sent meanwhile are not waited for.
     ///
     /// # Errors
-    /// `NODE_NOT_FOUND` when it is not connected: what it had not confirmed was reported in [`NodeEvent::Undelivered`].
+    /// `NODE_NOT_FOUND` when it is not connected: what it had not confirmed was reported in
+    /// [`NodeEvent::Undelivered`](crate::NodeEvent::Undelivered).
     /// `REQUEST_TIMEOUT` says how many it has not confirmed. After that one, `CONNECTION_LOST` and `CLOSED`, those ticks may
     /// have run. `WOULD_DEADLOCK`.
     ///

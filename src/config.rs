@@ -290,6 +290,28 @@ pub(crate) const WORKER_IDLE: Duration = Duration::from_secs(10);
 pub(crate) const WORKER_STALL: Duration = Duration::from_millis(5);
 /// Workers running (not waiting) at most.
 pub(crate) const WORKERS_RUNNING: usize = 64;
+/// How often a retry sends a request at most: twice more is what passes over a restart or a lost link; more is waiting.
+pub(crate) const RETRY_ATTEMPTS: u32 = 3;
+/// The longest that the first pause of a retry can be, doubling to [`RETRY_LONGEST_PAUSE`].
+pub(crate) const RETRY_FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest that any pause of a retry can be: somebody waits for it.
+pub(crate) const RETRY_LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How many repeats a request pays for: a service in trouble gets a fifth more work, and not three times as much.
+pub(crate) const BUDGET_RATIO: f64 = 0.2;
+/// Repeats that are there to begin with, so that a program of few requests may repeat them.
+pub(crate) const BUDGET_RESERVE: u32 = 10;
+/// Repeats that can be saved up: a day without failures does not pay for a flood.
+pub(crate) const BUDGET_CAP: u32 = 100;
+/// How long a copy is waited for before a hedge sends the next: well above what a request usually takes.
+pub(crate) const HEDGE_AFTER: Duration = Duration::from_millis(100);
+/// Copies of a hedge, the first among them: what a third gains is not worth its cost.
+pub(crate) const HEDGE_COPIES: u32 = 2;
+/// How many further copies a request pays for: those of the slowest tenth.
+pub(crate) const HEDGE_RATIO: f64 = 0.1;
+/// So many failures in a row open a circuit breaker: fewer may be chance.
+pub(crate) const BREAKER_THRESHOLD: u32 = 5;
+/// So long a circuit breaker is open before it lets a probe through: about what a restart takes.
+pub(crate) const BREAKER_OPEN: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {

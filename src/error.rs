@@ -135,6 +135,14 @@ impl fmt::Display for ErrorKind {
     }
 }
 
+/// The piece of context that says how often a call was tried.
+const ATTEMPTS: &str = "attempts";
+
+/// What a message says of that.
+fn tried(attempts: u32) -> String {
+    if attempts < 2 { String::new() } else { format!(" (tried {attempts} times)") }
+}
+
 /// Why something failed. One pointer wide, cheap to pass, cloneable.
 #[derive(Clone)]
 pub struct Error(Box<Inner>);
@@ -195,11 +203,25 @@ impl Error {
     }
 
     /// The same error, with a piece of its context; of pieces with the same key the last counts.
-    #[allow(dead_code)] // Until the first caller is there, in the next commits.
     pub(crate) fn with_context(mut self, key: &'static str, value: impl fmt::Display) -> Self {
         self.0.context.retain(|(present, _)| *present != key);
         self.0.context.push((key, value.to_string()));
         self
+    }
+
+    /// The same error, saying how often its call was tried: in its context, and from the second time on also in words.
+    pub(crate) fn with_attempts(mut self, attempts: u32) -> Self {
+        let before = tried(self.attempts());
+        if let Some(bare) = self.0.message.strip_suffix(&before).map(str::len) {
+            self.0.message.truncate(bare);
+        }
+        self.0.message.push_str(&tried(attempts));
+        self.with_context(ATTEMPTS, attempts)
+    }
+
+    /// How often the call was tried; once unless a policy says otherwise.
+    pub(crate) fn attempts(&self) -> u32 {
+        self.context(ATTEMPTS).and_then(|attempts| attempts.parse().ok()).unwrap_or(1)
     }
 
     /// A piece of what the message says, for programs: labels of logs and graphs.
@@ -306,5 +328,21 @@ mod tests {
             assert_eq!(same, 1, "{kind}");
         }
         assert_eq!(ErrorKind::from_number(0), None);
+    }
+
+    #[test]
+    fn attempts_are_told_once_and_nothing_else_is_lost() {
+        let _bound = crate::bound::bound();
+        let peer = NodeId::new("s").unwrap();
+        let error = Error::new(ErrorKind::Handler, "the account is short").with_peer(peer.clone());
+        let error = error.with_handler_code("NO_MONEY".into(), Some(Arc::from([7_u8])));
+        assert_eq!((error.attempts(), error.context("attempts")), (1, None));
+        let once = error.clone().with_attempts(1);
+        assert_eq!((once.message(), once.context("attempts")), (error.message(), Some("1")));
+        let often = once.with_attempts(3).with_attempts(6);
+        assert_eq!(often.message(), "the account is short (tried 6 times)");
+        assert_eq!((often.code(), often.attempts()), ("NO_MONEY", 6));
+        assert_eq!((often.peer(), often.execution()), (Some(&peer), Execution::Happened));
+        assert_eq!(often.data_item(), error.data_item());
     }
 }

@@ -72,6 +72,7 @@
 //! | send bytes without encoding them | [`Bytes`] |
 //! | tell peers about a node | [`Options`], [`options!`] |
 //! | wait for others, follow what happens | [`Handle::wait_for_peer`], [`Handle::wait_for_service`], [`Events`], [`Handle::on_event`], [`NodeEvent`] |
+//! | send again what failed, or elsewhere, or not at all for a while | [`Target`], [`Retry`], [`Failover`], [`Hedge`], [`Breaker`] |
 //! | change times and limits | [`Config`], [`Limits`] |
 //!
 //! # Threads
@@ -151,13 +152,23 @@
 //! | `CLOSED` | The node has stopped | never |
 //! | `USER_CODE_PANICKED` | A closure given by the caller panicked | never |
 //!
-//! `PREDICATE_NOT_ROUTABLE`, `CIRCUIT_OPEN`, `INVALID_PATH`, `INVALID_FILTER`, `FORBIDDEN` and `INSECURE` have their numbers in
-//! the protocol already, and belong to what this version does not have yet: routers, circuit breakers, service paths, filters, security.
+//! `PREDICATE_NOT_ROUTABLE`, `INVALID_PATH`, `INVALID_FILTER`, `FORBIDDEN` and `INSECURE` have their numbers in
+//! the protocol already, and belong to what this version does not have yet: routers, service paths, filters, security.
+//!
+//! # Policies
+//!
+//! **A policy repeats only what certainly did not run**, unless the call says [`idempotent`](Call::idempotent) (then also after a timeout
+//! or a lost link) or [`retry_if`](Call::retry_if) (then after whatever the program likes, handlers' errors for example). Systems that
+//! repeat after any error charge cards twice; here that takes a word in the source.
+//!
+//! A [`Retry`] sends again after a pause, a [`Failover`] to the next of a list of targets, a [`Hedge`] a second copy of what takes long,
+//! and a [`Breaker`] nothing at all for a while to what keeps failing. Each goes around any [`Target`], a call or another policy, and
+//! is a target itself. Every step is a [`NodeEvent::Policy`], a count in [`Handle::policy_counts`], and a line in the log.
 //!
 //! # Logs
 //!
 //! Through the `log` facade, so nothing is seen until the program installs a logger. A target per room: `threadmesh::node` (started, stopped), `threadmesh::net` (sockets, names, limits of the
-//! system), `threadmesh::proto` (links, peers, handshakes), `threadmesh::service` (handlers and workers). *error*: the node cannot go on.
+//! system), `threadmesh::proto` (links, peers, handshakes), `threadmesh::service` (handlers and workers), `threadmesh::policy` (repeats, failovers, breakers). *error*: the node cannot go on.
 //! *warn*: a limit or a misuse. *info*: bound, peer up and down, stopped. *debug*: changes of state. *trace*: single
 //! messages. Never a payload.
 #![forbid(unsafe_code)]
@@ -196,6 +207,7 @@ mod node_event;
 mod options;
 mod patience;
 mod payload;
+mod policy;
 mod proto;
 mod routing;
 mod scan;
@@ -214,15 +226,18 @@ pub use headers::Headers;
 pub use id::{MAX_ID_BYTES, NodeId};
 pub use node::{
     All, Arrival, Builder, Call, Callback, Dial, Events, Explanation, Gather, Gathered, Handle,
-    Node, PeerRef, Pending, Reply, Selector, StopReport, Ticked, Told, predicate, predicate_as,
+    Node, PeerRef, Pending, PolicyCounts, Reply, Selector, StopReport, Ticked, Told, predicate,
+    predicate_as,
 };
-pub use node_event::{Direction, Directions, LeftReason, NodeEvent, PeerInfo};
+pub use node_event::{Direction, Directions, LeftReason, NodeEvent, PeerInfo, PolicyStep};
 pub use options::Options;
 pub use payload::{Bytes, Decode, Encode, Payload};
-pub use routing::Filter;
+pub use policy::{
+    Breaker, Budget, Failover, Guarded, Hedge, Hedged, Parcel, Place, Retried, Retry, Target,
+};
 pub use routing::{
-    Candidate, Candidates, ConsistentHash, First, LeastPending, LocalFirst, Observation, Place,
-    PowerOfTwo, Random, RoundRobin, Sticky, StickyKey, Strategy, StrategyFn, WeightedRandom,
+    Candidate, Candidates, ConsistentHash, Filter, First, LeastPending, LocalFirst, Observation,
+    PowerOfTwo, Random, Rank, RoundRobin, Sticky, StickyKey, Strategy, StrategyFn, WeightedRandom,
     strategy_fn,
 };
 #[doc(hidden)]

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::error::Error;
+use crate::event::EventName;
 use crate::id::NodeId;
 use crate::options::Options;
 
@@ -154,6 +156,8 @@ pub enum NodeEvent {
         /// Which peer.
         id: NodeId,
     },
+    /// A policy around a call of this node (a retry, a failover, a hedge, a circuit breaker) has done something.
+    Policy(PolicyStep),
     /// Something failed that no call can report, or a call found nobody who matches (`NO_NODES_MATCH_FILTER`, which the call
     /// returned as well). What it is about is in [`Error::context`].
     Error(Error),
@@ -161,4 +165,97 @@ pub enum NodeEvent {
     Missed(u64),
     /// The node has stopped; nothing follows.
     Stopped,
+}
+
+/// What a policy has done. [`Handle::policy_counts`](crate::Handle::policy_counts) counts the same steps.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum PolicyStep {
+    /// A retry sends a request once more, now that its pause is over.
+    Repeated {
+        /// What the request is called.
+        event: EventName,
+        /// The number of the attempt that begins; the first repeat is attempt 2.
+        attempt: u32,
+        /// The pause that was made before it.
+        pause: Duration,
+        /// What became of the attempt before.
+        error: Error,
+    },
+    /// A retry did not repeat, or a hedge sent no further copy, because its budget is used up.
+    BudgetExhausted {
+        /// What the request is called.
+        event: EventName,
+    },
+    /// A failover goes on to its next target.
+    FailedOver {
+        /// What the request is called.
+        event: EventName,
+        /// The place in the list of the target that is tried now; the first target, which is never told, has 1.
+        target: usize,
+        /// What became of the request at the target before.
+        error: Error,
+    },
+    /// A hedge has sent a further copy of a request that was not answered in time.
+    HedgeSent {
+        /// What the request is called.
+        event: EventName,
+        /// The number of the copy; the request itself has 1.
+        copy: u32,
+    },
+    /// A further copy was answered first.
+    HedgeWon {
+        /// What the request is called.
+        event: EventName,
+        /// The number of the copy; the request itself has 1.
+        copy: u32,
+    },
+    /// A circuit breaker has opened: nothing is sent for that long.
+    BreakerOpened {
+        /// The breaker's name.
+        name: String,
+        /// Failures in a row until now, failed probes among them.
+        failures: u32,
+        /// How long it is open before it lets a probe through.
+        open_for: Duration,
+    },
+    /// A circuit breaker lets one request through, to see whether it may close.
+    BreakerHalfOpened {
+        /// The breaker's name.
+        name: String,
+    },
+    /// The probe of a circuit breaker has succeeded; everything is sent again.
+    BreakerClosed {
+        /// The breaker's name.
+        name: String,
+    },
+}
+
+impl fmt::Display for PolicyStep {
+    /// What the log says.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Repeated { event, attempt, pause, error } => {
+                write!(f, "attempt {attempt} of {event} after a pause of {pause:?} and {error}")
+            }
+            Self::BudgetExhausted { event } => {
+                write!(f, "{event} is not sent again, the budget is used up")
+            }
+            Self::FailedOver { event, target, error } => {
+                write!(f, "{event} goes on to target {target} after {error}")
+            }
+            Self::HedgeSent { event, copy } => write!(f, "copy {copy} of {event} is sent"),
+            Self::HedgeWon { event, copy } => {
+                write!(f, "copy {copy} of {event} was answered first")
+            }
+            Self::BreakerOpened { name, failures, open_for } => {
+                write!(
+                    f,
+                    "breaker {name:?} opens for {open_for:?} after {failures} failures in a row"
+                )
+            }
+            Self::BreakerHalfOpened { name } => write!(f, "breaker {name:?} lets a probe through"),
+            Self::BreakerClosed { name } => write!(f, "breaker {name:?} closes"),
+        }
+    }
 }

@@ -29,7 +29,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("net", &["proto", "routing"]),
     ("service", &["routing"]),
     ("node", &["routing", "proto", "net", "service"]),
-    ("lib", &["wire", "routing", "proto", "net", "service", "node", "fuzz", "bench"]),
+    ("policy", &["node"]),
+    ("lib", &["wire", "routing", "proto", "net", "service", "node", "policy", "fuzz", "bench"]),
     ("bench", &["wire", "routing", "proto", "node"]),
     ("fuzz", &["wire", "routing", "proto"]),
 ];

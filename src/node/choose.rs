@@ -62,9 +62,9 @@ impl Core {
     ) -> Result<Option<&'d Arc<PeerEntry>>, Error> {
         let wanted = Wanted { selector, directions: Directions::BOTH, except: &[] };
         let first = self.among(directory, wanted, false, |candidates| {
-            candidates.after(None).map(|candidate| candidate.place())
+            candidates.after(None).map(|candidate| candidate.rank())
         })?;
-        Ok(first.and_then(|place| directory.at(place)))
+        Ok(first.and_then(|rank| directory.at(rank)))
     }
 
     /// Lets somebody look at the candidates; a panic of the program's code is the error.

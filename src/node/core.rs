@@ -13,6 +13,7 @@ use super::callbacks::Callbacks;
 use super::events::Hub;
 use super::life::Life;
 use super::lock;
+use super::steps::Steps;
 use super::wake::{self, Arrival, Nothing, Slot, Wake};
 use crate::config::{CALLER_GRACE, Config};
 use crate::dropped::{Dropped, NO_ROOM};
@@ -47,6 +48,7 @@ pub(crate) struct Core {
     pub(super) indexed: Mutex<Vec<String>>,
     pub(crate) life: Life,
     pub(crate) bound: Bound,
+    pub(crate) steps: Steps,
     mailbox: Mailbox<Input<Wake>>,
     /// Written by the loop alone, which never waits for it; see [`Core::publish`].
     directory: RwLock<Directory>,
@@ -109,6 +111,7 @@ impl Core {
             indexed: Mutex::default(),
             life: Life::new(),
             bound: Bound::default(),
+            steps: Steps::default(),
             mailbox,
             directory: RwLock::default(),
             next_call: AtomicU64::new(1),

@@ -22,6 +22,7 @@ mod owner;
 mod pending;
 mod runtime;
 mod selector;
+mod steps;
 mod terms;
 mod verbs;
 mod wake;
@@ -44,6 +45,8 @@ pub use life::StopReport;
 pub use owner::Node;
 pub use pending::{Pending, Reply};
 pub use selector::{Selector, predicate, predicate_as};
+pub use steps::PolicyCounts;
+pub(crate) use steps::{first_ready, inherited_deadline};
 pub use wake::Arrival;
 
 /// Locks, also after a panic elsewhere: what these locks guard is whole between any two statements.

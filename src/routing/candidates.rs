@@ -118,11 +118,11 @@ impl<'a> Candidates<'a> {
         peers.filter(is_left).map(|peer| self.candidate(peer))
     }
 
-    /// The first candidate that joined after that place, or the first of all behind the last: whose turn it is. A place stays good when
+    /// The first candidate that joined after that one, or the first of all behind the last: whose turn it is. A rank stays good when
     /// the peer that had it has left.
-    pub fn after(&self, place: Option<Place>) -> Option<Candidate<'a>> {
+    pub fn after(&self, rank: Option<Rank>) -> Option<Candidate<'a>> {
         let is_left = |peer: &&'a Arc<PeerEntry>| !self.taken.contains(&peer.key);
-        let behind = place.and_then(|place| self.walk(Some(place.0)).find(is_left));
+        let behind = rank.and_then(|rank| self.walk(Some(rank.0)).find(is_left));
         let peer = behind.or_else(|| self.walk(None).find(is_left));
         peer.map(|peer| self.candidate(peer))
     }
@@ -212,10 +212,10 @@ impl fmt::Debug for Candidates<'_> {
     }
 }
 
-/// A place in the order in which peers joined; never given twice while the node lives, so it stays good when its peer leaves. A peer that
+/// A peer's rank in the order of joining; never given twice while the node lives, so it stays good when its peer leaves. A peer that
 /// comes back has a new one, behind all others.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Place(pub(super) PeerKey);
+pub struct Rank(pub(super) PeerKey);
 
 /// A peer that a call may go to, as a [`Strategy`](crate::Strategy) sees it.
 #[derive(Clone, Copy)]
@@ -280,9 +280,9 @@ impl<'a> Candidate<'a> {
         f64::from(self.pending() + 1) * f64::from(penalty)
     }
 
-    /// Its place in the order in which peers joined.
-    pub fn place(&self) -> Place {
-        Place(self.peer.key)
+    /// Its rank in the order in which peers joined.
+    pub fn rank(&self) -> Rank {
+        Rank(self.peer.key)
     }
 }
 

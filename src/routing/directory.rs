@@ -12,7 +12,7 @@ use std::sync::Arc;
 use self::chunks::{Chunks, Span};
 use self::equal::Equal;
 use self::index::Index;
-use super::candidates::Place;
+use super::candidates::Rank;
 use super::filter::{Compiled, fingerprint};
 use super::{Gauge, Pace};
 use crate::config::INDEXED_KEYS;
@@ -164,9 +164,9 @@ impl Directory {
         Scope { part: self.get(id).map_or(Part::Nobody, Part::One), most: 1 }
     }
 
-    /// The peer that has that place in the order of joining.
-    pub(crate) fn at(&self, place: Place) -> Option<&Arc<PeerEntry>> {
-        self.peers.get(place.0)
+    /// The peer that has that rank in the order of joining.
+    pub(crate) fn at(&self, rank: Rank) -> Option<&Arc<PeerEntry>> {
+        self.peers.get(rank.0)
     }
 
     /// One try at drawing a peer of that part, each with the same chance.

@@ -11,7 +11,7 @@ mod plan;
 mod strategy;
 
 pub(crate) use candidates::Question;
-pub use candidates::{Candidate, Candidates, Place};
+pub use candidates::{Candidate, Candidates, Rank};
 pub(crate) use directory::{Directory, LinkFace, PeerEntry};
 pub(crate) use filter::Compiled;
 pub use filter::Filter;

@@ -22,6 +22,7 @@ mod herd;
 mod life;
 mod links;
 mod options;
+mod policies;
 mod pool;
 #[cfg(target_os = "linux")]
 mod processes;

@@ -172,6 +172,8 @@ pub(super) fn name_of(output: &Output<Label>) -> &'static str {
             NodeEvent::ReconnectFailed { .. } => "event: reconnect failed",
             NodeEvent::Undelivered { .. } => "event: undelivered",
             NodeEvent::SlowPeer { .. } => "event: slow peer",
+            // A step of a caller, never of the engine.
+            NodeEvent::Policy(_) => "event: policy",
             NodeEvent::Error(_) => "event: error",
             NodeEvent::Missed(_) => "event: missed",
             NodeEvent::Stopped => "event: stopped",

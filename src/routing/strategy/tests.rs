@@ -14,7 +14,7 @@ use crate::node_event::{Direction, Directions};
 use crate::options;
 use crate::options::Options;
 use crate::routing::{
-    Directory, Filter, Gauge, LinkFace, Pace, PeerEntry, Place, Question, Share, make_plan,
+    Directory, Filter, Gauge, LinkFace, Pace, PeerEntry, Question, Rank, Share, make_plan,
 };
 
 /// A peer with a downstream link, and an upstream one as well if its number is divisible by ten.
@@ -385,13 +385,12 @@ fn alternates_are_others_and_at_most_three() {
 }
 
 #[test]
-fn a_place_stays_good_when_its_peer_has_left() {
+fn a_rank_stays_good_when_its_peer_has_left() {
     let _bound = crate::bound::bound();
     let mut directory = crowd(5);
-    let place: Place = ask(&directory, None, None, 1, |among| among.get("n2").unwrap().place());
+    let rank: Rank = ask(&directory, None, None, 1, |among| among.get("n2").unwrap().rank());
     directory.remove(PeerKey(2));
-    let after = |place| {
-        ask(&directory, None, None, 1, |among| among.after(place).unwrap().id().to_string())
-    };
-    assert_eq!((after(Some(place)), after(None)), ("n3".to_owned(), "n0".to_owned()));
+    let after =
+        |rank| ask(&directory, None, None, 1, |among| among.after(rank).unwrap().id().to_string());
+    assert_eq!((after(Some(rank)), after(None)), ("n3".to_owned(), "n0".to_owned()));
 }

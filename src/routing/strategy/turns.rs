@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Candidate, Candidates, Strategy};
-use crate::routing::Place;
+use crate::routing::Rank;
 
 /// Questions whose turn is remembered; beyond that all begin anew.
 const QUESTIONS: usize = 1_024;
@@ -28,7 +28,7 @@ const QUESTIONS: usize = 1_024;
 /// ```
 #[derive(Default, Debug)]
 pub struct RoundRobin {
-    last: Mutex<BTreeMap<u64, Place>>,
+    last: Mutex<BTreeMap<u64, Rank>>,
 }
 
 impl RoundRobin {
@@ -38,12 +38,12 @@ impl RoundRobin {
     }
 
     /// Held for a look or a note only.
-    fn last(&self) -> MutexGuard<'_, BTreeMap<u64, Place>> {
+    fn last(&self) -> MutexGuard<'_, BTreeMap<u64, Rank>> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes whose turn it was, unless somebody else has taken that turn meanwhile.
-    fn note(&self, question: u64, before: Option<Place>, now: Place) -> bool {
+    fn note(&self, question: u64, before: Option<Rank>, now: Rank) -> bool {
         let mut last = self.last();
         if last.get(&question).copied() != before {
             return false;
@@ -63,7 +63,7 @@ impl Strategy for RoundRobin {
             let last = self.last().get(&question).copied();
             let next = among.after(last)?;
             // An alternate has its own turn when it comes. Somebody else's progress is the only reason to look again.
-            if among.is_alternate() || self.note(question, last, next.place()) {
+            if among.is_alternate() || self.note(question, last, next.rank()) {
                 return Some(next);
             }
         }

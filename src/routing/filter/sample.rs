@@ -4,7 +4,7 @@ use crate::options::Options;
 use crate::value::{Map, Value};
 
 /// Keys of few letters meet often; some look inside of others.
-const KEYS: [&str; 8] = ["a", "b", "c", "a.b", "a.b.c", "b.c", "", "_id"];
+const KEYS: [&str; 6] = ["a", "b", "a.b", "b.a", "a.b.a", ""];
 
 const OPERATORS: [&str; 16] = [
     "$eq",
@@ -33,11 +33,13 @@ const EXPRESSIONS: [&str; 6] = ["a", "^a", "b$", "^(ab)+$", "", "^[0-9.]+$"];
 /// Decisions, one byte each; when they are used up, every further one is 0.
 pub(crate) struct Draw<'a> {
     bytes: &'a [u8],
+    /// Scalars that were drawn so far. Half of all further ones are among them, so that much is equal.
+    seen: Vec<Value>,
 }
 
 impl<'a> Draw<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes }
+        Self { bytes, seen: Vec::new() }
     }
 
     /// A number below `end`.
@@ -62,16 +64,29 @@ impl<'a> Draw<'a> {
     }
 
     fn value(&mut self, deeper: usize) -> Value {
-        match self.below(if deeper == 0 { 10 } else { 14 }) {
+        match self.below(if deeper == 0 { 16 } else { 22 }) {
+            0..=9 => self.scalar(),
+            10..=15 if self.seen.is_empty() => self.scalar(),
+            10..=15 => {
+                let which = self.below(self.seen.len());
+                self.seen[which].clone()
+            }
+            16..=18 => Value::Map(self.map(deeper - 1)),
+            _ => self.list(deeper - 1),
+        }
+    }
+
+    fn scalar(&mut self) -> Value {
+        let scalar = match self.below(10) {
             0 => Value::Null,
             1 => Value::Bool(self.below(2) == 1),
             2..=4 => Value::Integer(self.integer()),
             5..=6 => Value::Float(self.float()),
             7..=8 => Value::from(self.one_of(TEXTS)),
-            9 => Value::Bytes(vec![b'a'; self.below(3)]),
-            10..=11 => Value::Map(self.map(deeper - 1)),
-            _ => self.list(deeper - 1),
-        }
+            _ => Value::Bytes(vec![b'a'; self.below(3)]),
+        };
+        self.seen.push(scalar.clone());
+        scalar
     }
 
     fn list(&mut self, deeper: usize) -> Value {

@@ -142,16 +142,21 @@ impl Filter {
 
     fn with(self, operator: &str, key: String, operand: Value) -> Self {
         let mut map = self.into_map();
-        let added = match map.get(&key) {
-            None => Some(alone(&key, operator, operand.clone())),
-            Some(present) => beside(&key, present, operator, operand.clone()),
-        };
-        if let Some(condition) = added {
+        let Some(present) = map.get(&key) else {
+            let condition = alone(&key, operator, operand);
             map.insert(key, condition);
             return Self::from(map);
+        };
+        match beside(&key, present, operator, operand) {
+            Ok(condition) => {
+                map.insert(key, condition);
+                Self::from(map)
+            }
+            Err(operand) => {
+                let condition = alone(&key, operator, operand);
+                Self::from(with_all(map, single(&key, condition)))
+            }
         }
-        let condition = alone(&key, operator, operand);
-        Self::from(with_all(map, single(&key, condition)))
     }
 
     fn into_map(self) -> Map {
@@ -200,19 +205,19 @@ fn alone(key: &str, operator: &str, operand: Value) -> Value {
     if operator == EQ && is_plain { operand } else { single(operator, operand).into() }
 }
 
-/// The condition that is present with one operator more; `None` if they cannot stand in one map.
-fn beside(key: &str, present: &Value, operator: &str, operand: Value) -> Option<Value> {
+/// The condition that is present with one operator more; the operand back if the two cannot stand in one map.
+fn beside(key: &str, present: &Value, operator: &str, operand: Value) -> Result<Value, Value> {
     let mut map = match Condition::of(present) {
-        _ if is_dollar(key) => return None,
+        _ if is_dollar(key) => return Err(operand),
         Condition::Operators(map) => map.clone(),
         Condition::Plain => single(EQ, present.clone()),
-        Condition::Mixed => return None,
+        Condition::Mixed => return Err(operand),
     };
     if map.get(operator).is_some() {
-        return None;
+        return Err(operand);
     }
     map.insert(operator, operand);
-    Some(Value::Map(map))
+    Ok(Value::Map(map))
 }
 
 /// `map`, and all of `more`.

@@ -257,7 +257,7 @@ pub(crate) const FILTER_DEPTH: usize = 8;
 pub(crate) const FILTER_REGEX_BYTES: usize = 1_024;
 /// The largest compiled regular expression of a filter, in bytes: it bounds the work per byte of an option.
 #[cfg(feature = "regex")]
-pub(crate) const FILTER_REGEX_COMPILED_BYTES: usize = 256 * 1024;
+pub(crate) const FILTER_REGEX_COMPILED_BYTES: usize = 64 * 1024;
 /// Nesting of a payload: ciborium recurses, and a 512 KiB stack must survive it.
 pub(crate) const PAYLOAD_DEPTH: usize = 64;
 /// Items in a payload: decoded into generic values they may take 40 times their bytes.

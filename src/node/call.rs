@@ -55,6 +55,8 @@ pub struct Call<'a> {
     strategy: Option<Arc<dyn Strategy>>,
     /// How long it may wait until somebody matches.
     match_patience: Option<Duration>,
+    /// It is a further copy, and that there is nobody else to send it to is no news.
+    is_copy: bool,
     terms: Terms,
     idempotent: bool,
     retry_if: Option<RetryIf<'a>>,
@@ -117,6 +119,7 @@ impl<'a> Call<'a> {
             except: Vec::new(),
             strategy: None,
             match_patience: None,
+            is_copy: false,
             terms: Terms::default(),
             idempotent: false,
             retry_if: None,
@@ -482,6 +485,15 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// The same call for a further copy, which goes to somebody else than these if the call does not name its peer.
+    pub(crate) fn copy_past<'p>(&self, peers: impl IntoIterator<Item = &'p NodeId>) -> Self {
+        let mut copy = Self { is_copy: true, ..self.clone() };
+        if matches!(copy.whom, Whom::Any(_)) {
+            copy.except.extend(peers.into_iter().cloned());
+        }
+        copy
+    }
+
     /// Who gets the message, waiting for somebody who matches as long as the call says.
     fn lookup(&self, event: &EventName, deadline: Option<Instant>) -> Result<Lookup, Error> {
         if let Some(found) = self.look()? {
@@ -520,7 +532,13 @@ impl<'a> Call<'a> {
     fn nobody(&self, event: &EventName) -> Error {
         match &self.whom {
             Whom::Id(id) => self.core().not_found(id, self.directions),
-            Whom::Any(selector) => self.core().no_match(self.wanted(selector), event),
+            Whom::Any(selector) => {
+                let error = self.core().no_match(self.wanted(selector), event);
+                if !self.is_copy {
+                    self.core().tell_no_match(&error);
+                }
+                error
+            }
         }
     }
 

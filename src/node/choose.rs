@@ -122,7 +122,7 @@ impl Core {
         asks
     }
 
-    /// Nobody matches. Also told in an event.
+    /// Nobody matches.
     pub(super) fn no_match(&self, wanted: Wanted<'_>, event: &EventName) -> Error {
         let Wanted { selector, directions, .. } = wanted;
         if let Selector { id: Some(id), filter: None, predicate: None } = selector {
@@ -148,9 +148,15 @@ impl Core {
         if let Some(predicate) = &selector.predicate {
             error = error.with_context("predicate", predicate.place);
         }
-        log::debug!(target: "threadmesh::node", "{}: {error}", self.id);
-        self.hub.publish(&NodeEvent::Error(error.clone()));
         error
+    }
+
+    /// Nobody matches, which the program may want to know apart from the call.
+    pub(super) fn tell_no_match(&self, error: &Error) {
+        if error.kind() == ErrorKind::NoNodesMatchFilter {
+            log::debug!(target: "threadmesh::node", "{}: {error}", self.id);
+            self.hub.publish(&NodeEvent::Error(error.clone()));
+        }
     }
 }
 

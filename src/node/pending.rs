@@ -228,6 +228,12 @@ impl<T> Pending<T> {
         &self.receiver
     }
 
+    /// Whom the request was sent to. Should that peer be lost before it was sent the message, or be busy, another match of the call may
+    /// have got it: [`Reply::handled_by`] tells.
+    pub fn peer(&self) -> &NodeId {
+        &self.peer
+    }
+
     /// When the request ends at the latest.
     pub fn deadline(&self) -> Instant {
         self.deadline

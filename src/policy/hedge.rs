@@ -7,6 +7,7 @@ use super::rule::{Place, Tally};
 use super::target::{Parcel, Target};
 use crate::config::{CALLER_GRACE, HEDGE_AFTER, HEDGE_COPIES, HEDGE_RATIO, LONGEST_TIMEOUT};
 use crate::error::{Error, ErrorKind};
+use crate::id::NodeId;
 use crate::node::{Call, Handle, Pending, Reply, first_ready};
 use crate::node_event::PolicyStep;
 use crate::payload::Payload;
@@ -20,7 +21,8 @@ use crate::payload::Payload;
 ///
 /// Put around a call by [`Call::hedge`], and around no other target: copies run side by side and are cancelled, which only a call
 /// can do; another policy would have to wait for its own end on a thread of its own. Other policies go around it. All copies
-/// share the timeout of the first. Clones share the budget.
+/// share the timeout of the first. A call to [any](Handle::any) sends each copy to a peer that has none yet, a call [to](Handle::to) one
+/// peer sends it there again. Clones share the budget.
 ///
 /// # Example
 /// ```
@@ -109,10 +111,9 @@ impl Hedged<'_> {
         Err(Error::new(ErrorKind::InvalidArgument, message))
     }
 
-    /// The call for the next copy, which ends with the first. This is the one place to send a copy to somebody else than those
-    /// in `race` have been sent to.
+    /// The call for the next copy, which ends with the first, and goes to somebody who has none yet if it may go to any.
     fn next_call(&self, race: &Race) -> Call<'_> {
-        self.call.clone().until(race.deadline)
+        self.call.copy_past(&race.asked).until(race.deadline)
     }
 
     /// Sends one more copy, unless the budget is used up. It does not wait in line: that would help nobody.
@@ -126,10 +127,13 @@ impl Hedged<'_> {
         let copy = race.next_copy();
         match self.next_call(race).try_start(event.clone(), parcel.payload()) {
             Ok(pending) => {
+                race.asked.push(pending.peer().clone());
                 race.running.push(Sent { number: copy, pending });
                 let event = event.clone();
                 self.call.handle().policy_step(PolicyStep::HedgeSent { event, copy });
             }
+            // There is nobody else, and there will hardly be when the next copy is due.
+            Err(error) if error.kind() == ErrorKind::NoNodesMatchFilter => race.no_more_copies(),
             Err(error) => race.fail(error),
         }
     }
@@ -180,6 +184,8 @@ struct Race {
     /// That of the first copy, and of all.
     deadline: Instant,
     running: Vec<Sent>,
+    /// Who has a copy.
+    asked: Vec<NodeId>,
     sent: u32,
     most: u32,
     tally: Tally,
@@ -208,6 +214,7 @@ impl Race {
         Self {
             began: Instant::now(),
             deadline: first.deadline(),
+            asked: vec![first.peer().clone()],
             running: vec![Sent { number: 1, pending: first }],
             sent: 1,
             most,

@@ -8,8 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use threadmesh::{
-    Breaker, Budget, Endpoint, Error, ErrorKind, Events, Execution, Failover, Handle, HandlerError,
-    Hedge, Limits, Node, NodeEvent, PolicyStep, Request, Retry, Target, Tick,
+    Breaker, Budget, Endpoint, Error, ErrorKind, Events, Execution, Failover, Filter, First,
+    Handle, HandlerError, Hedge, Limits, Node, NodeEvent, PolicyStep, Request, Retry, Target, Tick,
 };
 
 use crate::support::{
@@ -452,6 +452,31 @@ fn the_second_copy_of_a_slow_request_wins_and_the_first_is_cancelled() {
         assert!(gate.cancelled.recv_timeout(SOON).unwrap(), "the loser was not cancelled");
         let counts = client.policy_counts();
         assert_eq!((counts.hedges_sent, counts.hedges_won), (1, 1));
+    });
+}
+
+#[test]
+fn a_copy_of_a_call_to_any_goes_to_somebody_else_and_nowhere_if_there_is_nobody() {
+    bounded("hedge any", LIMIT, || {
+        let (slow, quick) = (listening("slow"), listening("quick"));
+        let client = joined("c", &slow);
+        let gate = gate(&slow, 1);
+        let hedge = Hedge::new().after(Duration::from_millis(20)).copies(3);
+        let to_first = || client.any(Filter::any()).strategy(First).idempotent();
+        let mut events = client.events();
+        let alone = to_first().timeout(SHORT).hedge(&hedge).request::<u32, _>("slow", &());
+        assert_eq!(kind(alone), ErrorKind::RequestTimeout);
+        assert_eq!((client.policy_counts().hedges_sent, gate.runs.so_far()), (0, 1));
+        let told = std::iter::from_fn(|| events.try_next());
+        assert_eq!(told.filter(|event| matches!(event, NodeEvent::Error(_))).count(), 0);
+
+        client.connect(quick.local_addr().unwrap()).unwrap();
+        slow.off("slow").unwrap();
+        let held = self::gate(&slow, 1);
+        quick.on_request("slow", |_: Request<()>| Ok(2)).unwrap();
+        let reply = to_first().hedge(&hedge).request_reply::<u32, _>("slow", &()).unwrap();
+        assert_eq!((reply.value, reply.handled_by.as_str(), held.runs.so_far()), (2, "quick", 1));
+        drop((gate.release, held.release));
     });
 }
 

@@ -441,6 +441,31 @@ fn a_strategy_or_predicate_that_panics_fails_its_call_and_nothing_else() {
     });
 }
 
+// covers P36, P37
+#[test]
+fn predicates_and_strategies_run_on_the_callers_thread_and_may_use_the_node() {
+    bounded("on the caller's thread", LIMIT, || {
+        let (master, _others) = workshop();
+        let (handle, again) = (master.handle(), master.handle());
+        let here = thread::current().id();
+        let nosy = filter! { "role": "worker" }.when(move |_| {
+            assert_eq!(thread::current().id(), here);
+            let call = handle.to("api").request::<String, _>("who", &());
+            call.unwrap() == "api" && handle.peers().len() == 6
+        });
+        let turns = RoundRobin::new();
+        let nosy_too = strategy_fn(move |among| {
+            assert_eq!(thread::current().id(), here);
+            again.tick_all(Filter::any(), "news", &()).unwrap();
+            turns.choose(among)
+        });
+        let call = master.any(&nosy).strategy(nosy_too);
+        let round: Vec<String> = (0..5).map(|_| call.request("who", &()).unwrap()).collect();
+        assert_eq!(round, ["w1", "w2", "w3", "w4", "w5"]);
+        assert_eq!(master.all(nosy).peers().unwrap().len(), 5);
+    });
+}
+
 #[test]
 fn a_strategy_of_the_node_holds_for_calls_that_name_none() {
     bounded("strategy of the node", LIMIT, || {

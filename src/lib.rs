@@ -64,7 +64,12 @@
 //! |---|---|
 //! | start, own and stop a node | [`Node`], [`Builder`], [`StopReport`] |
 //! | do anything with it, from any thread | [`Handle`] |
-//! | send with a timeout, headers, in batches | [`Call`] from [`Handle::to`] |
+//! | say which peers are meant | [`Filter`] and [`filter!`], [`predicate`], [`predicate_as`] |
+//! | send to any one of them, or to all | [`Handle::any`], [`Handle::all`] |
+//! | choose one of several | [`Strategy`] and those that come with the crate: see [Choosing peers](#choosing-peers) |
+//! | gather the answers of many | [`Gather`] from [`Handle::request_all`] |
+//! | know who matches, and why others do not | [`Handle::get_filtered_peers`], [`Handle::explain`] |
+//! | send with a timeout, headers, in batches | [`Call`] from [`Handle::to`] or [`Handle::any`] |
 //! | have several requests under way | [`Pending`] from [`Call::start`] |
 //! | answer | [`Handle::on_request`], [`Request`], [`HandlerError`] |
 //! | pass on, answer later, recover from errors | [`Outcome`], [`Responder`], [`Handle::on_error`] |
@@ -75,11 +80,126 @@
 //! | send again what failed, or elsewhere, or not at all for a while | [`Target`], [`Retry`], [`Failover`], [`Hedge`], [`Breaker`] |
 //! | change times and limits | [`Config`], [`Limits`] |
 //!
+//! # Choosing peers
+//!
+//! A call names one peer by its **id**, or says what a peer must be like and goes to **any** one of those that match, or to **all** of
+//! them. What they must be like is a [`Selector`]:
+//!
+//! * a [`Filter`], plain data over the options of the peers: [`filter!`]` { "role": "worker", "load": { "$lt": 80 } }`. All of it must hold;
+//!   a peer may have other options besides;
+//! * a [`predicate`], a closure over the options, or [`predicate_as`], one over a type of yours: for what a filter cannot say;
+//! * both, by [`Filter::when`]: the filter is asked first, the closure only about those that it lets through.
+//!
+//! ```
+//! # use threadmesh::{HandlerError, Node, Options, Request};
+//! use threadmesh::{filter, options, predicate};
+//!
+//! # let start = |id: &'static str, options: Options| {
+//! #     let infer = move |_: Request<String>| Ok::<_, HandlerError>(id);
+//! #     Node::builder().id(id).options(options).on_request("infer", infer).bind("127.0.0.1:0").start()
+//! # };
+//! let small = start("small", options! { "role": "ml-worker", "model": "tiny", "queue": 7 })?;
+//! let large = start("large", options! { "role": "ml-worker", "model": "huge", "queue": 0 })?;
+//! # let other = start("other", options! { "role": "worker" })?;
+//! # let node = Node::builder().start()?;
+//! # for server in [&small, &large, &other] { node.connect(server.local_addr()?)?; }
+//!
+//! // By id.
+//! let answer: String = node.request("small", "infer", "what is a mesh?")?;
+//! # assert_eq!(answer, "small");
+//!
+//! // By filter. Name what the job needs, and not only a role that others may have, too.
+//! let huge = filter! { "role": "ml-worker", "model": "huge" };
+//! let answer: String = node.request_any(huge, "infer", "what is a mesh?")?;
+//! assert_eq!(answer, "large");
+//!
+//! // By predicate.
+//! let idle = predicate(|peer| peer.get_u64("queue") == Some(0));
+//! let answer: String = node.request_any(idle, "infer", "what is a mesh?")?;
+//! assert_eq!(answer, "large");
+//!
+//! // Who matches, without sending anything.
+//! assert_eq!(node.get_filtered_peers(filter! { "role": "ml-worker" })?.len(), 2);
+//! # Ok::<(), threadmesh::Error>(())
+//! ```
+//!
+//! **Directions.** Upstream are the peers that this node dialled, downstream those that dialled it. A call looks at both; say which one where you
+//! know, as in [`request_down_any`](Handle::request_down_any), [`tick_up_all`](Handle::tick_up_all), [`Call::up`] and [`All::down`].
+//!
+//! **One of several** is chosen by a [`Strategy`], which the call names ([`Call::strategy`]) or the node ([`Builder::strategy`]). Who is lost
+//! before it was sent the message, is busy or has no room for it is replaced by another match. What may have run is sent to nobody else.
+//!
+//! | strategy | sends to |
+//! |---|---|
+//! | [`Random`], the default | anybody, with equal chances; it does not look at the load |
+//! | [`RoundRobin`] | one after the other |
+//! | [`LeastPending`] | who has the fewest requests of this node open |
+//! | [`PowerOfTwo`] | the quicker of two drawn by chance, by open requests and latency: for large meshes and unequal peers |
+//! | [`WeightedRandom`] | anybody, with chances by an option, such as the number of cores |
+//! | [`ConsistentHash`] | the same peer for the same key, from every node: for caches |
+//! | [`Sticky`] | the same peer for the same key, until it is gone: for sessions |
+//! | [`LocalFirst`] | somebody on this machine, if there is one |
+//! | [`First`] | who joined first: a main one and its reserves |
+//! | [`strategy_fn`], [`Strategy`] | whom your own code says |
+//!
+//! What a peer tells of itself arrives a moment after it was set, so two calls made at once may both see the same idle peer. Pending requests
+//! are this node's own count, and never late.
+//!
+//! ```
+//! # use std::sync::Arc;
+//! # use threadmesh::{Node, Request, options};
+//! use threadmesh::{LeastPending, RoundRobin, Sticky, filter};
+//!
+//! # let worker = Node::builder().id("w").options(options! { "role": "worker" });
+//! # let worker = worker.on_request("job", |_: Request<u32>| Ok("done")).bind("127.0.0.1:0").start()?;
+//! // For all calls of this node that say nothing else.
+//! let node = Node::builder().strategy(LeastPending).start()?;
+//! # node.connect(worker.local_addr()?)?;
+//! let workers = node.any(filter! { "role": "worker" });
+//! let done: String = workers.request("job", &1)?;
+//!
+//! // For one call. What takes turns or remembers is made once and shared: kept in an `Arc`, or cloned, like `Sticky`.
+//! let turns = Arc::new(RoundRobin::new());
+//! let done: String = workers.clone().strategy(Arc::clone(&turns)).request("job", &2)?;
+//! let sessions = Sticky::new();
+//! let done: String = workers.clone().strategy(sessions.key("user 123")).request("job", &3)?;
+//! assert_eq!(sessions.remembered("user 123").unwrap(), "w");
+//! # Ok::<(), threadmesh::Error>(())
+//! ```
+//!
+//! **All of them** get a tick by [`tick_all`](Handle::tick_all), which says how many it was sent to and who was skipped ([`Told`]); or a
+//! request by [`request_all`](Handle::request_all), whose answers come as they arrive ([`Gather`]): all, the first few, or a quorum.
+//!
+//! **Nobody matches**: then a call to any fails at once with `NO_NODES_MATCH_FILTER`, unless it [waits](Call::wait_for_match) for somebody; to
+//! tell all of nobody is fine. The filter and the event are in [`Error::context`] and in a [`NodeEvent::Error`], to be counted, and
+//! [`explain`](Handle::explain) says of each peer what it fails on.
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use threadmesh::{Node, Request, filter, options};
+//! # let node = Node::builder().id("coordinator").bind("127.0.0.1:0").start()?;
+//! # let worker = Node::builder().id("w").options(options! { "skills": ["image"] });
+//! # let worker = worker.on_request("encode", |_: Request<()>| Ok("done")).start()?;
+//! # worker.connect(node.local_addr()?)?;
+//! let video = filter! { "skills": { "$contains": "video" } };
+//! let error = node.request_any::<String, _>(&video, "encode", &()).unwrap_err();
+//! assert_eq!(error.code(), "NO_NODES_MATCH_FILTER");
+//! assert_eq!(error.context("event"), Some("encode"));
+//! println!("{}", node.explain(&video)?[0]); // w: skills contains "video": skills is ["image"]
+//! # assert_eq!(node.explain(&video)?[0].to_string(), "w: skills contains \"video\": skills is [\"image\"]");
+//!
+//! // The worker learns it, and tells everybody by its options.
+//! worker.update_options(&options! { "skills": ["image", "video"] })?;
+//! let call = node.any(&video).wait_for_match(Duration::from_secs(5));
+//! assert_eq!(call.request::<String, _>("encode", &())?, "done");
+//! # Ok::<(), threadmesh::Error>(())
+//! ```
+//!
 //! # Threads
 //!
 //! | thread | what runs there |
 //! |---|---|
-//! | yours | every call: encoding, finding the peer, waiting, decoding; predicates |
+//! | yours | every call: encoding, choosing the peer, waiting, decoding; predicates and strategies |
 //! | `tm-<id>-loop`, one a node | sockets and the protocol; never your code |
 //! | `tm-<id>-w<n>`, the workers | your handlers. They may block; while one waits in a call of this crate, or in [`blocking`], another takes its place, so nested requests never deadlock |
 //! | `tm-<id>-watch` | notices when queued work has no worker |
@@ -112,6 +232,40 @@
 //! There is one [`Error`] type. Its [`kind`](Error::kind) is an enum, its [`code`](Error::code) a stable text; for an error that a
 //! handler returned the code is the handler's own. *Execution* is the usual one of the kind; the phase in which a call
 //! ended decides, and [`Error::execution`] tells.
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use threadmesh::{Node, Outcome, Request, Responder, filter};
+//! use threadmesh::{Error, ErrorKind};
+//!
+//! fn advice(error: &Error) -> &'static str {
+//!     match error.kind() {
+//!         ErrorKind::NodeNotFound => "not connected: wait for it, or ask another",
+//!         ErrorKind::NoNodesMatchFilter => "nobody offers that now",
+//!         ErrorKind::RequestTimeout if error.may_have_run() => "it may still be working: look before you ask again",
+//!         ErrorKind::Handler => "it ran and said no: its code tells why",
+//!         _ if error.may_have_run() => "nobody knows whether it ran",
+//!         _ => "it did not run: asking again does no harm",
+//!     }
+//! }
+//! # let (keep, _kept) = std::sync::mpsc::channel::<Responder<()>>();
+//! # let server = Node::builder().id("reports").bind("127.0.0.1:0").start()?;
+//! # server.on_request("yearly", move |_: Request<()>| {
+//! #     let keep = keep.clone();
+//! #     Outcome::later(move |responder| drop(keep.send(responder)))
+//! # })?;
+//! # let node = Node::builder().start()?;
+//! # node.connect(server.local_addr()?)?;
+//!
+//! let error = node.request::<(), _>("nowhere", "yearly", &()).unwrap_err();
+//! assert!(error.code() == "NODE_NOT_FOUND" && advice(&error).starts_with("not connected"));
+//! let error = node.request_any::<(), _>(filter! { "region": "mars" }, "yearly", &()).unwrap_err();
+//! assert!(error.code() == "NO_NODES_MATCH_FILTER" && advice(&error).starts_with("nobody offers"));
+//! let slow = node.to("reports").timeout(Duration::from_millis(250));
+//! let error = slow.request::<(), _>("yearly", &()).unwrap_err();
+//! assert!(error.code() == "REQUEST_TIMEOUT" && advice(&error).starts_with("it may still"));
+//! # Ok::<(), threadmesh::Error>(())
+//! ```
 //!
 //! | code | when | executed |
 //! |---|---|---|
@@ -152,8 +306,8 @@
 //! | `CLOSED` | The node has stopped | never |
 //! | `USER_CODE_PANICKED` | A closure given by the caller panicked | never |
 //!
-//! `PREDICATE_NOT_ROUTABLE`, `INVALID_PATH`, `INVALID_FILTER`, `FORBIDDEN` and `INSECURE` have their numbers in
-//! the protocol already, and belong to what this version does not have yet: routers, service paths, filters, security.
+//! `PREDICATE_NOT_ROUTABLE`, `INVALID_PATH`, `FORBIDDEN` and `INSECURE` have their numbers in
+//! the protocol already, and belong to what this version does not have yet: routers, service paths, security.
 //!
 //! # Policies
 //!

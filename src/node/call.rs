@@ -168,6 +168,24 @@ impl<'a> Call<'a> {
 
     /// How long a request may take, in place of the node's default (10 s). Longer than 24 h counts as 24 h; zero is
     /// `INVALID_ARGUMENT` when the call is sent.
+    ///
+    /// # Example
+    /// A time that suits: short for what is quick, so that a peer in trouble is noticed; long for what takes long.
+    /// ```
+    /// # use std::time::Duration;
+    /// # use threadmesh::{Node, Request};
+    /// # let server = Node::builder().id("server").bind("127.0.0.1:0").start()?;
+    /// # server.on_request("cache:get", |_: Request<String>| Ok("Ada"))?;
+    /// # server.on_request("model:train", |_: Request<u32>| Ok("done"))?;
+    /// # let client = Node::builder().start()?;
+    /// # client.connect(server.local_addr()?)?;
+    /// let quick = client.to("server").timeout(Duration::from_secs(1));
+    /// let name: String = quick.request("cache:get", "user:123")?;
+    /// let patient = client.to("server").timeout(Duration::from_secs(300));
+    /// let done: String = patient.request("model:train", &50)?;
+    /// # assert_eq!((name.as_str(), done.as_str()), ("Ada", "done"));
+    /// # Ok::<(), threadmesh::Error>(())
+    /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.terms.timeout = Some(timeout);
         self
@@ -232,7 +250,8 @@ impl<'a> Call<'a> {
     /// Inside a handler the call inherits what is left of the deadline of the request being handled.
     ///
     /// # Errors
-    /// Never executed: `INVALID_EVENT`, `INVALID_ARGUMENT`, `ENCODE`, `TOO_LARGE`, `NODE_NOT_FOUND`, `BACKPRESSURE`, `BUSY`,
+    /// Never executed: `INVALID_EVENT`, `INVALID_ARGUMENT`, `ENCODE`, `TOO_LARGE`, `NODE_NOT_FOUND` (an id) or
+    /// `NO_NODES_MATCH_FILTER` (anything else), `INVALID_FILTER`, `USER_CODE_PANICKED`, `BACKPRESSURE`, `BUSY`,
     /// `NO_HANDLER`, `EXPIRED`, `WOULD_DEADLOCK`, `CLOSED` before it was sent. Executed: the handler's own error,
     /// `HANDLER_ERROR` after a panic, `NO_REPLY`, `DECODE` of the answer. Depending on how far it came:
     /// `REQUEST_TIMEOUT`, `CONNECTION_LOST`, `CLOSED`. [`Error::execution`] says which.
@@ -337,7 +356,8 @@ impl<'a> Call<'a> {
     /// [`NodeEvent::Undelivered`](crate::NodeEvent::Undelivered).
     ///
     /// # Errors
-    /// Never executed: `INVALID_EVENT`, `ENCODE`, `TOO_LARGE`, `NODE_NOT_FOUND`, `CLOSED`; `BACKPRESSURE` when the peer's
+    /// Never executed: `INVALID_EVENT`, `ENCODE`, `TOO_LARGE`, `NODE_NOT_FOUND` (an id) or `NO_NODES_MATCH_FILTER` (anything
+    /// else), `INVALID_FILTER`, `USER_CODE_PANICKED`, `CLOSED`; `BACKPRESSURE` when the peer's
     /// window is full, at once or after [`wait`](Self::wait).
     ///
     /// # Blocking

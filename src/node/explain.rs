@@ -27,7 +27,8 @@ impl fmt::Display for Explanation {
 
 impl Handle {
     /// Says of every peer, in join order, whether it matches, and if not, which clause fails and what was found. For people and logs:
-    /// the wording may change.
+    /// the wording may change. Directions and whom else a call leaves out are not looked at: [`PeerInfo::directions`](crate::PeerInfo)
+    /// has the former.
     ///
     /// # Errors
     /// `INVALID_FILTER`, `CLOSED`. A predicate that panics fails the peer it panics for.

@@ -32,6 +32,9 @@ pub(super) struct Predicate {
 
 /// Selects the peers whose options satisfy `test`.
 ///
+/// An option that a peer does not have is `None`, and in Rust `None` is less than any number: `get_u64("load") < Some(80)` holds also where
+/// there is no load. Combine the closure with a [`Filter`] ([`Filter::when`]), or read a type ([`predicate_as`]), where that matters.
+///
 /// # Threads
 /// `test` runs on the thread that makes the call, never on the loop, over a snapshot of the peers and without any lock. It may be asked
 /// about a peer several times, in any order, and about some not at all. If it panics, the call fails with `USER_CODE_PANICKED`, and nothing
@@ -42,7 +45,11 @@ pub(super) struct Predicate {
 /// use threadmesh::{ErrorKind, Node, predicate};
 ///
 /// let node = Node::builder().start()?;
-/// let free = predicate(|options| options.get_u64("load") < options.get_u64("most"));
+/// let free = predicate(|peer| {
+///     peer.get_u64("queue") == Some(0)
+///         && peer.get_u64("memory") > Some(1024)
+///         && peer.get_str("region").is_some_and(|region| region.starts_with("us"))
+/// });
 /// let nobody = node.any(free).request::<(), _>("job", &());
 /// assert_eq!(nobody.unwrap_err().kind(), ErrorKind::NoNodesMatchFilter);
 /// # Ok::<(), threadmesh::Error>(())

@@ -19,7 +19,7 @@ use crate::proto::Command;
 use crate::routing::PeerEntry;
 
 /// Calls. Each is a short form of [`to`](Handle::to) with nothing set. The event is a text, or an [`Endpoint`](crate::Endpoint) that
-/// fixes the types of data and answer; a type that is not inferred stands first: `request::<u64, _, _>(…)`.
+/// fixes the types of data and answer; a type that is not inferred stands first: `request::<u64, _>(…)`.
 impl Handle {
     /// Puts a call to one peer together: with a timeout, with headers.
     pub fn to<'a>(&'a self, id: &'a (impl AsRef<str> + ?Sized)) -> Call<'a> {
@@ -96,7 +96,7 @@ impl Handle {
     /// Puts a call to one of the peers that match together: with a direction, a strategy, a timeout.
     ///
     /// One of them is chosen by the strategy of the call or of the node, by chance if neither names one. Who is lost before it was sent the
-    /// message, is busy or has no room is replaced by another match; once a message is sent it is sent to nobody else. With the
+    /// message, is busy or has no room is replaced by another match; what may have run is sent to nobody else. With the
     /// empty filter, peers whose options say `router: true` are passed over.
     ///
     /// # Example
@@ -176,6 +176,29 @@ impl Handle {
     }
 
     /// Sends a tick to one of the peers that match. Ok means accepted for sending.
+    ///
+    /// # Example
+    /// ```
+    /// # use std::time::Duration;
+    /// # use threadmesh::{Node, Tick};
+    /// use threadmesh::{filter, options};
+    ///
+    /// # let node = Node::builder().id("node").bind("127.0.0.1:0").start()?;
+    /// # let collector = Node::builder().options(options! { "role": "metrics" });
+    /// # let collector = collector.on_tick("metrics:record", |_: Tick<u32>| ()).on_tick("heartbeat", |_: Tick<()>| ());
+    /// # let collector = collector.bind("127.0.0.1:0").start()?;
+    /// # node.connect(collector.local_addr()?)?;
+    /// # let reader = Node::builder().options(options! { "role": "subscriber" });
+    /// # let reader = reader.on_tick("notify", |tick: Tick<String>| assert_eq!(tick.data, "news")).start()?;
+    /// # reader.connect(node.local_addr()?)?;
+    /// node.tick_any(filter! { "role": "metrics" }, "metrics:record", &1)?;
+    /// // Only to one that this node dialled; only to one that dialled this node.
+    /// node.tick_up_any(filter! { "role": "metrics" }, "heartbeat", &())?;
+    /// node.tick_down_any(filter! { "role": "subscriber" }, "notify", "news")?;
+    /// assert!(node.tick_up_any(filter! { "role": "subscriber" }, "notify", "news").is_err());
+    /// # node.flush_all(Duration::from_secs(5))?;
+    /// # Ok::<(), threadmesh::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`Call::tick`].

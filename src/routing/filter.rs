@@ -79,6 +79,19 @@ pub(crate) use lookup::lookup;
 /// Beside the options stand the logical keys `$and` and `$or`, each with an array of filters, and `$not` with one filter. An
 /// empty `$and` matches everybody, an empty `$or` nobody. An option whose own name begins with `$` cannot be asked for.
 ///
+/// ```
+/// use threadmesh::{filter, options};
+///
+/// let peer = options! { "role": "worker", "version": 2, "capabilities": ["video", "image"], "gpu": { "memory": 80 } };
+/// assert!(filter! { "role": "worker", "version": { "$gte": 2 } }.matches(&peer)?);
+/// assert!(!filter! { "role": "worker", "version": 3 }.matches(&peer)?, "all of it must hold");
+/// // One element of an array; or the array as a whole, in order.
+/// assert!(filter! { "capabilities": { "$contains": "video" } }.matches(&peer)?);
+/// assert!(filter! { "capabilities": ["video", "image"] }.matches(&peer)?);
+/// assert!(!filter! { "capabilities": ["video"] }.matches(&peer)?);
+/// # Ok::<(), threadmesh::Error>(())
+/// ```
+///
 /// # Keys
 /// `gpu.memory` is the option of exactly this name if there is one, else `memory` in the map `gpu`, and so on inwards. That is
 /// the way to look inside of a map: `{ "gpu": { "memory": 80 } }` asks for a `gpu` that is this map and nothing more.

@@ -14,7 +14,7 @@ use crate::node_event::Directions;
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) first: Step,
-    /// At most [`ALTERNATES`](crate::config::ALTERNATES); usually empty, which costs no heap.
+    /// At most [`ALTERNATES`]; usually empty, which costs no heap.
     pub(crate) alternates: Vec<Step>,
     /// The link on whose gauge the caller has taken room for the first step; `None` if it was full and the message waits.
     pub(crate) room: Option<LinkId>,

@@ -135,9 +135,9 @@ impl Core {
             (false, false) => "peer, as no direction is allowed,",
         };
         let message = format!(
-            "no {whom} for {:?} matches {selector}; {} peers are connected, `explain` says why each does not match",
+            "no {whom} for {:?} matches {selector}; {}",
             event.as_str(),
-            self.directory().len()
+            self.who_else(wanted)
         );
         let mut error = Error::new(ErrorKind::NoNodesMatchFilter, message)
             .with_context("event", event.as_str())
@@ -149,6 +149,28 @@ impl Core {
             error = error.with_context("predicate", predicate.place);
         }
         error
+    }
+
+    /// What helps somebody who wonders why nobody matches.
+    fn who_else(&self, wanted: Wanted<'_>) -> String {
+        let Wanted { selector, directions, except } = wanted;
+        let anywhere = Wanted { directions: Directions::BOTH, except: &[], ..wanted };
+        let narrowed = directions != Directions::BOTH || !except.is_empty();
+        // A predicate that panics now did not before; whatever it is, it is not what the call is about.
+        let others =
+            if narrowed { self.select(anywhere).map_or(0, |others| others.len()) } else { 0 };
+        if others > 0 {
+            let do_match = if others == 1 { "1 does".to_owned() } else { format!("{others} do") };
+            return format!("{do_match}, but not in that direction, or the call excepts it");
+        }
+        let connected = match self.directory().len() {
+            0 => return "no peer is connected".to_owned(),
+            1 => "1 peer is connected".to_owned(),
+            peers => format!("{peers} peers are connected"),
+        };
+        let why =
+            if selector.is_anything() { "" } else { "; `explain` says why each does not match" };
+        format!("{connected}{why}")
     }
 
     /// Nobody matches, which the program may want to know apart from the call.

@@ -114,6 +114,38 @@ impl Filter {
     }
 }
 
+impl Filter {
+    /// The peers that match this filter and whose options, read as a struct of the program, satisfy `test`. Peers whose options do not
+    /// fit the struct do not match.
+    ///
+    /// # Threads
+    /// As [`predicate`].
+    ///
+    /// # Example
+    /// ```
+    /// use serde::Deserialize;
+    /// use threadmesh::{Node, filter};
+    ///
+    /// #[derive(Deserialize)]
+    /// struct Load {
+    ///     load: u32,
+    ///     most: u32,
+    /// }
+    ///
+    /// let free = filter! { "role": "worker" }.when_as(|worker: Load| worker.load < worker.most);
+    /// let node = Node::builder().start()?;
+    /// assert!(node.get_filtered_peers(free)?.is_empty());
+    /// # Ok::<(), threadmesh::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn when_as<T: DeserializeOwned>(
+        self,
+        test: impl Fn(T) -> bool + Send + Sync + 'static,
+    ) -> Selector {
+        Selector { filter: Some(self), ..predicate_as(test) }
+    }
+}
+
 impl Selector {
     /// Whether everybody is meant.
     pub(super) fn is_anything(&self) -> bool {

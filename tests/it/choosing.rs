@@ -335,6 +335,10 @@ fn nobody_matching_is_an_event_with_its_context() {
             NodeEvent::Error(error) => Some(error.clone()),
             _ => None,
         });
+        let down = master.request_up_any::<(), _>(filter! { "role": "api" }, "x", &()).unwrap_err();
+        assert!(down.message().contains("1 does, but not in that direction"), "{down}");
+        let nobody = master.request_any::<(), _>(filter! { "role": "x" }, "x", &()).unwrap_err();
+        assert!(nobody.message().contains("6 peers are connected; `explain`"), "{nobody}");
         for error in [error, told] {
             assert_eq!(error.code(), "NO_NODES_MATCH_FILTER");
             assert_eq!(error.context("event"), Some("task:process"));

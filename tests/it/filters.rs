@@ -266,6 +266,11 @@ fn a_filter_that_is_too_large_or_too_costly_is_refused_by_the_call() {
     });
 }
 
+#[derive(Deserialize)]
+struct Number {
+    n: u8,
+}
+
 #[test]
 fn a_filter_is_asked_before_the_predicate_it_comes_with() {
     bounded("both", LIMIT, || {
@@ -276,6 +281,8 @@ fn a_filter_is_asked_before_the_predicate_it_comes_with() {
             n % 2 == 1
         });
         assert_eq!(mesh.receivers(both), "13");
+        let typed = filter! { "n": { "$lt": 5 } }.when_as(|peer: Number| peer.n % 2 == 0);
+        assert_eq!(mesh.receivers(typed), "024");
     });
 }
 

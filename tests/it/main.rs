@@ -33,3 +33,5 @@ mod rounds;
 mod slow_peer;
 mod stops;
 mod support;
+#[cfg(target_os = "linux")]
+mod survival;

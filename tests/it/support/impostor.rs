@@ -11,6 +11,8 @@ use super::alien::greeting;
 
 pub(crate) const READY: u64 = 5;
 pub(crate) const REQUEST: u64 = 2;
+pub(crate) const REPLY: u64 = 4;
+pub(crate) const FAILURE: u64 = 6;
 pub(crate) const FAULT: u64 = 8;
 pub(crate) const GOODBYE: u64 = 9;
 pub(crate) const HEARTBEAT: u64 = 11;
@@ -78,9 +80,7 @@ impl Impostor {
 
     /// The next answer to that call, whatever it is.
     pub(crate) fn hear_answer(&mut self, call: u64) -> Said {
-        self.hear_until(|said| {
-            [4, 6, FAULT].contains(&number(&said[0])) && number(&said[1]) == call
-        })
+        self.hear_until(|said| is_answer(said) && number(&said[1]) == call)
     }
 
     /// The reason and the text of the goodbye with which the node answers.
@@ -94,8 +94,7 @@ impl Impostor {
         self.say(request(call, event, &item(Value::from(value))));
         let answer = self.hear_answer(call);
         assert_eq!(number(&answer[0]), 4, "{answer:?}");
-        let item = answer[3].as_bytes().expect("a payload");
-        number(&ciborium::from_reader(&**item).expect("one item"))
+        number_in(&answer[3])
     }
 
     /// How many heartbeats come within that time.
@@ -125,9 +124,23 @@ impl Impostor {
         assert_eq!(word >> 30, 0, "these tests ask for nothing that needs segments");
         let mut bytes = vec![0; word as usize];
         self.0.read_exact(&mut bytes).expect("the node says it whole");
-        let value: Value = ciborium::from_reader(&*bytes).expect("an envelope is CBOR");
-        value.into_array().expect("an envelope is an array")
+        envelope(&bytes)
     }
+}
+
+pub(crate) fn envelope(bytes: &[u8]) -> Said {
+    let value: Value = ciborium::from_reader(bytes).expect("an envelope is CBOR");
+    value.into_array().expect("an envelope is an array")
+}
+
+pub(crate) fn is_answer(said: &Said) -> bool {
+    [REPLY, FAILURE, FAULT].contains(&number(&said[0]))
+}
+
+/// The number that is all of a payload.
+pub(crate) fn number_in(payload: &Value) -> u64 {
+    let item = payload.as_bytes().expect("a payload");
+    number(&ciborium::from_reader(&**item).expect("one item"))
 }
 
 pub(crate) fn number(value: &Value) -> u64 {

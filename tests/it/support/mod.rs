@@ -3,6 +3,8 @@
 pub(crate) mod alien;
 pub(crate) mod bound;
 pub(crate) mod census;
+#[cfg(target_os = "linux")]
+pub(crate) mod counting;
 pub(crate) mod impostor;
 pub(crate) mod process;
 pub(crate) mod proxy;

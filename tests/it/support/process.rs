@@ -47,6 +47,8 @@ const ROLES: &[Role] = &[
     ("idlers", crate::herd::idlers),
     #[cfg(target_os = "linux")]
     ("throng", crate::slow_peer::throng),
+    #[cfg(target_os = "linux")]
+    ("recorder", crate::survival::recorder),
     ("mortal", crate::choosing::mortal),
     ("stopped", crate::rounds::stopped_nodes),
     ("kept", crate::stops::kept_handles),

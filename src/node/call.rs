@@ -160,7 +160,7 @@ impl<'a> Call<'a> {
     }
 
     /// Waits for somebody who matches, at most so long and not beyond the deadline of the call, instead of failing at once when there
-    /// is nobody. [`start`](Self::start) waits, too, and so do ticks.
+    /// is nobody. [`start`](Self::start) waits, too, and so do ticks; the verbs that try (like [`try_start`](Self::try_start)) do not.
     pub fn wait_for_match(mut self, patience: Duration) -> Self {
         self.match_patience = Some(patience);
         self
@@ -338,7 +338,10 @@ impl<'a> Call<'a> {
         self.core().may_block()?;
         let Times { deadline, depth, nested } = self.terms.times(self.core(), began)?;
         let message = self.terms.message(self.core(), &self.whom, event, data)?;
-        let mut lookup = self.lookup(&message.event, Some(deadline))?;
+        let mut lookup = match room {
+            Room::Awaited => self.lookup(&message.event, Some(deadline))?,
+            Room::Now => self.look()?.ok_or_else(|| self.nobody(&message.event))?,
+        };
         let (wake, receiver) = Wake::new(Some(self.core().take_slot()?));
         let plan = lookup
             .take_call(&message, if nested { Room::Now } else { room })
@@ -397,7 +400,7 @@ impl<'a> Call<'a> {
     ) -> Result<(), Error> {
         self.core().may_block()?;
         let message = self.terms.message(self.core(), &self.whom, named(event)?, data)?;
-        let Some(mut lookup) = self.look()? else { return Err(self.nobody(&message.event)) };
+        let mut lookup = self.look()?.ok_or_else(|| self.nobody(&message.event))?;
         let taken = lookup.take_tick(&message);
         let plan = taken.map_err(|error| self.core().count_unroomed(error))?;
         self.core().post_until(Command::Tick(Tick { plan, message, wait: None }), Instant::now)?;

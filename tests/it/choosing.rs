@@ -390,6 +390,25 @@ fn a_call_waits_for_its_first_match_if_it_may() {
 }
 
 #[test]
+fn a_call_that_tries_does_not_wait_for_a_match() {
+    bounded("try for match", LIMIT, || {
+        let master = listening("m");
+        let call = master.any(filter! { "role": "worker" }).wait_for_match(SOON);
+        let refused = took(AT_ONCE, || {
+            [
+                call.try_start::<(), _>("who", &()).map(drop).unwrap_err(),
+                call.try_request::<(), _>("who", &()).unwrap_err(),
+                call.try_tick("news", &()).unwrap_err(),
+            ]
+        });
+        for error in refused {
+            assert_eq!(error.kind(), ErrorKind::NoNodesMatchFilter);
+            assert_eq!(error.execution(), Execution::Never);
+        }
+    });
+}
+
+#[test]
 fn a_node_that_stops_ends_the_wait_for_a_match() {
     bounded("stop ends the wait", LIMIT, || {
         let master = listening("m");

@@ -166,6 +166,9 @@ impl<T: Decode> Gather<T> {
 
     /// The next result of those under way.
     fn next_arrival(&mut self) -> Option<(NodeId, Result<Reply<T>, Error>)> {
+        if let Err(error) = Core::not_on_a_loop_thread().and_then(|()| self.core.at_home()) {
+            return self.next_unheard(error);
+        }
         let latest = self.deadline.checked_add(CALLER_GRACE).unwrap_or(self.deadline);
         loop {
             let Numbered { number, arrival } = match wake::wait(&self.receiver, latest) {
@@ -180,10 +183,17 @@ impl<T: Decode> Gather<T> {
         }
     }
 
+    /// This thread, or this process, must not wait for a result.
+    fn next_unheard(&mut self, error: Error) -> Option<(NodeId, Result<Reply<T>, Error>)> {
+        let (peer, call) = self.take_open()?;
+        self.core.post_cancel(call);
+        let error = error.with_execution(Execution::Unknown).with_peer(peer.clone());
+        Some((peer, Err(error)))
+    }
+
     /// No result comes any more: the loop is late, or gone.
     fn next_in_vain(&mut self, nothing: Nothing) -> Option<(NodeId, Result<Reply<T>, Error>)> {
-        let (peer, call) = self.open.iter_mut().find_map(Option::take)?;
-        self.left -= 1;
+        let (peer, call) = self.take_open()?;
         let error = match nothing {
             Nothing::Late => {
                 self.core.post_cancel(call);
@@ -193,6 +203,13 @@ impl<T: Decode> Gather<T> {
             Nothing::Gone => wake::loop_is_gone().with_execution(Execution::Unknown),
         };
         Some((peer.clone(), Err(error.with_peer(peer))))
+    }
+
+    /// The first of those under way, who is given up.
+    fn take_open(&mut self) -> Option<(NodeId, CallId)> {
+        let open = self.open.iter_mut().find_map(Option::take)?;
+        self.left -= 1;
+        Some(open)
     }
 }
 

@@ -35,6 +35,8 @@ fn every_verb_fails_in_a_child_and_the_parent_goes_on() {
     refused((0..100).try_for_each(|_| client.tick("server", "t", &1)));
     refused(client.to("server").try_tick("t", &1));
     refused(client.to("server").try_request::<i64, _>("echo", &1));
+    refused(client.all("server").request::<i64, _>("echo", &1));
+    refused(client.all("server").tick("t", &1));
     refused(client.flush("server", LONG));
     refused(client.flush_all(LONG));
     refused(client.wait_for_service("echo", LONG));
@@ -95,12 +97,17 @@ fn a_child_neither_ends_a_request_of_its_parent_nor_its_node() {
     server.on_request("slow", slow).unwrap();
     let dropped = client.start::<i64, _>("server", "slow", &1).unwrap();
     let mut kept = client.start::<i64, _>("server", "slow", &2).unwrap();
+    let gathered = client.request_all::<i64, _>("server", "slow", &3).unwrap();
     let handle = client.handle();
     let child = fork();
     drop(dropped);
     let error = kept.wait_timeout(LONG).unwrap().unwrap_err();
     assert_eq!((error.kind(), error.execution()), (ErrorKind::Closed, Execution::Unknown));
     kept.cancel();
+    let began = Instant::now();
+    let (peer, error) = gathered.finish().errors.pop().unwrap();
+    assert_eq!((error.kind(), error.execution()), (ErrorKind::Closed, Execution::Unknown));
+    assert!(peer == "server" && began.elapsed() < SOON, "{:?}", began.elapsed());
     drop(client);
     drop(child);
     drop(go);

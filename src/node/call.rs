@@ -525,15 +525,13 @@ impl<'a> Call<'a> {
         let Some(patience) = self.match_patience else { return Err(self.nobody(event)) };
         let until = Instant::now().checked_add(patience.min(LONGEST_TIMEOUT));
         let until = until.into_iter().chain(deadline).min();
-        // Subscribed before the next look, so that nothing happens unseen between the two.
-        let mut events = self.handle.events();
         loop {
             self.core().may_block()?;
+            let seen = self.core().news.count();
             if let Some(found) = self.look()? {
                 return Ok(found);
             }
-            if events.next_until(until).is_none() {
-                self.core().open()?;
+            if !self.core().news.wait(seen, until) {
                 return Err(self.nobody(event));
             }
         }

@@ -13,6 +13,7 @@ use super::callbacks::Callbacks;
 use super::events::Hub;
 use super::life::Life;
 use super::lock;
+use super::news::News;
 use super::steps::Steps;
 use super::wake::{self, Arrival, Nothing, Slot, Wake};
 use crate::config::{CALLER_GRACE, Config};
@@ -52,6 +53,8 @@ pub(crate) struct Core {
     mailbox: Mailbox<Input<Wake>>,
     /// Written by the loop alone, which never waits for it; see [`Core::publish`].
     directory: RwLock<Directory>,
+    /// Told when the directory is another one.
+    pub(super) news: News,
     next_call: AtomicU64,
     calls_pending: Arc<AtomicUsize>,
     /// Calls beyond those that may be pending.
@@ -114,6 +117,7 @@ impl Core {
             steps: Steps::default(),
             mailbox,
             directory: RwLock::default(),
+            news: News::default(),
             next_call: AtomicU64::new(1),
             calls_pending: Arc::default(),
             calls_refused: AtomicU64::new(0),
@@ -263,6 +267,7 @@ impl Core {
             };
             let before = std::mem::replace(&mut *shown, directory.clone());
             drop(shown);
+            self.news.tell();
             // What the old directory alone held is freed here, after the lock.
             drop(before);
             return true;
@@ -273,6 +278,7 @@ impl Core {
     /// The node has stopped and has no peers.
     pub(crate) fn forget_peers(&self) {
         *self.directory.write().unwrap_or_else(PoisonError::into_inner) = Directory::default();
+        self.news.tell();
     }
 
     /// The peer of that id, if a link to it stands in one of these directions.

@@ -235,17 +235,15 @@ impl Handle {
         nothing: impl FnOnce() -> Error,
     ) -> Result<PeerInfo, Error> {
         let deadline = Instant::now().checked_add(timeout.min(LONGEST_TIMEOUT));
-        // Subscribed before the first look, so that nothing happens unseen between the two.
-        let mut events = self.events();
         loop {
             self.core.may_block()?;
+            let seen = self.core.news.count();
             let directory = self.core.directory();
             if let Some(info) = find(&directory)?.and_then(|peer| peer.info()) {
                 return Ok(info);
             }
             drop(directory);
-            if events.next_until(deadline).is_none() {
-                self.core.open()?;
+            if !self.core.news.wait(seen, deadline) {
                 return Err(nothing());
             }
         }

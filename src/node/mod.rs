@@ -18,6 +18,7 @@ mod handle;
 mod handlers;
 mod life;
 mod names;
+mod news;
 mod owner;
 mod pending;
 mod runtime;

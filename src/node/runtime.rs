@@ -82,7 +82,10 @@ fn links_within(links: usize, told: &str) -> usize {
 pub(crate) fn stop(core: &Arc<Core>, bound: Duration) -> Result<StopReport, Error> {
     core.at_home()?;
     let own = is_own_thread(core);
-    Ok(match core.life.begin_stop() {
+    let begun = core.life.begin_stop();
+    // Handlers that wait for a peer wait in vain from here on, and the stop for them.
+    core.news.tell();
+    Ok(match begun {
         Begun::First(threads) if own => {
             see_through_elsewhere(core, threads, bound);
             StopReport::unfinished()

@@ -14,7 +14,7 @@ use threadmesh::{
 
 use crate::support::process::{Process, say};
 use crate::support::{
-    AT_ONCE, SOON, bounded, builder, eventually, expect_event, joined, listening, took,
+    AT_ONCE, SOON, bounded, builder, eventually, expect_event, joined, let_pass, listening, took,
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -409,6 +409,22 @@ fn a_call_that_tries_does_not_wait_for_a_match() {
 }
 
 #[test]
+fn a_second_link_ends_the_wait_of_a_call_for_its_direction() {
+    bounded("a second direction", LIMIT, || {
+        let (a, b) = (serving("a", options! {}), serving("b", options! {}));
+        a.connect(b.local_addr().unwrap()).unwrap();
+        thread::scope(|scope| {
+            let asking = scope
+                .spawn(|| a.any("b").down().wait_for_match(SOON).request::<String, _>("who", &()));
+            // Long enough to have it wait, nearly always.
+            let_pass(Duration::from_millis(100));
+            b.connect(a.local_addr().unwrap()).unwrap();
+            assert_eq!(took(AT_ONCE, || asking.join().unwrap()).unwrap(), "b");
+        });
+    });
+}
+
+#[test]
 fn a_node_that_stops_ends_the_wait_for_a_match() {
     bounded("stop ends the wait", LIMIT, || {
         let master = listening("m");
@@ -420,6 +436,25 @@ fn a_node_that_stops_ends_the_wait_for_a_match() {
             master.stop().unwrap();
             assert_eq!(waits.join().unwrap().unwrap_err().kind(), ErrorKind::Closed);
         });
+    });
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_handler_that_waits_for_a_match() {
+    bounded("stop ends a handler's wait", LIMIT, || {
+        let (server, (entered, enters)) = (listening("s"), channel());
+        let handle = server.handle();
+        let wait = move |_: Request<()>| {
+            entered.send(()).unwrap();
+            Ok(handle.any(filter! { "x": 1 }).wait_for_match(SOON).request::<(), _>("y", &())?)
+        };
+        server.on_request("wait", wait).unwrap();
+        let client = joined("c", &server);
+        let pending = client.start::<(), _>("s", "wait", &()).unwrap();
+        enters.recv().unwrap();
+        let report = took(AT_ONCE, || server.stop_within(SOON).unwrap());
+        assert!(report.is_clean(), "{report:?}");
+        assert_eq!(pending.wait().unwrap_err().code(), "CLOSED");
     });
 }
 

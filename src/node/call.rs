@@ -1,7 +1,10 @@
-//! One call, from the caller's side: encode, find the peer, take room, post, wait.
+//! One call, from the caller's side: what it says, and whom it finds. How it is sent stands in the two files below.
 //!
 //! Everything that can be said without the loop is said here, on the caller's thread. It must not decide what the engine
 //! decides: what became of a message that was posted.
+
+mod requests;
+mod ticks;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,23 +12,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::choose::Wanted;
-use super::core::{Core, Lookup, Room};
+use super::core::{Core, Lookup};
 use super::handle::Handle;
-use super::pending::{Pending, Reply, Started};
 use super::selector::Selector;
-use super::terms::{self, Terms, Times};
-use super::wake::Wake;
+use super::terms::Terms;
 use crate::config::LONGEST_TIMEOUT;
-use crate::endpoint::IntoEvent;
-use crate::error::{Error, Execution};
+use crate::error::Error;
 use crate::event::EventName;
 use crate::id::NodeId;
 use crate::node_event::Directions;
-use crate::payload::{Decode, Encode};
-use crate::proto::{Command, Input, Message, Request, Tick};
-use crate::routing::{Full, Observation, Plan, Strategy};
-use crate::service;
+use crate::routing::{Observation, Strategy};
 use crate::value::Value;
+
+pub use ticks::Ticked;
 
 /// A call that is being put together, made by [`Handle::to`] or [`Handle::any`]. Its last method sends it; one `Call` can send many
 /// times, and chooses anew each time.
@@ -80,27 +79,6 @@ impl fmt::Display for Whom<'_> {
 
 /// After which errors the program wants a call repeated.
 type RetryIf<'a> = Arc<dyn Fn(&Error) -> bool + Send + Sync + 'a>;
-
-/// How many ticks of a batch were accepted: all of them, or those before the first that was refused.
-#[derive(Clone, Debug)]
-#[must_use = "some ticks may have been refused"]
-#[non_exhaustive]
-pub struct Ticked {
-    /// How many were accepted for sending, in order from the first.
-    pub accepted: usize,
-    /// Why the next one was not. It and those after it were not sent.
-    pub refused: Option<Error>,
-}
-
-impl Ticked {
-    /// The number of accepted ticks if that is all of them.
-    ///
-    /// # Errors
-    /// Why the first refused tick was refused; it never ran, those before it may.
-    pub fn all(self) -> Result<usize, Error> {
-        self.refused.map_or(Ok(self.accepted), Err)
-    }
-}
 
 impl<'a> Call<'a> {
     pub(super) fn to(handle: &'a Handle, id: &'a str) -> Self {
@@ -245,269 +223,6 @@ impl<'a> Call<'a> {
         self.handle
     }
 
-    /// Sends a request, waits for the answer and decodes it.
-    ///
-    /// Inside a handler the call inherits what is left of the deadline of the request being handled.
-    ///
-    /// # Errors
-    /// Never executed: `INVALID_EVENT`, `INVALID_ARGUMENT`, `ENCODE`, `TOO_LARGE`, `NODE_NOT_FOUND` (an id) or
-    /// `NO_NODES_MATCH_FILTER` (anything else), `INVALID_FILTER`, `USER_CODE_PANICKED`, `BACKPRESSURE`, `BUSY`,
-    /// `NO_HANDLER`, `EXPIRED`, `WOULD_DEADLOCK`, `CLOSED` before it was sent. Executed: the handler's own error,
-    /// `HANDLER_ERROR` after a panic, `NO_REPLY`, `DECODE` of the answer. Depending on how far it came:
-    /// `REQUEST_TIMEOUT`, `CONNECTION_LOST`, `CLOSED`. [`Error::execution`] says which.
-    ///
-    /// # Blocking
-    /// Until the answer, at most for the timeout and 5 ms.
-    pub fn request<T: Decode, D: Encode + ?Sized>(
-        &self,
-        event: impl IntoEvent<D, T>,
-        data: &D,
-    ) -> Result<T, Error> {
-        self.request_reply(event, data).map(|reply| reply.value)
-    }
-
-    /// The same as [`request`](Self::request), and says who answered and how long it took.
-    ///
-    /// # Errors
-    /// Those of [`request`](Self::request).
-    ///
-    /// # Blocking
-    /// As [`request`](Self::request).
-    pub fn request_reply<T: Decode, D: Encode + ?Sized>(
-        &self,
-        event: impl IntoEvent<D, T>,
-        data: &D,
-    ) -> Result<Reply<T>, Error> {
-        self.start(event, data)?.wait()
-    }
-
-    /// Sends a request without waiting for the answer. Its time runs from now.
-    ///
-    /// # Errors
-    /// Those of [`request`](Self::request) that are known before anything is sent; never executed.
-    ///
-    /// # Blocking
-    /// Only while the loop has a backlog of thousands of commands. Without room at the peer the request waits in line while
-    /// its time runs; see [`try_start`](Self::try_start).
-    pub fn start<T: Decode, D: Encode + ?Sized>(
-        &self,
-        event: impl IntoEvent<D, T>,
-        data: &D,
-    ) -> Result<Pending<T>, Error> {
-        self.begin(named(event)?, data, Room::Awaited)
-    }
-
-    /// The same as [`start`](Self::start), but only if there is room for the request now: it never waits in line.
-    ///
-    /// # Errors
-    /// Those of [`start`](Self::start); `BACKPRESSURE` when the peer has as many calls open as it allows, when its queue is
-    /// full, or when the loop has a backlog. Never executed.
-    ///
-    /// # Blocking
-    /// Not at all.
-    pub fn try_start<T: Decode, D: Encode + ?Sized>(
-        &self,
-        event: impl IntoEvent<D, T>,
-        data: &D,
-    ) -> Result<Pending<T>, Error> {
-        self.begin(named(event)?, data, Room::Now)
-    }
-
-    /// The same as [`request`](Self::request), but only if there is room for it now: it waits for the answer, and never in line.
-    ///
-    /// # Errors
-    /// Those of [`request`](Self::request), and `BACKPRESSURE` at once as from [`try_start`](Self::try_start).
-    ///
-    /// # Blocking
-    /// Until the answer, at most for the timeout and 5 ms.
-    pub fn try_request<T: Decode, D: Encode + ?Sized>(
-        &self,
-        event: impl IntoEvent<D, T>,
-        data: &D,
-    ) -> Result<T, Error> {
-        self.try_start(event, data)?.wait().map(|reply| reply.value)
-    }
-
-    fn begin<T: Decode>(
-        &self,
-        event: EventName,
-        data: &(impl Encode + ?Sized),
-        room: Room,
-    ) -> Result<Pending<T>, Error> {
-        let began = Instant::now();
-        self.core().may_block()?;
-        let Times { deadline, depth, nested } = self.terms.times(self.core(), began)?;
-        let message = self.terms.message(self.core(), &self.whom, event, data)?;
-        let mut lookup = match room {
-            Room::Awaited => self.lookup(&message.event, Some(deadline))?,
-            Room::Now => self.look()?.ok_or_else(|| self.nobody(&message.event))?,
-        };
-        let (wake, receiver) = Wake::new(Some(self.core().take_slot()?));
-        let plan = lookup
-            .take_call(&message, if nested { Room::Now } else { room })
-            .map_err(|error| self.core().count_unroomed(error))?;
-        let call = self.core().draw_call();
-        let request = Request { call, plan, message, deadline, depth, token: wake };
-        let latest = if room == Room::Now { began } else { deadline };
-        self.core().post(Command::Request(request), latest)?;
-        let (peer, strategy) = (lookup.peer.id.clone(), self.observer());
-        let started = Started { call, peer, strategy, receiver, began, deadline };
-        Ok(Pending::new(self.handle.shared(), started))
-    }
-
-    /// Sends one tick: fire and forget. Ok means accepted for sending; a tick that is lost after that is reported in
-    /// [`NodeEvent::Undelivered`](crate::NodeEvent::Undelivered).
-    ///
-    /// # Errors
-    /// Never executed: `INVALID_EVENT`, `ENCODE`, `TOO_LARGE`, `NODE_NOT_FOUND` (an id) or `NO_NODES_MATCH_FILTER` (anything
-    /// else), `INVALID_FILTER`, `USER_CODE_PANICKED`, `CLOSED`; `BACKPRESSURE` when the peer's
-    /// window is full, at once or after [`wait`](Self::wait).
-    ///
-    /// # Blocking
-    /// As long as [`wait`](Self::wait) allows; without it, only while the loop has a backlog of thousands of commands.
-    pub fn tick<D: Encode + ?Sized>(
-        &self,
-        event: impl IntoEvent<D, ()>,
-        data: &D,
-    ) -> Result<(), Error> {
-        self.core().may_tick()?;
-        let message = self.terms.message(self.core(), &self.whom, named(event)?, data)?;
-        let mut lookup = self.lookup(&message.event, None)?;
-        match lookup.take_tick(&message) {
-            Ok(plan) => {
-                let latest = || Instant::now() + self.core().config.request_timeout;
-                self.core()
-                    .post_until(Command::Tick(Tick { plan, message, wait: None }), latest)?;
-            }
-            Err(_) if self.waits() => self.wait_for_room(&lookup, message, Instant::now())?,
-            Err(error) => return Err(self.core().count_unroomed(error)),
-        }
-        self.observe_tick(&lookup);
-        Ok(())
-    }
-
-    /// The same as [`tick`](Self::tick), but only if there is room for it now, whatever [`wait`](Self::wait) says.
-    ///
-    /// # Errors
-    /// Those of [`tick`](Self::tick); `BACKPRESSURE` also when the loop has a backlog.
-    ///
-    /// # Blocking
-    /// Not at all.
-    pub fn try_tick<D: Encode + ?Sized>(
-        &self,
-        event: impl IntoEvent<D, ()>,
-        data: &D,
-    ) -> Result<(), Error> {
-        self.core().may_block()?;
-        let message = self.terms.message(self.core(), &self.whom, named(event)?, data)?;
-        let mut lookup = self.look()?.ok_or_else(|| self.nobody(&message.event))?;
-        let taken = lookup.take_tick(&message);
-        let plan = taken.map_err(|error| self.core().count_unroomed(error))?;
-        self.core().post_until(Command::Tick(Tick { plan, message, wait: None }), Instant::now)?;
-        self.observe_tick(&lookup);
-        Ok(())
-    }
-
-    /// Sends a batch of ticks in order, stopping at the first that is refused.
-    ///
-    /// The event name is looked up once for the whole batch, and so is the peer, whom a call to any chooses once.
-    ///
-    /// # Errors
-    /// Those of [`tick`](Self::tick), in [`Ticked::refused`]: the refused tick never ran, those before it may.
-    ///
-    /// # Blocking
-    /// As [`tick`](Self::tick): [`wait`](Self::wait) counts for each tick.
-    pub fn ticks<D: Encode>(
-        &self,
-        event: impl IntoEvent<D, ()>,
-        batch: impl IntoIterator<Item = D>,
-    ) -> Ticked {
-        let mut accepted = 0;
-        let sent = named(event).and_then(|event| self.send_ticks(&event, batch, &mut accepted));
-        let refused = sent.err();
-        Ticked { accepted, refused }
-    }
-
-    fn send_ticks<D: Encode>(
-        &self,
-        event: &EventName,
-        batch: impl IntoIterator<Item = D>,
-        accepted: &mut usize,
-    ) -> Result<(), Error> {
-        self.core().may_block()?;
-        let mut lookup = self.lookup(event, None)?;
-        // All to one peer, so that they stay in order.
-        lookup.alternates.clear();
-        let headers = self.terms.headers.clone()?;
-        let mut messages = batch.into_iter().map(|data| {
-            let payload = data.encode()?;
-            let message = Message { event: event.clone(), headers: headers.clone(), payload };
-            terms::check_size(self.core(), &self.whom, &message).map(|()| message)
-        });
-        loop {
-            let mut chunk = Chunk::new(self.core());
-            let end = self.fill_chunk(&mut chunk, &mut lookup, &mut messages);
-            *accepted += chunk.post()?;
-            match end {
-                ChunkEnd::Full => {}
-                ChunkEnd::Last => return Ok(()),
-                ChunkEnd::Refused(error) => return Err(error),
-                ChunkEnd::NoRoom(message) => {
-                    self.wait_for_room(&lookup, message, Instant::now())?;
-                    *accepted += 1;
-                }
-            }
-        }
-    }
-
-    /// So many ticks of a batch that one ring of the loop's bell is shared by many, and so few that the loop works on them
-    /// while the next are encoded.
-    fn fill_chunk(
-        &self,
-        chunk: &mut Chunk,
-        lookup: &mut Lookup,
-        messages: &mut impl Iterator<Item = Result<Message, Error>>,
-    ) -> ChunkEnd {
-        while chunk.ticks.len() < CHUNK {
-            let message = match messages.next() {
-                None => return ChunkEnd::Last,
-                Some(Err(error)) => return ChunkEnd::Refused(error),
-                Some(Ok(message)) => message,
-            };
-            match lookup.take_tick(&message) {
-                Ok(plan) => chunk.ticks.push(Command::Tick(Tick { plan, message, wait: None })),
-                Err(_) if self.waits() => return ChunkEnd::NoRoom(message),
-                Err(error) => return ChunkEnd::Refused(self.core().count_unroomed(error)),
-            }
-        }
-        ChunkEnd::Full
-    }
-
-    /// Whether a tick without room waits for it. Inside a handler it never does.
-    fn waits(&self) -> bool {
-        self.terms.wait.is_some() && service::context::current().is_none()
-    }
-
-    /// Lets the engine park the tick until there is room.
-    fn wait_for_room(
-        &self,
-        lookup: &Lookup,
-        message: Message,
-        began: Instant,
-    ) -> Result<(), Error> {
-        let patience = self.terms.wait.unwrap_or_default().min(LONGEST_TIMEOUT);
-        let until = began.checked_add(patience).unwrap_or(began);
-        let (wake, receiver) = Wake::new(None);
-        let plan = Plan::one(lookup.step(), None);
-        self.core()
-            .post(Command::Tick(Tick { plan, message, wait: Some((until, wake)) }), until)?;
-        match self.core().done(&receiver, until) {
-            Some(result) => result.map(|_done| ()),
-            // The loop is late. It may take the tick at this very moment.
-            None => Err(lookup.no_room(Full::Ticks).with_execution(Execution::Unknown)),
-        }
-    }
-
     /// The same call for a further copy, which goes to somebody else than these if the call does not name its peer.
     pub(crate) fn copy_past<'p>(&self, peers: impl IntoIterator<Item = &'p NodeId>) -> Self {
         let mut copy = Self { is_copy: true, ..self.clone() };
@@ -575,12 +290,6 @@ impl<'a> Call<'a> {
         }
     }
 
-    fn observe_tick(&self, lookup: &Lookup) {
-        if let Some(strategy) = self.observer() {
-            observe(&*strategy, &Observation::new(&lookup.peer.id, None, None));
-        }
-    }
-
     fn core(&self) -> &'a Core {
         self.handle.core()
     }
@@ -598,44 +307,6 @@ pub(super) fn observe(strategy: &dyn Strategy, observation: &Observation<'_>) {
     if catch_unwind(AssertUnwindSafe(|| strategy.observe(observation))).is_err() {
         log::warn!(target: "threadmesh::node", "a strategy panicked while it observed a call to {}", observation.peer);
     }
-}
-
-/// Ticks of a batch that are posted together.
-const CHUNK: usize = 64;
-
-/// Ticks that have room and are not posted yet. When the program's iterator panics, the room is given back.
-struct Chunk<'a> {
-    core: &'a Core,
-    ticks: Vec<Command<Wake>>,
-}
-
-impl<'a> Chunk<'a> {
-    fn new(core: &'a Core) -> Self {
-        Self { core, ticks: Vec::with_capacity(CHUNK) }
-    }
-
-    /// Posts them all, and says how many.
-    fn post(mut self) -> Result<usize, Error> {
-        let count = self.ticks.len();
-        self.core.post_all(std::mem::take(&mut self.ticks))?;
-        Ok(count)
-    }
-}
-
-impl Drop for Chunk<'_> {
-    fn drop(&mut self) {
-        for tick in self.ticks.drain(..) {
-            self.core.give_back(&Input::Command(tick));
-        }
-    }
-}
-
-/// Why a chunk of a batch ended.
-enum ChunkEnd {
-    Full,
-    Last,
-    Refused(Error),
-    NoRoom(Message),
 }
 
 impl fmt::Debug for Call<'_> {

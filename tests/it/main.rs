@@ -15,6 +15,7 @@ mod faults;
 mod filters;
 #[cfg(target_os = "linux")]
 mod flow;
+mod gathering;
 mod guests;
 mod handlers;
 #[cfg(target_os = "linux")]

@@ -1,0 +1,126 @@
+//! Requests of a [`Call`]: encode, find the peer, take room, post; and the waiting is [`Pending`]'s.
+
+use std::time::Instant;
+
+use super::{Call, named};
+use crate::endpoint::IntoEvent;
+use crate::error::Error;
+use crate::event::EventName;
+use crate::node::core::Room;
+use crate::node::pending::{Pending, Reply, Started};
+use crate::node::terms::Times;
+use crate::node::wake::Wake;
+use crate::payload::{Decode, Encode};
+use crate::proto::{Command, Request};
+
+impl Call<'_> {
+    /// Sends a request, waits for the answer and decodes it.
+    ///
+    /// Inside a handler the call inherits what is left of the deadline of the request being handled.
+    ///
+    /// # Errors
+    /// Never executed: `INVALID_EVENT`, `INVALID_ARGUMENT`, `ENCODE`, `TOO_LARGE`, `NODE_NOT_FOUND` (an id) or
+    /// `NO_NODES_MATCH_FILTER` (anything else), `INVALID_FILTER`, `USER_CODE_PANICKED`, `BACKPRESSURE`, `BUSY`,
+    /// `NO_HANDLER`, `EXPIRED`, `WOULD_DEADLOCK`, `CLOSED` before it was sent. Executed: the handler's own error,
+    /// `HANDLER_ERROR` after a panic, `NO_REPLY`, `DECODE` of the answer. Depending on how far it came:
+    /// `REQUEST_TIMEOUT`, `CONNECTION_LOST`, `CLOSED`. [`Error::execution`] says which.
+    ///
+    /// # Blocking
+    /// Until the answer, at most for the timeout and 5 ms.
+    pub fn request<T: Decode, D: Encode + ?Sized>(
+        &self,
+        event: impl IntoEvent<D, T>,
+        data: &D,
+    ) -> Result<T, Error> {
+        self.request_reply(event, data).map(|reply| reply.value)
+    }
+
+    /// The same as [`request`](Self::request), and says who answered and how long it took.
+    ///
+    /// # Errors
+    /// Those of [`request`](Self::request).
+    ///
+    /// # Blocking
+    /// As [`request`](Self::request).
+    pub fn request_reply<T: Decode, D: Encode + ?Sized>(
+        &self,
+        event: impl IntoEvent<D, T>,
+        data: &D,
+    ) -> Result<Reply<T>, Error> {
+        self.start(event, data)?.wait()
+    }
+
+    /// Sends a request without waiting for the answer. Its time runs from now.
+    ///
+    /// # Errors
+    /// Those of [`request`](Self::request) that are known before anything is sent; never executed.
+    ///
+    /// # Blocking
+    /// Only while the loop has a backlog of thousands of commands. Without room at the peer the request waits in line while
+    /// its time runs; see [`try_start`](Self::try_start).
+    pub fn start<T: Decode, D: Encode + ?Sized>(
+        &self,
+        event: impl IntoEvent<D, T>,
+        data: &D,
+    ) -> Result<Pending<T>, Error> {
+        self.begin(named(event)?, data, Room::Awaited)
+    }
+
+    /// The same as [`start`](Self::start), but only if there is room for the request now: it never waits in line.
+    ///
+    /// # Errors
+    /// Those of [`start`](Self::start); `BACKPRESSURE` when the peer has as many calls open as it allows, when its queue is
+    /// full, or when the loop has a backlog. Never executed.
+    ///
+    /// # Blocking
+    /// Not at all.
+    pub fn try_start<T: Decode, D: Encode + ?Sized>(
+        &self,
+        event: impl IntoEvent<D, T>,
+        data: &D,
+    ) -> Result<Pending<T>, Error> {
+        self.begin(named(event)?, data, Room::Now)
+    }
+
+    /// The same as [`request`](Self::request), but only if there is room for it now: it waits for the answer, and never in line.
+    ///
+    /// # Errors
+    /// Those of [`request`](Self::request), and `BACKPRESSURE` at once as from [`try_start`](Self::try_start).
+    ///
+    /// # Blocking
+    /// Until the answer, at most for the timeout and 5 ms.
+    pub fn try_request<T: Decode, D: Encode + ?Sized>(
+        &self,
+        event: impl IntoEvent<D, T>,
+        data: &D,
+    ) -> Result<T, Error> {
+        self.try_start(event, data)?.wait().map(|reply| reply.value)
+    }
+
+    fn begin<T: Decode>(
+        &self,
+        event: EventName,
+        data: &(impl Encode + ?Sized),
+        room: Room,
+    ) -> Result<Pending<T>, Error> {
+        let began = Instant::now();
+        self.core().may_block()?;
+        let Times { deadline, depth, nested } = self.terms.times(self.core(), began)?;
+        let message = self.terms.message(self.core(), &self.whom, event, data)?;
+        let mut lookup = match room {
+            Room::Awaited => self.lookup(&message.event, Some(deadline))?,
+            Room::Now => self.look()?.ok_or_else(|| self.nobody(&message.event))?,
+        };
+        let (wake, receiver) = Wake::new(Some(self.core().take_slot()?));
+        let plan = lookup
+            .take_call(&message, if nested { Room::Now } else { room })
+            .map_err(|error| self.core().count_unroomed(error))?;
+        let call = self.core().draw_call();
+        let request = Request { call, plan, message, deadline, depth, token: wake };
+        let latest = if room == Room::Now { began } else { deadline };
+        self.core().post(Command::Request(request), latest)?;
+        let (peer, strategy) = (lookup.peer.id.clone(), self.observer());
+        let started = Started { call, peer, strategy, receiver, began, deadline };
+        Ok(Pending::new(self.handle.shared(), started))
+    }
+}

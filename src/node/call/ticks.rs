@@ -1,0 +1,236 @@
+//! Ticks of a [`Call`], one or many: encode, find the peer, take room, post.
+
+use std::time::Instant;
+
+use super::{Call, named, observe};
+use crate::config::LONGEST_TIMEOUT;
+use crate::endpoint::IntoEvent;
+use crate::error::{Error, Execution};
+use crate::event::EventName;
+use crate::node::core::{Core, Lookup};
+use crate::node::terms;
+use crate::node::wake::Wake;
+use crate::payload::Encode;
+use crate::proto::{Command, Input, Message, Tick};
+use crate::routing::{Full, Observation, Plan};
+use crate::service;
+
+/// How many ticks of a batch were accepted: all of them, or those before the first that was refused.
+#[derive(Clone, Debug)]
+#[must_use = "some ticks may have been refused"]
+#[non_exhaustive]
+pub struct Ticked {
+    /// How many were accepted for sending, in order from the first.
+    pub accepted: usize,
+    /// Why the next one was not. It and those after it were not sent.
+    pub refused: Option<Error>,
+}
+
+impl Ticked {
+    /// The number of accepted ticks if that is all of them.
+    ///
+    /// # Errors
+    /// Why the first refused tick was refused; it never ran, those before it may.
+    pub fn all(self) -> Result<usize, Error> {
+        self.refused.map_or(Ok(self.accepted), Err)
+    }
+}
+
+impl Call<'_> {
+    /// Sends one tick: fire and forget. Ok means accepted for sending; a tick that is lost after that is reported in
+    /// [`NodeEvent::Undelivered`](crate::NodeEvent::Undelivered).
+    ///
+    /// # Errors
+    /// Never executed: `INVALID_EVENT`, `ENCODE`, `TOO_LARGE`, `NODE_NOT_FOUND` (an id) or `NO_NODES_MATCH_FILTER` (anything
+    /// else), `INVALID_FILTER`, `USER_CODE_PANICKED`, `CLOSED`; `BACKPRESSURE` when the peer's
+    /// window is full, at once or after [`wait`](Self::wait).
+    ///
+    /// # Blocking
+    /// As long as [`wait`](Self::wait) allows; without it, only while the loop has a backlog of thousands of commands.
+    pub fn tick<D: Encode + ?Sized>(
+        &self,
+        event: impl IntoEvent<D, ()>,
+        data: &D,
+    ) -> Result<(), Error> {
+        self.core().may_tick()?;
+        let message = self.terms.message(self.core(), &self.whom, named(event)?, data)?;
+        let mut lookup = self.lookup(&message.event, None)?;
+        match lookup.take_tick(&message) {
+            Ok(plan) => {
+                let latest = || Instant::now() + self.core().config.request_timeout;
+                self.core()
+                    .post_until(Command::Tick(Tick { plan, message, wait: None }), latest)?;
+            }
+            Err(_) if self.waits() => self.wait_for_room(&lookup, message, Instant::now())?,
+            Err(error) => return Err(self.core().count_unroomed(error)),
+        }
+        self.observe_tick(&lookup);
+        Ok(())
+    }
+
+    /// The same as [`tick`](Self::tick), but only if there is room for it now, whatever [`wait`](Self::wait) says.
+    ///
+    /// # Errors
+    /// Those of [`tick`](Self::tick); `BACKPRESSURE` also when the loop has a backlog.
+    ///
+    /// # Blocking
+    /// Not at all.
+    pub fn try_tick<D: Encode + ?Sized>(
+        &self,
+        event: impl IntoEvent<D, ()>,
+        data: &D,
+    ) -> Result<(), Error> {
+        self.core().may_block()?;
+        let message = self.terms.message(self.core(), &self.whom, named(event)?, data)?;
+        let mut lookup = self.look()?.ok_or_else(|| self.nobody(&message.event))?;
+        let taken = lookup.take_tick(&message);
+        let plan = taken.map_err(|error| self.core().count_unroomed(error))?;
+        self.core().post_until(Command::Tick(Tick { plan, message, wait: None }), Instant::now)?;
+        self.observe_tick(&lookup);
+        Ok(())
+    }
+
+    /// Sends a batch of ticks in order, stopping at the first that is refused.
+    ///
+    /// The event name is looked up once for the whole batch, and so is the peer, whom a call to any chooses once.
+    ///
+    /// # Errors
+    /// Those of [`tick`](Self::tick), in [`Ticked::refused`]: the refused tick never ran, those before it may.
+    ///
+    /// # Blocking
+    /// As [`tick`](Self::tick): [`wait`](Self::wait) counts for each tick.
+    pub fn ticks<D: Encode>(
+        &self,
+        event: impl IntoEvent<D, ()>,
+        batch: impl IntoIterator<Item = D>,
+    ) -> Ticked {
+        let mut accepted = 0;
+        let sent = named(event).and_then(|event| self.send_ticks(&event, batch, &mut accepted));
+        let refused = sent.err();
+        Ticked { accepted, refused }
+    }
+
+    fn send_ticks<D: Encode>(
+        &self,
+        event: &EventName,
+        batch: impl IntoIterator<Item = D>,
+        accepted: &mut usize,
+    ) -> Result<(), Error> {
+        self.core().may_block()?;
+        let mut lookup = self.lookup(event, None)?;
+        // All to one peer, so that they stay in order.
+        lookup.alternates.clear();
+        let headers = self.terms.headers.clone()?;
+        let mut messages = batch.into_iter().map(|data| {
+            let payload = data.encode()?;
+            let message = Message { event: event.clone(), headers: headers.clone(), payload };
+            terms::check_size(self.core(), &self.whom, &message).map(|()| message)
+        });
+        loop {
+            let mut chunk = Chunk::new(self.core());
+            let end = self.fill_chunk(&mut chunk, &mut lookup, &mut messages);
+            *accepted += chunk.post()?;
+            match end {
+                ChunkEnd::Full => {}
+                ChunkEnd::Last => return Ok(()),
+                ChunkEnd::Refused(error) => return Err(error),
+                ChunkEnd::NoRoom(message) => {
+                    self.wait_for_room(&lookup, message, Instant::now())?;
+                    *accepted += 1;
+                }
+            }
+        }
+    }
+
+    /// So many ticks of a batch that one ring of the loop's bell is shared by many, and so few that the loop works on them
+    /// while the next are encoded.
+    fn fill_chunk(
+        &self,
+        chunk: &mut Chunk,
+        lookup: &mut Lookup,
+        messages: &mut impl Iterator<Item = Result<Message, Error>>,
+    ) -> ChunkEnd {
+        while chunk.ticks.len() < CHUNK {
+            let message = match messages.next() {
+                None => return ChunkEnd::Last,
+                Some(Err(error)) => return ChunkEnd::Refused(error),
+                Some(Ok(message)) => message,
+            };
+            match lookup.take_tick(&message) {
+                Ok(plan) => chunk.ticks.push(Command::Tick(Tick { plan, message, wait: None })),
+                Err(_) if self.waits() => return ChunkEnd::NoRoom(message),
+                Err(error) => return ChunkEnd::Refused(self.core().count_unroomed(error)),
+            }
+        }
+        ChunkEnd::Full
+    }
+
+    /// Whether a tick without room waits for it. Inside a handler it never does.
+    fn waits(&self) -> bool {
+        self.terms.wait.is_some() && service::context::current().is_none()
+    }
+
+    /// Lets the engine park the tick until there is room.
+    fn wait_for_room(
+        &self,
+        lookup: &Lookup,
+        message: Message,
+        began: Instant,
+    ) -> Result<(), Error> {
+        let patience = self.terms.wait.unwrap_or_default().min(LONGEST_TIMEOUT);
+        let until = began.checked_add(patience).unwrap_or(began);
+        let (wake, receiver) = Wake::new(None);
+        let plan = Plan::one(lookup.step(), None);
+        self.core()
+            .post(Command::Tick(Tick { plan, message, wait: Some((until, wake)) }), until)?;
+        match self.core().done(&receiver, until) {
+            Some(result) => result.map(|_done| ()),
+            // The loop is late. It may take the tick at this very moment.
+            None => Err(lookup.no_room(Full::Ticks).with_execution(Execution::Unknown)),
+        }
+    }
+
+    fn observe_tick(&self, lookup: &Lookup) {
+        if let Some(strategy) = self.observer() {
+            observe(&*strategy, &Observation::new(&lookup.peer.id, None, None));
+        }
+    }
+}
+
+/// Ticks of a batch that are posted together.
+const CHUNK: usize = 64;
+
+/// Ticks that have room and are not posted yet. When the program's iterator panics, the room is given back.
+struct Chunk<'a> {
+    core: &'a Core,
+    ticks: Vec<Command<Wake>>,
+}
+
+impl<'a> Chunk<'a> {
+    fn new(core: &'a Core) -> Self {
+        Self { core, ticks: Vec::with_capacity(CHUNK) }
+    }
+
+    /// Posts them all, and says how many.
+    fn post(mut self) -> Result<usize, Error> {
+        let count = self.ticks.len();
+        self.core.post_all(std::mem::take(&mut self.ticks))?;
+        Ok(count)
+    }
+}
+
+impl Drop for Chunk<'_> {
+    fn drop(&mut self) {
+        for tick in self.ticks.drain(..) {
+            self.core.give_back(&Input::Command(tick));
+        }
+    }
+}
+
+/// Why a chunk of a batch ended.
+enum ChunkEnd {
+    Full,
+    Last,
+    Refused(Error),
+    NoRoom(Message),
+}

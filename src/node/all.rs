@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::call::named;
 use super::choose::Wanted;
@@ -16,11 +16,10 @@ use super::wake::Wakes;
 use crate::endpoint::IntoEvent;
 use crate::error::{Error, Execution};
 use crate::id::{CallId, NodeId};
-use crate::node_event::{Directions, PeerInfo};
+use crate::node_event::PeerInfo;
 use crate::payload::{Decode, Encode};
 use crate::proto::{Command, Message, Request, Tick};
 use crate::routing::PeerEntry;
-use crate::value::Value;
 
 /// Ticks posted with one ring of the loop's bell.
 const CHUNK: usize = 64;
@@ -47,10 +46,8 @@ const CHUNK: usize = 64;
 pub struct All<'a> {
     handle: &'a Handle,
     selector: Selector,
-    directions: Directions,
-    except: Vec<NodeId>,
     until: Until,
-    terms: Terms,
+    pub(super) terms: Terms,
 }
 
 /// What became of a tick to all.
@@ -65,56 +62,7 @@ pub struct Told {
 
 impl<'a> All<'a> {
     pub(super) fn new(handle: &'a Handle, selector: Selector) -> Self {
-        Self {
-            handle,
-            selector,
-            directions: Directions::BOTH,
-            except: Vec::new(),
-            until: Until::All,
-            terms: Terms::default(),
-        }
-    }
-
-    /// Only upstream peers: those that this node dialled.
-    pub fn up(self) -> Self {
-        self.directions(Directions::UP)
-    }
-
-    /// Only downstream peers: those that dialled this node.
-    pub fn down(self) -> Self {
-        self.directions(Directions::DOWN)
-    }
-
-    /// Only peers with a link in one of these directions, over which the message then goes. With [`Directions::NONE`] nobody matches.
-    pub fn directions(mut self, directions: Directions) -> Self {
-        self.directions = directions;
-        self
-    }
-
-    /// Not to this peer, whatever else is said; may be called several times.
-    pub fn except(mut self, id: impl AsRef<str>) -> Self {
-        // A text that is no id names nobody.
-        self.except.extend(NodeId::new(id.as_ref()));
-        self
-    }
-
-    /// How long all the requests together may take, in place of the node's default (10 s). Longer than 24 h counts as 24 h; zero is
-    /// `INVALID_ARGUMENT` when the call is sent.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.terms.timeout = Some(timeout);
-        self
-    }
-
-    /// Ends the requests at this moment at the latest, whatever their [`timeout`](Self::timeout).
-    pub fn until(mut self, deadline: Instant) -> Self {
-        self.terms.until = Some(deadline);
-        self
-    }
-
-    /// A header that travels with the message; see [`Call::header`](crate::Call::header).
-    pub fn header(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.terms.add_header(key, value);
-        self
+        Self { handle, selector, until: Until::All, terms: Terms::default() }
     }
 
     /// Ends the gathering when so many have answered, and cancels the requests that are left.
@@ -249,13 +197,14 @@ impl<'a> All<'a> {
     }
 
     fn select(&self) -> Result<Vec<Arc<PeerEntry>>, Error> {
-        let Self { selector, directions, except, .. } = self;
-        self.core().select(Wanted { selector, directions: *directions, except })
+        let Terms { directions, except, .. } = &self.terms;
+        let wanted = Wanted { selector: &self.selector, directions: *directions, except };
+        self.core().select(wanted)
     }
 
     fn only(&self, peer: &Arc<PeerEntry>) -> Lookup {
         let (peer, alternates) = (Arc::clone(peer), Vec::new());
-        Lookup { peer, alternates, directions: self.directions }
+        Lookup { peer, alternates, directions: self.terms.directions }
     }
 
     fn core(&self) -> &'a Core {
@@ -266,7 +215,7 @@ impl<'a> All<'a> {
 impl fmt::Debug for All<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("All");
-        out.field("selector", &self.selector).field("directions", &self.directions);
+        out.field("selector", &self.selector).field("directions", &self.terms.directions);
         out.field("timeout", &self.terms.timeout).finish_non_exhaustive()
     }
 }

@@ -20,9 +20,7 @@ use crate::config::LONGEST_TIMEOUT;
 use crate::error::Error;
 use crate::event::EventName;
 use crate::id::NodeId;
-use crate::node_event::Directions;
 use crate::routing::{Observation, Strategy};
-use crate::value::Value;
 
 pub use ticks::Ticked;
 
@@ -49,14 +47,12 @@ pub use ticks::Ticked;
 pub struct Call<'a> {
     handle: &'a Handle,
     whom: Whom<'a>,
-    directions: Directions,
-    except: Vec<NodeId>,
     strategy: Option<Arc<dyn Strategy>>,
     /// How long it may wait until somebody matches.
     match_patience: Option<Duration>,
     /// It is a further copy, and that there is nobody else to send it to is no news.
     is_copy: bool,
-    terms: Terms,
+    pub(super) terms: Terms,
     idempotent: bool,
     retry_if: Option<RetryIf<'a>>,
 }
@@ -93,8 +89,6 @@ impl<'a> Call<'a> {
         Self {
             handle,
             whom,
-            directions: Directions::BOTH,
-            except: Vec::new(),
             strategy: None,
             match_patience: None,
             is_copy: false,
@@ -102,29 +96,6 @@ impl<'a> Call<'a> {
             idempotent: false,
             retry_if: None,
         }
-    }
-
-    /// Only upstream peers: those that this node dialled.
-    pub fn up(self) -> Self {
-        self.directions(Directions::UP)
-    }
-
-    /// Only downstream peers: those that dialled this node.
-    pub fn down(self) -> Self {
-        self.directions(Directions::DOWN)
-    }
-
-    /// Only peers with a link in one of these directions, over which the message then goes. With [`Directions::NONE`] nobody matches.
-    pub fn directions(mut self, directions: Directions) -> Self {
-        self.directions = directions;
-        self
-    }
-
-    /// Not to this peer, whatever else is said; may be called several times.
-    pub fn except(mut self, id: impl AsRef<str>) -> Self {
-        // A text that is no id names nobody.
-        self.except.extend(NodeId::new(id.as_ref()));
-        self
     }
 
     /// How one of several matches is chosen, in place of the strategy of the node (by default [`Random`](crate::Random)). A call
@@ -144,49 +115,10 @@ impl<'a> Call<'a> {
         self
     }
 
-    /// How long a request may take, in place of the node's default (10 s). Longer than 24 h counts as 24 h; zero is
-    /// `INVALID_ARGUMENT` when the call is sent.
-    ///
-    /// # Example
-    /// A time that suits: short for what is quick, so that a peer in trouble is noticed; long for what takes long.
-    /// ```
-    /// # use std::time::Duration;
-    /// # use threadmesh::{Node, Request};
-    /// # let server = Node::builder().id("server").bind("127.0.0.1:0").start()?;
-    /// # server.on_request("cache:get", |_: Request<String>| Ok("Ada"))?;
-    /// # server.on_request("model:train", |_: Request<u32>| Ok("done"))?;
-    /// # let client = Node::builder().start()?;
-    /// # client.connect(server.local_addr()?)?;
-    /// let quick = client.to("server").timeout(Duration::from_secs(1));
-    /// let name: String = quick.request("cache:get", "user:123")?;
-    /// let patient = client.to("server").timeout(Duration::from_secs(300));
-    /// let done: String = patient.request("model:train", &50)?;
-    /// # assert_eq!((name.as_str(), done.as_str()), ("Ada", "done"));
-    /// # Ok::<(), threadmesh::Error>(())
-    /// ```
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.terms.timeout = Some(timeout);
-        self
-    }
-
     /// How long a tick may wait for room in the peer's window; without this it does not wait. A tick that is sent from
     /// inside a handler never waits.
     pub fn wait(mut self, patience: Duration) -> Self {
         self.terms.wait = Some(patience);
-        self
-    }
-
-    /// A header that travels with the message, also through routers: a trace id, a token. At most 32 of them and 4 KiB;
-    /// what is wrong with one is `INVALID_ARGUMENT` when the call is sent.
-    pub fn header(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.terms.add_header(key, value);
-        self
-    }
-
-    /// Ends the request at this moment at the latest, whatever its [`timeout`](Self::timeout): what several calls that share a
-    /// deadline say. Of several the earliest counts. When it has passed already the call is `REQUEST_TIMEOUT`, never executed.
-    pub fn until(mut self, deadline: Instant) -> Self {
-        self.terms.until = Some(self.terms.until.map_or(deadline, |other| other.min(deadline)));
         self
     }
 
@@ -227,7 +159,7 @@ impl<'a> Call<'a> {
     pub(crate) fn copy_past<'p>(&self, peers: impl IntoIterator<Item = &'p NodeId>) -> Self {
         let mut copy = Self { is_copy: true, ..self.clone() };
         if matches!(copy.whom, Whom::Any(_)) {
-            copy.except.extend(peers.into_iter().cloned());
+            copy.terms.except.extend(peers.into_iter().cloned());
         }
         copy
     }
@@ -256,8 +188,8 @@ impl<'a> Call<'a> {
     fn look(&self) -> Result<Option<Lookup>, Error> {
         match &self.whom {
             Whom::Id(id) => {
-                let excepted = self.except.iter().any(|other| other == *id);
-                Ok(self.core().find(id, self.directions).filter(|_| !excepted))
+                let excepted = self.terms.except.iter().any(|other| other == *id);
+                Ok(self.core().find(id, self.terms.directions).filter(|_| !excepted))
             }
             Whom::Any(selector) => {
                 self.core().choose(self.wanted(selector), self.strategy.as_deref())
@@ -267,7 +199,7 @@ impl<'a> Call<'a> {
 
     fn nobody(&self, event: &EventName) -> Error {
         match &self.whom {
-            Whom::Id(id) => self.core().not_found(id, self.directions),
+            Whom::Id(id) => self.core().not_found(id, self.terms.directions),
             Whom::Any(selector) => {
                 let error = self.core().no_match(self.wanted(selector), event);
                 if !self.is_copy {
@@ -279,7 +211,7 @@ impl<'a> Call<'a> {
     }
 
     fn wanted<'s>(&'s self, selector: &'s Selector) -> Wanted<'s> {
-        Wanted { selector, directions: self.directions, except: &self.except }
+        Wanted { selector, directions: self.terms.directions, except: &self.terms.except }
     }
 
     /// The strategy that is told how the call ends.

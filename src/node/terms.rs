@@ -1,13 +1,17 @@
-//! What a call says beside whom it is for: its time, its headers, its patience. It must not know who gets the message.
+//! What a call says beside the peers it names: directions, exceptions, time, headers, patience. It must not know who gets the message.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use super::all::All;
+use super::call::Call;
 use super::core::Core;
 use crate::config::{HEADERS_BYTES, LONGEST_TIMEOUT};
 use crate::error::{Error, ErrorKind, Execution};
 use crate::event::EventName;
 use crate::headers::Headers;
+use crate::id::NodeId;
+use crate::node_event::Directions;
 use crate::payload::Encode;
 use crate::proto::Message;
 use crate::service;
@@ -19,6 +23,9 @@ const ENVELOPE_BYTES: usize = 256;
 /// What is said of a call to one peer, or to many.
 #[derive(Clone, Debug)]
 pub(super) struct Terms {
+    pub(super) directions: Directions,
+    /// Not to these.
+    pub(super) except: Vec<NodeId>,
     pub(super) timeout: Option<Duration>,
     /// The end, whatever the timeout.
     pub(super) until: Option<Instant>,
@@ -37,9 +44,90 @@ pub(super) struct Times {
 
 impl Default for Terms {
     fn default() -> Self {
-        Self { timeout: None, until: None, wait: None, headers: Ok(Headers::default()) }
+        Self {
+            directions: Directions::BOTH,
+            except: Vec::new(),
+            timeout: None,
+            until: None,
+            wait: None,
+            headers: Ok(Headers::default()),
+        }
     }
 }
+
+/// The methods by which calls to one and to all say the same.
+macro_rules! say_terms {
+    ($call:ident) => {
+        impl<'a> $call<'a> {
+            /// Only upstream peers: those that this node dialled.
+            pub fn up(self) -> Self {
+                self.directions(Directions::UP)
+            }
+
+            /// Only downstream peers: those that dialled this node.
+            pub fn down(self) -> Self {
+                self.directions(Directions::DOWN)
+            }
+
+            /// Only peers with a link in one of these directions, over which the message then goes. With [`Directions::NONE`] nobody
+            /// matches.
+            pub fn directions(mut self, directions: Directions) -> Self {
+                self.terms.directions = directions;
+                self
+            }
+
+            /// Not to this peer, whatever else is said; may be called several times.
+            pub fn except(mut self, id: impl AsRef<str>) -> Self {
+                // A text that is no id names nobody.
+                self.terms.except.extend(NodeId::new(id.as_ref()));
+                self
+            }
+
+            /// How long a request may take, or all the requests to many together, in place of the node's default (10 s). Longer than
+            /// 24 h counts as 24 h; zero is `INVALID_ARGUMENT` when the call is sent.
+            ///
+            /// # Example
+            /// A time that suits: short for what is quick, so that a peer in trouble is noticed; long for what takes long.
+            /// ```
+            /// # use std::time::Duration;
+            /// # use threadmesh::{Node, Request};
+            /// # let server = Node::builder().id("server").bind("127.0.0.1:0").start()?;
+            /// # server.on_request("cache:get", |_: Request<String>| Ok("Ada"))?;
+            /// # server.on_request("model:train", |_: Request<u32>| Ok("done"))?;
+            /// # let client = Node::builder().start()?;
+            /// # client.connect(server.local_addr()?)?;
+            /// let quick = client.to("server").timeout(Duration::from_secs(1));
+            /// let name: String = quick.request("cache:get", "user:123")?;
+            /// let patient = client.to("server").timeout(Duration::from_secs(300));
+            /// let done: String = patient.request("model:train", &50)?;
+            /// # assert_eq!((name.as_str(), done.as_str()), ("Ada", "done"));
+            /// # Ok::<(), threadmesh::Error>(())
+            /// ```
+            pub fn timeout(mut self, timeout: Duration) -> Self {
+                self.terms.timeout = Some(timeout);
+                self
+            }
+
+            /// Ends the request at this moment at the latest, whatever its [`timeout`](Self::timeout): what several calls that share a
+            /// deadline say. Of several the earliest counts. When it has passed already the call is `REQUEST_TIMEOUT`, never executed.
+            pub fn until(mut self, deadline: Instant) -> Self {
+                self.terms.until =
+                    Some(self.terms.until.map_or(deadline, |other| other.min(deadline)));
+                self
+            }
+
+            /// A header that travels with the message, also through routers: a trace id, a token. At most 32 of them and 4 KiB;
+            /// what is wrong with one is `INVALID_ARGUMENT` when the call is sent.
+            pub fn header(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
+                self.terms.add_header(key, value);
+                self
+            }
+        }
+    };
+}
+
+say_terms!(Call);
+say_terms!(All);
 
 impl Terms {
     /// What is wrong with a header is told when the call is sent.

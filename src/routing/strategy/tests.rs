@@ -49,6 +49,19 @@ fn crowd(peers: u64) -> Directory {
     directory
 }
 
+/// Who is there at all?
+fn everybody<'a>() -> Question<'a> {
+    Question {
+        id: None,
+        filter: None,
+        predicate: None,
+        directions: Directions::BOTH,
+        except: &[],
+        no_routers: false,
+        number: &|| 7,
+    }
+}
+
 /// Asks something of the candidates.
 fn ask<R>(
     directory: &Directory,
@@ -58,13 +71,9 @@ fn ask<R>(
     look: impl FnOnce(&mut Candidates<'_>) -> R,
 ) -> R {
     let question = Question {
-        id: None,
         filter: filter.map(|filter| filter.compiled().unwrap()),
         predicate,
-        directions: Directions::BOTH,
-        except: &[],
-        no_routers: false,
-        number: &|| 7,
+        ..everybody()
     };
     let rng = fastrand::Rng::with_seed(seed);
     look(&mut Candidates::new(directory, &question, rng, Instant::now()))
@@ -175,15 +184,7 @@ fn different_questions_take_turns_of_their_own() {
     let ask_as = |number: u64, low: u64| {
         let high = low + 2;
         let some = move |options: &Options| (low..high).contains(&options.get_u64("n").unwrap());
-        let question = Question {
-            id: None,
-            filter: None,
-            predicate: Some(&some),
-            directions: Directions::BOTH,
-            except: &[],
-            no_routers: false,
-            number: &|| number,
-        };
+        let question = Question { predicate: Some(&some), number: &|| number, ..everybody() };
         let rng = fastrand::Rng::with_seed(1);
         let among = Candidates::new(&directory, &question, rng, Instant::now());
         turns.choose(&among).unwrap().id().to_string()

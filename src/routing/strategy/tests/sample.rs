@@ -125,15 +125,7 @@ fn nobody_is_drawn_who_is_excepted_or_in_no_allowed_direction() {
     for (directions, expected) in
         [(Directions::UP, 2), (Directions::DOWN, 38), (Directions::BOTH, 38), (Directions::NONE, 0)]
     {
-        let question = Question {
-            id: None,
-            filter: None,
-            predicate: None,
-            directions,
-            except: &except,
-            no_routers: false,
-            number: &|| 0,
-        };
+        let question = Question { directions, except: &except, ..everybody() };
         let rng = fastrand::Rng::with_seed(1);
         let among = Candidates::new(&directory, &question, rng, Instant::now());
         assert_eq!(among.iter().count(), expected, "{directions}");
@@ -149,15 +141,7 @@ fn a_router_is_passed_over_only_when_anybody_is_meant() {
     let mut directory = crowd(3);
     directory.insert(entry(9, "r", options! { "router": true }, Instant::now()));
     for (no_routers, expected) in [(true, 3), (false, 4)] {
-        let question = Question {
-            id: None,
-            filter: None,
-            predicate: None,
-            directions: Directions::BOTH,
-            except: &[],
-            no_routers,
-            number: &|| 0,
-        };
+        let question = Question { no_routers, ..everybody() };
         let rng = fastrand::Rng::with_seed(1);
         let among = Candidates::new(&directory, &question, rng, Instant::now());
         assert_eq!(among.iter().count(), expected);

@@ -47,15 +47,7 @@ fn run(strategy: &dyn Strategy, seed: u64, needs: &dyn Fn(u64) -> Duration, fail
         if call >= CALLS {
             continue;
         }
-        let question = Question {
-            id: None,
-            filter: None,
-            predicate: None,
-            directions: Directions::BOTH,
-            except: &[],
-            no_routers: false,
-            number: &|| 0,
-        };
+        let question = everybody();
         let among = Candidates::new(&directory, &question, rng.fork(), now);
         let key = strategy.choose(&among).unwrap().peer.key.0;
         first += u64::from(key == 0);

@@ -410,11 +410,6 @@ pub(crate) struct Lookup {
 }
 
 impl Lookup {
-    /// The first choice alone.
-    pub(crate) fn step(&self) -> Step {
-        self.step_to(&self.peer)
-    }
-
     fn step_to(&self, peer: &PeerEntry) -> Step {
         Step { peer: peer.key, directions: self.directions }
     }
@@ -460,9 +455,10 @@ impl Lookup {
         Err(why.unwrap_or(Full::Line))
     }
 
-    fn plan(&self, room: Option<LinkId>) -> Plan {
+    /// Whom to try, the first choice first.
+    pub(super) fn plan(&self, room: Option<LinkId>) -> Plan {
         let alternates = self.alternates.iter().map(|peer| self.step_to(peer)).collect();
-        Plan { first: self.step(), alternates, room }
+        Plan { first: self.step_to(&self.peer), alternates, room }
     }
 
     pub(crate) fn no_room(&self, full: Full) -> Error {

@@ -59,7 +59,7 @@ impl<T> Mesh<T> {
             self.next_step(call, lost_unsent(&peer), out);
         }
         for parked in lines.ticks {
-            self.parked_lost(parked, &peer, out);
+            self.parked_lost(parked, out);
         }
         self.flushes_lost(id, out);
         if let Some(dial) = dial {
@@ -70,13 +70,13 @@ impl<T> Mesh<T> {
         }
     }
 
-    fn parked_lost(&mut self, parked: ParkedTick<T>, peer: &NodeId, out: &mut Out<T>) {
+    /// A tick that waited for room was not sent: it goes on to the next of its plan, if there is one.
+    fn parked_lost(&mut self, parked: ParkedTick<T>, out: &mut Out<T>) {
         self.timers.disarm(parked.timer);
-        if let Some((_, token)) = parked.tick.wait {
-            let stops = self.stopping.is_some();
-            let error = if stops { closed() } else { lost_unsent(peer) };
-            out.push(Output::Complete { token, result: Err(error) });
+        if self.stopping.is_some() {
+            return self.tick_unplaced(parked.tick, closed(), out);
         }
+        self.tick(parked.tick, out);
     }
 
     /// Says goodbye and closes: `reason` is what this node's own program is told, `farewell` what the peer reads.

@@ -27,6 +27,7 @@ pub(crate) struct Step {
     pub(crate) directions: Directions,
 }
 
+#[cfg(any(test, fuzzing))]
 impl Plan {
     /// One peer and no alternate.
     pub(crate) fn one(step: Step, room: Option<LinkId>) -> Self {

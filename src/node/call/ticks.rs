@@ -12,7 +12,7 @@ use crate::node::terms;
 use crate::node::wake::Wake;
 use crate::payload::Encode;
 use crate::proto::{Command, Input, Message, Tick};
-use crate::routing::{Full, Observation, Plan};
+use crate::routing::{Full, Observation};
 use crate::service;
 
 /// How many ticks of a batch were accepted: all of them, or those before the first that was refused.
@@ -180,7 +180,7 @@ impl Call<'_> {
         let patience = self.terms.wait.unwrap_or_default().min(LONGEST_TIMEOUT);
         let until = began.checked_add(patience).unwrap_or(began);
         let (wake, receiver) = Wake::new(None);
-        let plan = Plan::one(lookup.step(), None);
+        let plan = lookup.plan(None);
         self.core()
             .post(Command::Tick(Tick { plan, message, wait: Some((until, wake)) }), until)?;
         match self.core().done(&receiver, until) {

@@ -58,6 +58,27 @@ fn a_tick_whose_peer_has_left_meanwhile_goes_to_an_alternate() {
 }
 
 #[test]
+fn a_tick_that_waits_goes_to_an_alternate_when_its_peer_is_lost() {
+    let _bound = crate::bound::bound();
+    for (to, result) in [(&["b", "c"][..], Ok(())), (&["b"], Err(ErrorKind::ConnectionLost))] {
+        let mut pair = star(&["a", "b", "c"]);
+        let plan = plan(&pair, to, true);
+        // What was sent before has used up the window.
+        let gauge = pair.nodes[0].directory().get("b").unwrap().up.clone().unwrap().gauge;
+        gauge.set_tick_window(1);
+        let wait = Some((pair.now + Duration::from_secs(5), "waits"));
+        let message = Pair::message(Payload::null());
+        pair.command(0, Command::Tick(Tick { plan: Plan { room: None, ..plan }, message, wait }));
+        pair.run();
+        assert!(pair.delivered.is_empty() && pair.done.iter().all(|(token, _)| *token != "waits"));
+        pair.drop_link("b");
+        pair.run();
+        assert_eq!(pair.result("waits").map(drop).map_err(|error| error.kind()), result);
+        assert_eq!(pair.delivered_to(), if result.is_ok() { vec![2] } else { vec![] });
+    }
+}
+
+#[test]
 fn a_tick_that_finds_none_of_its_peers_is_reported() {
     let _bound = crate::bound::bound();
     let mut pair = star(&["a", "b", "c"]);

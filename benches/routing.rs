@@ -102,17 +102,24 @@ fn main() -> Result<(), Error> {
 
 /// What the loop does when one peer after the other tells new options: each update in a turn of its own, the dearest way.
 fn updates(crowd: &mut Crowd, count: usize) {
-    for (what, key) in [("one that is looked for", "role"), ("one that is not", "load")] {
+    let mut version = 0;
+    for keys in [1, 2, 4, 8] {
+        for key in 0..keys {
+            crowd.index(&format!("k{key}"));
+        }
         let mut spent = Duration::ZERO;
         for number in 0..count {
+            version += 1;
             let peer = (number * 7_919) % 10_000;
-            let value = if number / 10_000 % 2 == 0 { "other" } else { "worker" };
-            spent += crowd.update(peer, options_of(peer).with(key, value));
+            let changed = (0..8).fold(options_of(peer), |options, key| {
+                options.with(format!("k{key}"), (version + key) % 100)
+            });
+            spent += crowd.update(peer, changed);
         }
         let each = spent / count as u32;
         let share = each.as_secs_f64() * 10_000.0 * 100.0;
         println!(
-            "an update of an option, {what}: {}; 10,000 a second are {share:.0} % of a core",
+            "an update that changes {keys} options by which peers are kept: {}; 10,000 a second are {share:.0} % of a core",
             micros(each)
         );
     }

@@ -276,7 +276,7 @@ pub(crate) const TELL_PAUSE: Duration = Duration::from_millis(5);
 /// Alternates in a plan.
 pub(crate) const ALTERNATES: usize = 3;
 /// Keys of options by whose values a node keeps its peers: each costs a little whenever a peer changes, and programs look for few.
-pub(crate) const INDEXED_KEYS: usize = 16;
+pub(crate) const INDEXED_KEYS: usize = 8;
 /// From so many peers on it pays to keep them by the values that are looked for.
 pub(crate) const INDEXED_PEERS: usize = 64;
 /// A waiting thread looks again this long, yielding between looks, before it parks.

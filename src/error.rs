@@ -105,7 +105,7 @@ kinds! {
     Refused = 24, "REFUSED", Never;
     /// A queue or window is full and stayed full.
     Backpressure = 25, "BACKPRESSURE", Never;
-    /// The peer has no room for the call and did not run it.
+    /// The peer has no room for the call, or is stopping, and did not run it.
     Busy = 26, "BUSY", Never;
     /// The message is larger than the frame limit.
     TooLarge = 27, "TOO_LARGE", Never;

@@ -294,7 +294,7 @@
 //! | `DUPLICATE_ID` | Another live node has this id | never |
 //! | `REFUSED` | The other side refused to admit this node | never |
 //! | `BACKPRESSURE` | A queue or window is full and stayed full | never |
-//! | `BUSY` | The peer has no room for the call and did not run it | never |
+//! | `BUSY` | The peer has no room for the call, or is stopping, and did not run it | never |
 //! | `TOO_LARGE` | The message is larger than the frame limit | never |
 //! | `ENCODE` | The data could not be encoded | never |
 //! | `DECODE` | The data could not be decoded into the type asked for | never |

@@ -135,8 +135,8 @@ impl<'a> All<'a> {
         }
         match self.core().post_all(ticks) {
             Ok(()) => told.sent += whom.len(),
-            Err(error) if told.sent == 0 => return Err(error),
-            // The node was stopped meanwhile, and may have taken some of these.
+            // The node was stopped meanwhile, and may have sent some of these.
+            Err(error) if told.sent == 0 => return Err(error.with_execution(Execution::Unknown)),
             Err(error) => {
                 let error = error.with_execution(Execution::Unknown);
                 told.skipped.extend(whom.into_iter().map(|id| (id.clone(), error.clone())));
@@ -198,7 +198,8 @@ impl<'a> All<'a> {
 
     fn select(&self) -> Result<Vec<Arc<PeerEntry>>, Error> {
         let Terms { directions, except, .. } = &self.terms;
-        let wanted = Wanted { selector: &self.selector, directions: *directions, except };
+        let (selector, directions) = (&self.selector, *directions);
+        let wanted = Wanted { selector, directions, except, is_copy: false };
         self.core().select(wanted)
     }
 

@@ -17,10 +17,11 @@ use super::handle::Handle;
 use super::selector::Selector;
 use super::terms::Terms;
 use crate::config::LONGEST_TIMEOUT;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::event::EventName;
 use crate::id::NodeId;
 use crate::routing::{Observation, Strategy};
+use crate::service;
 
 pub use ticks::Ticked;
 
@@ -141,12 +142,12 @@ impl<'a> Call<'a> {
     }
 
     /// Whether the program has said that it does no harm if the request runs more than once.
-    pub fn is_idempotent(&self) -> bool {
+    pub(crate) fn is_idempotent(&self) -> bool {
         self.idempotent
     }
 
     /// Whether the program wants the call repeated after this error, by [`retry_if`](Self::retry_if).
-    pub fn wants_retry(&self, error: &Error) -> bool {
+    pub(crate) fn wants_retry(&self, error: &Error) -> bool {
         self.retry_if.as_ref().is_some_and(|test| test(error))
     }
 
@@ -171,7 +172,9 @@ impl<'a> Call<'a> {
         }
         let Some(patience) = self.match_patience else { return Err(self.nobody(event)) };
         let until = Instant::now().checked_add(patience.min(LONGEST_TIMEOUT));
-        let until = until.into_iter().chain(deadline).min();
+        // A tick has no deadline, but the handler that sends it may have one.
+        let inherited = service::context::current().and_then(|context| context.deadline);
+        let until = until.into_iter().chain(deadline).chain(inherited).min();
         loop {
             self.core().may_block()?;
             let seen = self.core().news.count();
@@ -200,18 +203,21 @@ impl<'a> Call<'a> {
     fn nobody(&self, event: &EventName) -> Error {
         match &self.whom {
             Whom::Id(id) => self.core().not_found(id, self.terms.directions),
+            // Nobody looks at what is said of a copy.
+            Whom::Any(_) if self.is_copy => {
+                Error::new(ErrorKind::NoNodesMatchFilter, "there is nobody else")
+            }
             Whom::Any(selector) => {
                 let error = self.core().no_match(self.wanted(selector), event);
-                if !self.is_copy {
-                    self.core().tell_no_match(&error);
-                }
+                self.core().tell_no_match(&error);
                 error
             }
         }
     }
 
     fn wanted<'s>(&'s self, selector: &'s Selector) -> Wanted<'s> {
-        Wanted { selector, directions: self.terms.directions, except: &self.terms.except }
+        let Terms { directions, except, .. } = &self.terms;
+        Wanted { selector, directions: *directions, except, is_copy: self.is_copy }
     }
 
     /// The strategy that is told how the call ends.

@@ -3,6 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use super::core::{Core, Lookup};
@@ -26,6 +27,8 @@ pub(super) struct Wanted<'a> {
     pub(super) directions: Directions,
     /// None of these.
     pub(super) except: &'a [NodeId],
+    /// It is a further copy of a call that has been placed.
+    pub(super) is_copy: bool,
 }
 
 impl Core {
@@ -60,7 +63,7 @@ impl Core {
         directory: &'d Directory,
         selector: &Selector,
     ) -> Result<Option<&'d Arc<PeerEntry>>, Error> {
-        let wanted = Wanted { selector, directions: Directions::BOTH, except: &[] };
+        let wanted = Wanted { selector, directions: Directions::BOTH, except: &[], is_copy: false };
         let first = self.among(directory, wanted, false, |candidates| {
             candidates.after(None).map(|candidate| candidate.rank())
         })?;
@@ -75,7 +78,7 @@ impl Core {
         no_routers: bool,
         look: impl FnOnce(&mut Candidates<'_>) -> R,
     ) -> Result<R, Error> {
-        let Wanted { selector, directions, except } = wanted;
+        let Wanted { selector, directions, except, is_copy } = wanted;
         let filter = selector.filter.as_ref().map(|filter| filter.compiled()).transpose()?;
         if let Some(filter) = filter {
             self.index(directory, filter);
@@ -86,8 +89,16 @@ impl Core {
         let number =
             || selector.number() ^ u64::from(directions.up) ^ u64::from(directions.down) << 1;
         let id = selector.id.as_deref();
-        let question =
-            Question { id, filter, predicate, directions, except, no_routers, number: &number };
+        let question = Question {
+            id,
+            filter,
+            predicate,
+            directions,
+            except,
+            no_routers,
+            is_copy,
+            number: &number,
+        };
         let mut candidates =
             Candidates::new(directory, &question, fastrand::Rng::new(), Instant::now());
         let looked = catch_unwind(AssertUnwindSafe(|| look(&mut candidates)));
@@ -99,7 +110,7 @@ impl Core {
 
     /// Has the engine keep the peers by what this filter looks for, once it pays.
     fn index(&self, directory: &Directory, filter: &Compiled) {
-        if directory.len() < INDEXED_PEERS {
+        if directory.len() < INDEXED_PEERS || self.all_indexed.load(Relaxed) {
             return;
         }
         for (key, _) in filter.equalities() {
@@ -108,6 +119,7 @@ impl Core {
                 let command = Command::Index { key: key.to_owned() };
                 if self.post_until(command, Instant::now).is_err() {
                     lock(&self.indexed).retain(|asked| asked != key);
+                    self.all_indexed.store(false, Relaxed);
                 }
             }
         }
@@ -119,6 +131,7 @@ impl Core {
         if asks {
             asked.push(key.to_owned());
         }
+        self.all_indexed.store(asked.len() >= INDEXED_KEYS, Relaxed);
         asks
     }
 
@@ -153,17 +166,16 @@ impl Core {
 
     /// What helps somebody who wonders why nobody matches.
     fn who_else(&self, wanted: Wanted<'_>) -> String {
-        let Wanted { selector, directions, except } = wanted;
-        let anywhere = Wanted { directions: Directions::BOTH, except: &[], ..wanted };
+        let Wanted { selector, directions, except, .. } = wanted;
+        let directory = self.directory();
+        // A predicate is not asked about peers that the call is not about.
         let narrowed = directions != Directions::BOTH || !except.is_empty();
-        // A predicate that panics now did not before; whatever it is, it is not what the call is about.
-        let others =
-            if narrowed { self.select(anywhere).map_or(0, |others| others.len()) } else { 0 };
-        if others > 0 {
-            let do_match = if others == 1 { "1 does".to_owned() } else { format!("{others} do") };
-            return format!("{do_match}, but not in that direction, or the call excepts it");
+        let looks = narrowed && selector.predicate.is_none();
+        let other = if looks { self.first(&directory, selector).ok().flatten() } else { None };
+        if let Some(other) = other {
+            return format!("{} does, but not in that direction, or the call excepts it", other.id);
         }
-        let connected = match self.directory().len() {
+        let connected = match directory.len() {
             0 => return "no peer is connected".to_owned(),
             1 => "1 peer is connected".to_owned(),
             peers => format!("{peers} peers are connected"),
@@ -175,7 +187,7 @@ impl Core {
 
     /// Nobody matches, which the program may want to know apart from the call.
     pub(super) fn tell_no_match(&self, error: &Error) {
-        if error.kind() == ErrorKind::NoNodesMatchFilter {
+        if error.kind() == ErrorKind::NoNodesMatchFilter && self.home.is_here() {
             log::debug!(target: "threadmesh::node", "{}: {error}", self.id);
             self.hub.publish(&NodeEvent::Error(error.clone()));
         }
@@ -190,7 +202,7 @@ impl super::handle::Handle {
         selector: &Selector,
         strategy: &dyn Strategy,
     ) -> Result<Option<NodeId>, Error> {
-        let wanted = Wanted { selector, directions: Directions::BOTH, except: &[] };
+        let wanted = Wanted { selector, directions: Directions::BOTH, except: &[], is_copy: false };
         let chosen = self.core().choose(wanted, Some(strategy))?;
         Ok(chosen.map(|lookup| lookup.peer.id.clone()))
     }

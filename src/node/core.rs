@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
 use std::time::Instant;
 
@@ -47,6 +47,8 @@ pub(crate) struct Core {
     pub(crate) strategy: Option<Arc<dyn Strategy>>,
     /// The keys that the engine was asked to keep the peers by.
     pub(super) indexed: Mutex<Vec<String>>,
+    /// There are as many of these as may be, so that nobody need look.
+    pub(super) all_indexed: AtomicBool,
     pub(crate) life: Life,
     pub(crate) bound: Bound,
     pub(crate) steps: Steps,
@@ -112,6 +114,7 @@ impl Core {
             service,
             strategy,
             indexed: Mutex::default(),
+            all_indexed: AtomicBool::new(false),
             life: Life::new(),
             bound: Bound::default(),
             steps: Steps::default(),
@@ -294,10 +297,14 @@ impl Core {
     pub(super) fn not_found(&self, id: &str, directions: Directions) -> Error {
         let message = if id == self.id.as_str() {
             format!("{id:?} is this node itself, which is not among its own peers")
-        } else if self.directory().get(id).is_some() {
-            format!(
-                "{id:?} is connected, but not in a direction that the call allows ({directions})"
-            )
+        } else if let Some(peer) = self.directory().get(id) {
+            if peer.face(directions).is_some() {
+                format!("{id:?} is connected, but the call excepts it")
+            } else {
+                format!(
+                    "{id:?} is connected, but not in a direction that the call allows ({directions})"
+                )
+            }
         } else {
             format!("{id:?} is not connected; {}", self.who_is())
         };
@@ -418,7 +425,7 @@ impl Lookup {
     pub(crate) fn take_call(&mut self, message: &Message, room: Room) -> Result<Plan, Error> {
         let cost = cost(message.payload.len());
         match self.first_with_room(|gauge| gauge.ask_call(cost)) {
-            Ok(link) => Ok(self.plan(Some(link))),
+            Ok(link) => Ok(Plan { waits: room == Room::Awaited, ..self.plan(Some(link)) }),
             Err(full) if room == Room::Now => Err(self.no_room(full)),
             Err(_) => Ok(self.plan(None)),
         }
@@ -458,7 +465,7 @@ impl Lookup {
     /// Whom to try, the first choice first.
     pub(super) fn plan(&self, room: Option<LinkId>) -> Plan {
         let alternates = self.alternates.iter().map(|peer| self.step_to(peer)).collect();
-        Plan { first: self.step_to(&self.peer), alternates, room }
+        Plan { first: self.step_to(&self.peer), alternates, room, waits: true }
     }
 
     pub(crate) fn no_room(&self, full: Full) -> Error {

@@ -148,7 +148,8 @@ impl<T: Decode> Gather<T> {
         missing.extend(self.missing().cloned());
         let complete = match self.until {
             Until::All => replies.len() == self.asked,
-            Until::First(count) | Until::Quorum(count) => replies.len() >= count,
+            Until::First(count) => replies.len() >= count.min(self.asked),
+            Until::Quorum(count) => replies.len() >= count,
         };
         Gathered { replies, errors, missing, complete }
     }

@@ -27,6 +27,8 @@ pub(super) struct Call<T> {
     queued: Instant,
     /// The steps that are left, the last one first.
     steps: Vec<Step>,
+    /// Whether it may stand in line.
+    waits: bool,
     /// Kept while it waits or a further step may need it.
     pub(super) message: Option<Message>,
 }
@@ -49,8 +51,8 @@ impl<T> Mesh<T> {
         steps.truncate(ALTERNATES);
         steps.reverse();
         let phase = Phase::Planning;
-        let (queued, message) = (self.now, Some(message));
-        let new = Call { token, deadline, timer, depth, phase, queued, steps, message };
+        let (queued, waits, message) = (self.now, plan.waits, Some(message));
+        let new = Call { token, deadline, timer, depth, phase, queued, steps, waits, message };
         self.calls.insert(call, new);
         self.place(call, plan.first, plan.room, out);
     }
@@ -79,12 +81,26 @@ impl<T> Mesh<T> {
             };
             return self.end_call(id, Err(error), out);
         }
-        if room == Some(link.id) || (link.lines.admit_calls() && link.gauge.take_call(cost).is_ok())
-        {
+        if room == Some(link.id) || link.takes_call(cost) {
             let link = link.id;
             return self.queue_call(id, link, out);
         }
-        let link = link.id;
+        let (link, bytes) = (link.id, message.payload.len());
+        // Whoever has room now is better than a place in line.
+        for at in (0..call.steps.len()).rev() {
+            let other = self.peers.route(call.steps[at]);
+            let other = other.and_then(|other| self.links.get_mut(&other));
+            let other = other.filter(|other| bytes <= other.theirs.message_bytes);
+            let Some(other) = other.filter(|other| other.takes_call(cost)) else { continue };
+            call.steps[at] = step;
+            let other = other.id;
+            return self.queue_call(id, other, out);
+        }
+        if !call.waits {
+            self.dropped.unroomed += 1;
+            let error = given_up(ErrorKind::Backpressure, self.peer_of(link), Execution::Never);
+            return self.end_call(id, Err(error), out);
+        }
         call.phase = Phase::Parked(link);
         self.park_call(id, link, out);
     }
@@ -255,6 +271,9 @@ impl<T> Mesh<T> {
         if !written || has(Planted::SentAgain) {
             return self.next_step(id, lost_unsent(peer), out);
         }
+        if let Some(peer) = self.peers.pace(peer) {
+            peer.failed(self.now);
+        }
         let why =
             format!("the link to {peer} was lost before it answered; the request may have run");
         let error = Error::new(ErrorKind::ConnectionLost, why).with_peer(peer.clone());
@@ -290,9 +309,7 @@ fn given_up(kind: ErrorKind, peer: Option<NodeId>, execution: Execution) -> Erro
     };
     let why = match kind {
         ErrorKind::Cancelled => format!("the request to {whom} was cancelled; {ran}"),
-        ErrorKind::Backpressure => {
-            format!("{whom} had no room for the request until its deadline; {ran}")
-        }
+        ErrorKind::Backpressure => format!("{whom} had no room for the request in time; {ran}"),
         ErrorKind::Closed => format!("this node stopped while {whom} had not answered; {ran}"),
         _ => format!("{whom} did not answer before the deadline; {ran}"),
     };

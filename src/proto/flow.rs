@@ -16,35 +16,45 @@ use crate::routing::cost;
 use crate::wire::Control;
 
 impl<T> Mesh<T> {
+    /// Queues a tick at the first of its plan that is here and has room. If none has, it stands in line at the first that is here, if it
+    /// may wait.
     pub(super) fn tick(&mut self, tick: Tick<T>, out: &mut Out<T>) {
-        let step = tick.plan.first;
-        let cost = cost(tick.message.payload.len());
-        let target = self.peers.route(step);
-        let Some(link) = target.and_then(|link| self.links.get_mut(&link)) else {
-            return self.tick_next_step(tick, out);
-        };
-        let id = link.id;
-        let fits = tick.message.payload.len() <= link.theirs.message_bytes;
-        let room = tick.plan.room == Some(id);
-        if fits && (room || (link.lines.admit_ticks() && link.gauge.take_tick(cost).is_ok())) {
-            return self.queue_tick(id, tick, out);
-        }
-        if !fits {
-            if room {
+        let bytes = tick.message.payload.len();
+        let cost = cost(bytes);
+        let (mut full, mut small) = (None, None);
+        for step in std::iter::once(tick.plan.first).chain(tick.plan.alternates.iter().copied()) {
+            let target = self.peers.route(step);
+            let Some(link) = target.and_then(|link| self.links.get_mut(&link)) else { continue };
+            let taken = tick.plan.room == Some(link.id);
+            let fits = bytes <= link.theirs.message_bytes;
+            if fits && (taken || link.takes_tick(cost)) {
+                let link = link.id;
+                return self.queue_tick(link, tick, out);
+            }
+            if fits {
+                full = full.or(Some(link.id));
+                continue;
+            }
+            small = small.or(Some(link.theirs.message_bytes));
+            if taken {
                 link.gauge.give_queue(cost);
                 link.gauge.give_ticks(cost as u64);
             }
-            let most = link.theirs.message_bytes;
-            let error = too_large(tick.message.payload.len(), most);
-            return self.tick_unplaced(tick, error, out);
         }
-        let Some((until, _)) = tick.wait.as_ref() else {
-            return self.tick_left_behind(tick, out);
-        };
-        self.next_parked += 1;
-        let number = self.next_parked;
-        let timer = self.timers.arm(*until, Timer::ParkedTick(id, number));
-        self.park_tick(ParkedTick { number, tick, timer }, id, out);
+        match (full, small, tick.wait.as_ref().map(|(until, _)| *until)) {
+            (Some(link), _, Some(until)) => {
+                self.next_parked += 1;
+                let number = self.next_parked;
+                let timer = self.timers.arm(until, Timer::ParkedTick(link, number));
+                self.park_tick(ParkedTick { number, tick, timer }, link, out);
+            }
+            (None, Some(most), _) => self.tick_unplaced(tick, too_large(bytes, most), out),
+            // The first choice left between the caller's look at the directory and now, and nobody else can take it.
+            _ => {
+                let error = lost_unsent(&self.name_of(&tick));
+                self.tick_unplaced(tick, error, out);
+            }
+        }
     }
 
     pub(super) fn queue_tick(&mut self, id: LinkId, tick: Tick<T>, out: &mut Out<T>) {
@@ -61,22 +71,7 @@ impl<T> Mesh<T> {
         self.flush(id, out);
     }
 
-    /// The peer left between the caller's look at the directory and now: an alternate gets the tick if it has room.
-    fn tick_next_step(&mut self, mut tick: Tick<T>, out: &mut Out<T>) {
-        if tick.plan.alternates.is_empty() {
-            return self.tick_left_behind(tick, out);
-        }
-        tick.plan.first = tick.plan.alternates.remove(0);
-        tick.plan.room = None;
-        self.tick(tick, out);
-    }
-
-    /// The peer left between the caller's look at the directory and now.
-    fn tick_left_behind(&mut self, tick: Tick<T>, out: &mut Out<T>) {
-        let error = lost_unsent(&self.name_of(&tick));
-        self.tick_unplaced(tick, error, out);
-    }
-
+    /// Whom it was for.
     fn name_of(&self, tick: &Tick<T>) -> NodeId {
         self.peers.name(tick.plan.first.peer).unwrap_or_else(|| self.local.id.clone())
     }

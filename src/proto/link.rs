@@ -144,6 +144,16 @@ pub(super) struct Link<T> {
 }
 
 impl<T> Link<T> {
+    /// Takes room for a call that comes now, if there is some and nobody stands in line for it.
+    pub(super) fn takes_call(&self, cost: usize) -> bool {
+        self.lines.admit_calls() && self.gauge.take_call(cost).is_ok()
+    }
+
+    /// The same for a tick.
+    pub(super) fn takes_tick(&self, cost: usize) -> bool {
+        self.lines.admit_ticks() && self.gauge.take_tick(cost).is_ok()
+    }
+
     pub(super) fn new(
         id: LinkId,
         direction: Direction,

@@ -41,8 +41,9 @@ impl<T> Mesh<T> {
             return self.violated(id, "a request with a number that is in use", out);
         }
         if self.stopping.is_some() {
+            // Not `CLOSED`, which is said of one's own node: who asks any of several goes on to the next.
             let why = format!("{} is stopping", self.local.id);
-            return self.push_fault(id, call, Error::new(ErrorKind::Closed, why), out);
+            return self.push_fault(id, call, Error::new(ErrorKind::Busy, why), out);
         }
         if over {
             self.dropped.busy += 1;

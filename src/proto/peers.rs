@@ -37,6 +37,8 @@ pub(super) struct Peers {
     pub(super) by_key: BTreeMap<PeerKey, Peer>,
     by_id: BTreeMap<NodeId, PeerKey>,
     departed: VecDeque<(PeerKey, NodeId)>,
+    /// How those served who are remembered: a peer that comes back is not taken for a fresh one.
+    paces: BTreeMap<NodeId, Arc<Pace>>,
     last: u64,
 }
 
@@ -51,6 +53,25 @@ impl Peers {
         let present = self.by_key.get(&key).map(|peer| peer.entry.id.clone());
         let departed = || self.departed.iter().rev().find(|(other, _)| *other == key);
         present.or_else(|| departed().map(|(_, id)| id.clone()))
+    }
+
+    /// How that peer serves, or served until lately.
+    pub(super) fn pace(&self, id: &NodeId) -> Option<&Arc<Pace>> {
+        self.by_id(id).map(|peer| &peer.entry.pace).or_else(|| self.paces.get(id))
+    }
+
+    /// Remembers who has left, and forgets who left long ago.
+    fn remember(&mut self, key: PeerKey, id: NodeId, pace: Arc<Pace>) {
+        self.paces.insert(id.clone(), pace);
+        self.departed.push_back((key, id));
+        if self.departed.len() > DEPARTED {
+            let gone = self.departed.pop_front();
+            // It may have come back and left again since.
+            let again = |id: &NodeId| self.departed.iter().any(|(_, other)| other == id);
+            if let Some((_, id)) = gone.filter(|(_, id)| !again(id)) {
+                self.paces.remove(&id);
+            }
+        }
     }
 
     pub(super) fn by_id(&self, id: &NodeId) -> Option<&Peer> {
@@ -172,7 +193,8 @@ impl<T> Mesh<T> {
             Direction::Down => (None, Some(face)),
         };
         let (id, options, services) = (hello.id, hello.options, services.into());
-        let pace = Arc::new(Pace::new(self.now));
+        let known = self.peers.paces.remove(&id);
+        let pace = known.unwrap_or_else(|| Arc::new(Pace::new(self.now)));
         let older = direction;
         let entry = PeerEntry { key, id, options, services, up, down, older, is_local, pace };
         let entry = Arc::new(entry);
@@ -261,11 +283,9 @@ impl<T> Mesh<T> {
         let gone = |peer: &Peer| peer.entry.directions() == Directions::NONE;
         if self.peers.by_key.get(&key).is_some_and(gone) {
             log::info!(target: "threadmesh::proto", "peer {name} left: {reason:?}");
-            self.peers.by_key.remove(&key);
             self.peers.by_id.remove(&name);
-            self.peers.departed.push_back((key, name.clone()));
-            if self.peers.departed.len() > DEPARTED {
-                self.peers.departed.pop_front();
+            if let Some(peer) = self.peers.by_key.remove(&key) {
+                self.peers.remember(key, name.clone(), Arc::clone(&peer.entry.pace));
             }
             self.directory.remove(key);
             let directions = match direction {

@@ -32,6 +32,8 @@ pub(crate) struct Question<'a> {
     pub(crate) except: &'a [NodeId],
     /// None that says it is a router.
     pub(crate) no_routers: bool,
+    /// It is a further copy of a call that has been placed.
+    pub(crate) is_copy: bool,
     /// The same for all calls that ask for the same.
     pub(crate) number: &'a dyn Fn() -> u64,
 }
@@ -122,6 +124,13 @@ impl<'a> Candidates<'a> {
     /// the peer that had it has left.
     pub fn after(&self, rank: Option<Rank>) -> Option<Candidate<'a>> {
         let is_left = |peer: &&'a Arc<PeerEntry>| !self.taken.contains(&peer.key);
+        if self.is_alternate() {
+            let all = self.all();
+            let behind = all.partition_point(|peer| rank.is_some_and(|rank| peer.key <= rank.0));
+            let (before, after) = all.split_at(behind);
+            let next = after.iter().chain(before).copied().find(is_left);
+            return next.map(|peer| self.candidate(peer));
+        }
         let behind = rank.and_then(|rank| self.walk(Some(rank.0)).find(is_left));
         let peer = behind.or_else(|| self.walk(None).find(is_left));
         peer.map(|peer| self.candidate(peer))
@@ -137,8 +146,10 @@ impl<'a> Candidates<'a> {
 
     /// Whether a first choice has been made for this call: then the strategy is asked for whom to try when that one is lost before it was
     /// sent the message, or is busy. Turns and memories are for first choices.
+    ///
+    /// The same holds for the further copies of a hedged call.
     pub fn is_alternate(&self) -> bool {
-        !self.taken.is_empty()
+        self.question.is_copy || !self.taken.is_empty()
     }
 
     /// A number that is the same for calls with the same filter, predicate and directions: for strategies that take turns.

@@ -59,7 +59,7 @@ impl Pace {
 
     /// Nothing has come after that time, and nobody waits any longer: an answer would have taken more.
     pub(crate) fn waited(&self, took: Duration, now: Instant) {
-        self.note(now, |latency, failing, _| (latency.max(seconds(took)), failing));
+        self.note(now, |latency, failing, kept| ((latency * kept).max(seconds(took)), failing));
     }
 
     /// A call failed.

@@ -18,6 +18,8 @@ pub(crate) struct Plan {
     pub(crate) alternates: Vec<Step>,
     /// The link on whose gauge the caller has taken room for the first step; `None` if it was full and the message waits.
     pub(crate) room: Option<LinkId>,
+    /// Whether the message may stand in line where there is no room.
+    pub(crate) waits: bool,
 }
 
 /// One peer to try, over a link of one of these directions.
@@ -31,7 +33,7 @@ pub(crate) struct Step {
 impl Plan {
     /// One peer and no alternate.
     pub(crate) fn one(step: Step, room: Option<LinkId>) -> Self {
-        Self { first: step, alternates: Vec::new(), room }
+        Self { first: step, alternates: Vec::new(), room, waits: true }
     }
 }
 

@@ -60,7 +60,8 @@ pub trait Strategy: Send + Sync {
     /// The peer to send to; `None` if none of them will do.
     fn choose<'a>(&self, among: &Candidates<'a>) -> Option<Candidate<'a>>;
 
-    /// Hears how a call ended that it placed. A call whose answer nobody waits for is not told.
+    /// Hears how a call ended that it placed. Not told are calls whose answer nobody waits for, those that were refused before anything was
+    /// sent (`BACKPRESSURE`, say), batches of ticks, and calls to all.
     fn observe(&self, observation: &Observation<'_>) {
         let _ = observation;
     }

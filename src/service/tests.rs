@@ -222,7 +222,7 @@ fn handlers_are_dropped_by_a_stop_and_none_is_taken_afterwards() {
     assert_eq!(Arc::strong_count(&kept), 1);
     let late = fake.service.on_request("a", |_: Request<()>| Ok(()));
     assert_eq!(late.unwrap_err().kind(), ErrorKind::Closed);
-    assert_fault(taken(&fake.ask("a", &())), ErrorKind::Closed, Execution::Never);
+    assert_fault(taken(&fake.ask("a", &())), ErrorKind::Busy, Execution::Never);
 }
 
 #[test]

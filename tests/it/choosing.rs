@@ -336,7 +336,7 @@ fn nobody_matching_is_an_event_with_its_context() {
             _ => None,
         });
         let down = master.request_up_any::<(), _>(filter! { "role": "api" }, "x", &()).unwrap_err();
-        assert!(down.message().contains("1 does, but not in that direction"), "{down}");
+        assert!(down.message().contains("api does, but not in that direction"), "{down}");
         let nobody = master.request_any::<(), _>(filter! { "role": "x" }, "x", &()).unwrap_err();
         assert!(nobody.message().contains("6 peers are connected; `explain`"), "{nobody}");
         for error in [error, told] {
@@ -559,6 +559,45 @@ fn a_strategy_hears_how_its_calls_end_and_a_key_sticks_to_who_handled_it() {
         let next = ask();
         assert!(next != home && ask() == next);
         drop(kept);
+    });
+}
+
+#[test]
+fn a_worker_that_stops_while_a_handler_is_at_work_costs_callers_of_any_nothing() {
+    bounded("stopping worker", LIMIT, || {
+        let (master, mut others) = workshop();
+        let stops = others.remove(0);
+        let (open, gate) = channel::<()>();
+        let gate = std::sync::Mutex::new(gate);
+        let (tell, entered) = channel();
+        stops
+            .on_request("slow", move |_: Request<()>| {
+                tell.send(()).unwrap();
+                let _ = gate.lock().unwrap().recv_timeout(SOON);
+                Ok(())
+            })
+            .unwrap();
+        let under_way = master.start::<(), _>(stops.id(), "slow", &()).unwrap();
+        entered.recv_timeout(SOON).unwrap();
+        thread::scope(|scope| {
+            let stopping = scope.spawn(|| stops.stop_within(Duration::from_secs(5)));
+            eventually("it takes no more requests", || {
+                let refused = master.request::<String, _>(stops.id(), "who", &());
+                refused.is_err_and(|error| error.code() == "BUSY")
+            });
+            for strategy in [true, false] {
+                for _ in 0..100 {
+                    let any = master.any(filter! { "role": "worker" });
+                    let any = if strategy { any.strategy(threadmesh::PowerOfTwo) } else { any };
+                    let who: String = any.request("who", &()).unwrap();
+                    assert!(who != "w1", "it answers no more");
+                }
+            }
+            assert!(master.peer_options(stops.id()).is_some(), "it was there all the time");
+            drop(open);
+            stopping.join().unwrap().unwrap();
+        });
+        assert!(under_way.wait().is_ok());
     });
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Call, named, observe};
+use super::{Call, Whom, named, observe};
 use crate::config::LONGEST_TIMEOUT;
 use crate::endpoint::IntoEvent;
 use crate::error::{Error, Execution};
@@ -52,7 +52,11 @@ impl Call<'_> {
         event: impl IntoEvent<D, ()>,
         data: &D,
     ) -> Result<(), Error> {
-        self.core().may_tick()?;
+        // Whoever chooses among several takes locks, which a fork must not.
+        match self.whom {
+            Whom::Id(_) => self.core().may_tick()?,
+            Whom::Any(_) => self.core().may_block()?,
+        }
         let message = self.terms.message(self.core(), &self.whom, named(event)?, data)?;
         let mut lookup = self.lookup(&message.event, None)?;
         match lookup.take_tick(&message) {
@@ -214,7 +218,9 @@ impl<'a> Chunk<'a> {
     /// Posts them all, and says how many.
     fn post(mut self) -> Result<usize, Error> {
         let count = self.ticks.len();
-        self.core.post_all(std::mem::take(&mut self.ticks))?;
+        // What is refused is refused because the node has ended, and it may have sent some of them before.
+        let posted = self.core.post_all(std::mem::take(&mut self.ticks));
+        posted.map_err(|error| error.with_execution(Execution::Unknown))?;
         Ok(count)
     }
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::home::fork;
 use crate::options::Options;
+use crate::routing::Filter;
 
 /// The parent's node: `client`, connected to `server`, which handles `echo`.
 fn family() -> (Node, Node) {
@@ -35,6 +36,9 @@ fn every_verb_fails_in_a_child_and_the_parent_goes_on() {
     refused((0..100).try_for_each(|_| client.tick("server", "t", &1)));
     refused(client.to("server").try_tick("t", &1));
     refused(client.to("server").try_request::<i64, _>("echo", &1));
+    refused(client.any("server").tick("t", &1));
+    refused(client.any(Filter::any()).tick("t", &1));
+    refused(client.any(Filter::any().eq("x", 1)).request::<i64, _>("echo", &1));
     refused(client.all("server").request::<i64, _>("echo", &1));
     refused(client.all("server").tick("t", &1));
     refused(client.flush("server", LONG));

@@ -39,8 +39,8 @@ impl Oracle {
                 if error.kind() == ErrorKind::RequestTimeout && now < due {
                     self.fail(format!("{label:?} times out {:?} early", due - now));
                 }
-                // Neither the workers of the other side nor its memory are known to the sender.
-                let unknown = [payloads::WORKER, "the memory of"];
+                // Neither the workers of the other side nor its memory nor its end are known to the sender.
+                let unknown = [payloads::WORKER, "the memory of", "is stopping"];
                 let is_known = !unknown.iter().any(|words| error.message().contains(words));
                 if error.kind() == ErrorKind::Busy && is_known {
                     self.fail(format!(

@@ -64,13 +64,23 @@ fn a_tick_that_waits_goes_to_an_alternate_when_its_peer_is_lost() {
         let mut pair = star(&["a", "b", "c"]);
         let plan = plan(&pair, to, true);
         // What was sent before has used up the window.
-        let gauge = pair.nodes[0].directory().get("b").unwrap().up.clone().unwrap().gauge;
-        gauge.set_tick_window(1);
+        fill(&pair, "b");
+        fill(&pair, "c");
         let wait = Some((pair.now + Duration::from_secs(5), "waits"));
         let message = Pair::message(Payload::null());
         pair.command(0, Command::Tick(Tick { plan: Plan { room: None, ..plan }, message, wait }));
         pair.run();
         assert!(pair.delivered.is_empty() && pair.done.iter().all(|(token, _)| *token != "waits"));
+        // There is room at the other one now.
+        pair.nodes[0]
+            .directory()
+            .get("c")
+            .unwrap()
+            .up
+            .clone()
+            .unwrap()
+            .gauge
+            .set_tick_window(9_999);
         pair.drop_link("b");
         pair.run();
         assert_eq!(pair.result("waits").map(drop).map_err(|error| error.kind()), result);
@@ -202,4 +212,112 @@ fn peers_are_kept_by_an_option_from_the_moment_somebody_looks_for_it() {
     assert_eq!(scope.most(), 1);
     let found: Vec<_> = directory.walk(&scope, None).map(|peer| peer.id.to_string()).collect();
     assert_eq!(found, ["b"]);
+}
+
+/// Leaves no room for calls, or for ticks, on the link to that peer.
+fn fill(pair: &Pair, to: &str) {
+    let gauge = pair.nodes[0].directory().get(to).unwrap().up.clone().unwrap().gauge;
+    gauge.set_calls_limit(0);
+    gauge.take_tick(1).unwrap();
+    gauge.set_tick_window(1);
+}
+
+#[test]
+fn a_tick_passes_over_alternates_without_room_and_is_reported_for_its_first_choice() {
+    let _bound = crate::bound::bound();
+    for (full, delivered, told) in [(&["c"][..], vec![3], 0), (&["c", "d"], vec![], 1)] {
+        let mut pair = star(&["a", "b", "c", "d"]);
+        let plan = plan(&pair, &["b", "c", "d"], true);
+        for peer in full {
+            fill(&pair, peer);
+        }
+        pair.drop_link("b");
+        let message = Pair::message(Payload::null());
+        pair.command(0, Command::Tick(Tick { plan, message, wait: None }));
+        pair.run();
+        assert_eq!(pair.delivered_to(), delivered);
+        let undelivered = pair.events_of(0);
+        let undelivered = undelivered.iter().filter(|event| event.contains("Undelivered"));
+        let named = |event: &&String| event.contains(r#"NodeId("b")"#);
+        assert_eq!(undelivered.filter(named).count(), told);
+    }
+}
+
+#[test]
+fn a_request_prefers_an_alternate_with_room_to_a_place_in_line() {
+    let _bound = crate::bound::bound();
+    let mut pair = star(&["a", "b", "c", "d"]);
+    let moved = plan(&pair, &["b", "c", "d"], false);
+    fill(&pair, "c");
+    pair.drop_link("b");
+    pair.request_by(moved, 0, Payload::null(), "moved");
+    pair.run();
+    assert_eq!(pair.delivered_to(), [3]);
+    // The one that had no room is still an alternate.
+    let (node, delivery) = pair.delivered.pop().unwrap();
+    let Work::Request { owed, .. } = delivery.work else { panic!("a request") };
+    pair.nodes[0].directory().get("c").unwrap().up.clone().unwrap().gauge.set_calls_limit(9);
+    let answer = Answer::Fault(Error::new(ErrorKind::Busy, "full"));
+    pair.feed(node, Input::Answer { owed, answer });
+    pair.run();
+    assert_eq!(pair.delivered_to(), [2]);
+}
+
+#[test]
+fn a_request_that_may_not_wait_does_not_stand_in_line_after_it_has_moved() {
+    let _bound = crate::bound::bound();
+    for waits in [false, true] {
+        let mut pair = star(&["a", "b", "c"]);
+        let moved = Plan { waits, ..plan(&pair, &["b", "c"], false) };
+        fill(&pair, "c");
+        pair.drop_link("b");
+        pair.request_by(moved, 0, Payload::null(), "moved");
+        pair.run();
+        let ended = pair.done.iter().any(|(token, _)| *token == "moved");
+        assert_eq!(ended, !waits);
+        if !waits {
+            let error = pair.result("moved").unwrap_err();
+            let expected = (ErrorKind::Backpressure, Execution::Never);
+            assert_eq!((error.kind(), error.execution()), expected);
+        }
+    }
+}
+
+#[test]
+fn a_peer_that_comes_back_is_known_by_how_it_served_before() {
+    let _bound = crate::bound::bound();
+    let mut pair = star(&["a", "b", "c"]);
+    let failing = |pair: &Pair| {
+        pair.nodes[0].directory().get("b").map(|peer| peer.pace.shown(pair.now).failing)
+    };
+    // Written, and lost with the link.
+    pair.request(0, "b", Payload::null(), "lost");
+    pair.run();
+    pair.drop_link("b");
+    pair.run();
+    assert_eq!(failing(&pair), None);
+    pair.pass(Duration::from_secs(1));
+    assert!(failing(&pair).is_some_and(|failing| failing > 0.05), "{:?}", failing(&pair));
+}
+
+#[test]
+fn a_node_that_stops_sends_requests_on_to_others() {
+    let _bound = crate::bound::bound();
+    let mut pair = star(&["a", "b", "c"]);
+    // A handler of b is at work, so that its links stand a while.
+    pair.request(0, "b", Payload::null(), "under way");
+    pair.run();
+    pair.command(1, Command::Stop { bound: Duration::from_secs(2), token: None });
+    pair.run();
+    let to_both = plan(&pair, &["b", "c"], false);
+    pair.request_by(to_both, 0, Payload::null(), "moved");
+    let alone = plan(&pair, &["b"], false);
+    pair.request_by(alone, 0, Payload::null(), "alone");
+    pair.run();
+    assert_eq!(pair.delivered_to(), [1, 2]);
+    let error = pair.result("alone").unwrap_err();
+    assert_eq!((error.kind(), error.execution()), (ErrorKind::Busy, Execution::Never));
+    assert!(error.message().contains("stopping"), "{error}");
+    let shown = pair.nodes[0].directory().get("b").unwrap().pace.shown(pair.now);
+    assert!(shown.failing > 0.1, "who refuses fast does not look fast: {shown:?}");
 }

@@ -5,17 +5,20 @@ use std::sync::Arc;
 use super::PeerEntry;
 use crate::id::PeerKey;
 
-/// Large enough that the list of chunks stays short (256 for 16,384 peers), small enough to be copied at each change.
-const CHUNK: usize = 64;
-
 /// What stands in chunks: each item has a key that no other has.
 pub(super) trait Keyed: Clone {
+    /// Items in a chunk at most: large enough that the list of chunks stays short, small enough to be copied at each change.
+    const CHUNK: usize;
+
     type Key: Ord + Copy;
 
     fn key(&self) -> Self::Key;
 }
 
 impl Keyed for Arc<PeerEntry> {
+    // Copying counts each entry once more. 256 chunks for 16,384 peers.
+    const CHUNK: usize = 64;
+
     type Key = PeerKey;
 
     fn key(&self) -> PeerKey {
@@ -25,6 +28,9 @@ impl Keyed for Arc<PeerEntry> {
 
 /// A value's fingerprint and a peer that has the value.
 impl Keyed for (u64, PeerKey) {
+    // Four KiB, copied as they are. The list of chunks is what costs when all values of a peer change.
+    const CHUNK: usize = 256;
+
     type Key = Self;
 
     fn key(&self) -> Self {
@@ -51,13 +57,15 @@ pub(super) struct Span {
     first: (usize, usize),
     /// The chunk of the last item, and the place behind it there. The same chunk and place as `first` if there is no item.
     end: (usize, usize),
+    /// What a chunk holds at most.
+    chunk: usize,
 }
 
 impl Span {
-    /// About how many items there are: at least half as many as this says, and never more.
+    /// There are no more items than this. If they stand in one chunk it is their number.
     pub(super) fn most(self) -> usize {
         let chunks = self.end.0 - self.first.0;
-        (chunks * CHUNK + self.end.1).saturating_sub(self.first.1)
+        (chunks * self.chunk + self.end.1).saturating_sub(self.first.1)
     }
 
     pub(super) fn is_empty(self) -> bool {
@@ -68,7 +76,7 @@ impl Span {
 impl<T: Keyed> Chunks<T> {
     /// Builds from items whose keys ascend strictly.
     pub(super) fn from_sorted(items: &[T]) -> Self {
-        Self(Arc::new(items.chunks(CHUNK).map(|chunk| Arc::new(chunk.to_vec())).collect()))
+        Self(Arc::new(items.chunks(T::CHUNK).map(|chunk| Arc::new(chunk.to_vec())).collect()))
     }
 
     pub(super) fn get(&self, key: T::Key) -> Option<&T> {
@@ -93,14 +101,14 @@ impl<T: Keyed> Chunks<T> {
             Some(chunk) if first.1 == chunk.len() && from < to => (from + 1, 0),
             _ => first,
         };
-        if end <= first { Span { first, end: first } } else { Span { first, end } }
+        Span { first, end: end.max(first), chunk: T::CHUNK }
     }
 
     /// All items.
     pub(super) fn whole(&self) -> Span {
         let last = self.0.len().saturating_sub(1);
         let end = self.0.last().map_or(0, |chunk| chunk.len());
-        Span { first: (0, 0), end: (last, end) }
+        Span { first: (0, 0), end: (last, end), chunk: T::CHUNK }
     }
 
     /// The items of a span, in order.
@@ -114,8 +122,8 @@ impl<T: Keyed> Chunks<T> {
         })
     }
 
-    /// One try at drawing an item of a span, each with the same chance; `None` also when the draw missed, which happens less than
-    /// four times in five. `draw` gives a number below its argument.
+    /// One try at drawing an item of a span, each with the same chance; `None` also when the draw missed, which happens in spans over
+    /// three chunks or more: the fewer items the more often. `draw` gives a number below its argument.
     pub(super) fn draw(&self, span: Span, mut draw: impl FnMut(usize) -> usize) -> Option<&T> {
         let ((from, skipped), (to, kept)) = (span.first, span.end);
         if to - from <= 1 {
@@ -130,7 +138,7 @@ impl<T: Keyed> Chunks<T> {
                 self.0.get(to)?.get(at - near).filter(|_| far > 0)
             };
         }
-        let (place, at) = (from + draw(to - from + 1), draw(CHUNK));
+        let (place, at) = (from + draw(to - from + 1), draw(T::CHUNK));
         let inside = (place > from || at >= skipped) && (place < to || at < kept);
         self.0.get(place)?.get(at).filter(|_| inside)
     }
@@ -149,10 +157,10 @@ impl<T: Keyed> Chunks<T> {
             Ok(at) => return Some(std::mem::replace(&mut chunk[at], item)),
             Err(at) => chunk.insert(at, item),
         }
-        if chunk.len() > CHUNK {
+        if chunk.len() > T::CHUNK {
             // Keys grow, so usually the overflow is the newest item alone and the chunk before it stays full.
             let newest = place + 1 == spine.len();
-            split(spine, place, if newest { CHUNK } else { CHUNK / 2 });
+            split(spine, place, if newest { T::CHUNK } else { T::CHUNK / 2 });
         }
         None
     }
@@ -185,10 +193,10 @@ fn split<T: Clone>(spine: &mut Spine<T>, place: usize, at: usize) {
 }
 
 /// Joins the chunk at `place` and the next if both fit into half a chunk, so that items that leave shorten the list.
-fn join_if_small<T: Clone>(spine: &mut Spine<T>, place: usize) {
+fn join_if_small<T: Keyed>(spine: &mut Spine<T>, place: usize) {
     let len_at = |place: usize| spine.get(place).map(|chunk| chunk.len());
     let (Some(len), Some(next)) = (len_at(place), len_at(place + 1)) else { return };
-    if len + next <= CHUNK / 2 {
+    if len + next <= T::CHUNK / 2 {
         let next = spine.remove(place + 1);
         Arc::make_mut(&mut spine[place]).extend(next.iter().cloned());
     }
@@ -198,8 +206,8 @@ fn join_if_small<T: Clone>(spine: &mut Spine<T>, place: usize) {
 impl<T: Keyed> Chunks<T> {
     /// Panics unless what the type promises is true; returns the number of chunks.
     pub(super) fn audit(&self) -> usize {
-        assert!(self.0.iter().all(|chunk| (1..=CHUNK).contains(&chunk.len())));
-        assert!(self.0.windows(2).all(|two| two[0].len() + two[1].len() > CHUNK / 2));
+        assert!(self.0.iter().all(|chunk| (1..=T::CHUNK).contains(&chunk.len())));
+        assert!(self.0.windows(2).all(|two| two[0].len() + two[1].len() > T::CHUNK / 2));
         assert!(self.iter().zip(self.iter().skip(1)).all(|(a, b)| a.key() < b.key()));
         self.0.len()
     }

@@ -57,7 +57,7 @@ impl Memory {
     }
 
     fn keep(&mut self, key: Arc<str>, peer: NodeId) {
-        if self.young.len() >= self.capacity.div_ceil(2) && !self.young.contains_key(&key) {
+        if self.young.len() >= (self.capacity / 2).max(1) && !self.young.contains_key(&key) {
             self.old = std::mem::take(&mut self.young);
         }
         self.old.remove(&key);
@@ -79,7 +79,7 @@ impl Sticky {
         Self::default()
     }
 
-    /// Remembers at most so many keys.
+    /// Remembers at most so many keys, and two at least.
     pub fn capacity(self, keys: usize) -> Self {
         self.memory().capacity = keys;
         self

@@ -58,6 +58,7 @@ fn everybody<'a>() -> Question<'a> {
         directions: Directions::BOTH,
         except: &[],
         no_routers: false,
+        is_copy: false,
         number: &|| 7,
     }
 }
@@ -191,6 +192,41 @@ fn different_questions_take_turns_of_their_own() {
     };
     let seen: Vec<_> = (0..4).flat_map(|_| [ask_as(1, 5), ask_as(2, 30)]).collect();
     assert_eq!(seen, ["n5", "n30", "n6", "n31", "n5", "n30", "n6", "n31"]);
+}
+
+#[test]
+fn a_caller_whose_turn_others_take_again_and_again_goes_on_all_the_same() {
+    let _bound = crate::bound::bound();
+    let directory = crowd(40);
+    let turns = RoundRobin::new();
+    // While this one asks about peers, another one takes a turn: always.
+    let slow = |_: &Options| ask(&directory, None, None, 1, |among| turns.choose(among).is_some());
+    let asked = std::cell::Cell::new(0);
+    let counted = |options: &Options| {
+        asked.set(asked.get() + 1);
+        slow(options) && options.get_u64("n") == Some(35)
+    };
+    let id = ask(&directory, None, Some(&counted), 1, |among| {
+        turns.choose(among).map(|peer| peer.id().to_string())
+    });
+    assert_eq!(id.as_deref(), Some("n35"));
+    assert!(asked.get() <= 3 * 2 * 40, "asked {} times", asked.get());
+}
+
+#[test]
+fn a_further_copy_costs_nobody_a_turn_and_moves_no_key() {
+    let _bound = crate::bound::bound();
+    let directory = crowd(6);
+    let (turns, sticky) = (RoundRobin::new(), Sticky::new());
+    let home = chosen(&directory, &sticky.key("k"), 1).unwrap();
+    chosen(&directory, &turns, 1).unwrap();
+    let except = [NodeId::new("n0").unwrap(), NodeId::new(&*home).unwrap()];
+    let question = Question { except: &except, is_copy: true, ..everybody() };
+    let rng = fastrand::Rng::with_seed(1);
+    let among = Candidates::new(&directory, &question, rng, Instant::now());
+    assert!(turns.choose(&among).is_some() && sticky.key("k").choose(&among).is_some());
+    assert_eq!(sticky.remembered("k").unwrap(), *home);
+    assert_eq!(chosen(&directory, &turns, 1).unwrap(), "n1");
 }
 
 #[test]
@@ -354,6 +390,14 @@ fn an_error_of_another_peer_does_not_unstick_a_key() {
 fn keys_are_bounded_and_those_used_last_stay() {
     let _bound = crate::bound::bound();
     let directory = crowd(20);
+    for capacity in [2, 3, 7, 100] {
+        let sticky = Sticky::new().capacity(capacity);
+        for key in 0..100 {
+            chosen(&directory, &sticky.key(key), key).unwrap();
+            let kept = (0..100).filter(|key| sticky.remembered(key).is_some()).count();
+            assert!(kept <= capacity, "{kept} of {capacity}");
+        }
+    }
     let sticky = Sticky::new().capacity(100);
     for key in 0..1_000 {
         chosen(&directory, &sticky.key(key), key).unwrap();

@@ -6,6 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::{Candidate, Candidates, Strategy};
 use crate::routing::Rank;
 
+/// A caller whose turn others take while it looks for who is next looks again, but not for ever: a search through many peers would
+/// always lose against quick ones. Then somebody may have two turns in a row.
+const LOOKS: usize = 3;
 /// Questions whose turn is remembered; beyond that all begin anew.
 const QUESTIONS: usize = 1_024;
 
@@ -42,10 +45,10 @@ impl RoundRobin {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes whose turn it was, unless somebody else has taken that turn meanwhile.
-    fn note(&self, question: u64, before: Option<Rank>, now: Rank) -> bool {
+    /// Notes whose turn it was, unless somebody else has taken that turn meanwhile and there is time to look again.
+    fn note(&self, question: u64, before: Option<Rank>, now: Rank, insists: bool) -> bool {
         let mut last = self.last();
-        if last.get(&question).copied() != before {
+        if last.get(&question).copied() != before && !insists {
             return false;
         }
         if before.is_none() && last.len() >= QUESTIONS {
@@ -59,13 +62,17 @@ impl RoundRobin {
 impl Strategy for RoundRobin {
     fn choose<'a>(&self, among: &Candidates<'a>) -> Option<Candidate<'a>> {
         let question = among.question();
-        loop {
+        // An alternate has its own turn when it comes.
+        if among.is_alternate() {
+            return among.after(self.last().get(&question).copied());
+        }
+        for look in 1.. {
             let last = self.last().get(&question).copied();
             let next = among.after(last)?;
-            // An alternate has its own turn when it comes. Somebody else's progress is the only reason to look again.
-            if among.is_alternate() || self.note(question, last, next.rank()) {
+            if self.note(question, last, next.rank(), look == LOOKS) {
                 return Some(next);
             }
         }
+        None
     }
 }

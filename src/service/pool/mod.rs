@@ -263,7 +263,7 @@ impl Pool {
                 ErrorKind::Expired,
                 format!("no worker of node {node} was free before the deadline"),
             ),
-            Refusal::Closed => (ErrorKind::Closed, format!("node {node} is stopping")),
+            Refusal::Closed => (ErrorKind::Busy, format!("node {node} is stopping")),
         };
         Answer::Fault(Error::new(kind, message).with_execution(Execution::Never))
     }

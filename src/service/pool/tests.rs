@@ -493,7 +493,7 @@ fn a_stop_refuses_queued_requests_runs_queued_ticks_and_lets_handlers_finish() {
     let stopper = std::thread::Builder::new()
         .spawn(move || other.service.stop(Instant::now() + PATIENCE))
         .unwrap();
-    assert_fault(taken(&second), ErrorKind::Closed, Execution::Never);
+    assert_fault(taken(&second), ErrorKind::Busy, Execution::Never);
     drop(release);
     reply::<()>(taken(&first));
     assert_eq!(stopper.join().unwrap(), super::Detached::default());

@@ -140,6 +140,11 @@ impl Crowd {
         began.elapsed()
     }
 
+    /// Whether peers are kept by this option.
+    pub fn is_indexed(&self, key: &str) -> bool {
+        self.engine.directory().is_indexed(key)
+    }
+
     fn publish(&self) {
         while !self.node.core().publish(self.engine.directory()) {}
     }

@@ -1,11 +1,14 @@
 //! News of the peers, for those who wait until somebody is there, or is as they want it. It must not say what is new: they look.
 
 use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::lock;
 use crate::config::LONGEST_TIMEOUT;
 use crate::service;
+
+/// The time between two looks when there is always something new.
+const BREATH: Duration = Duration::from_millis(1);
 
 /// Counts the directories that were shown. Not the events: a second link to a peer is none, and a call may have waited for its direction.
 #[derive(Debug, Default)]
@@ -24,15 +27,19 @@ impl News {
     pub(crate) fn wait(&self, seen: u64, deadline: Option<Instant>) -> bool {
         // Before the lock: it may start a worker, and the loop must not wait for that.
         let _waiting = service::waiting();
+        let left = || match deadline {
+            None => LONGEST_TIMEOUT,
+            Some(deadline) => deadline.saturating_duration_since(Instant::now()),
+        };
         let mut count = lock(&self.count);
+        // More came during the look: who looks again at once, at every change of thousands of peers, does nothing else.
+        let breath = (*count != seen).then(|| Instant::now() + BREATH);
         loop {
-            if *count != seen {
-                return true;
+            let breathes = breath.map(|end| end.saturating_duration_since(Instant::now()));
+            if *count != seen && breathes.is_none_or(|left| left.is_zero()) {
+                return !left().is_zero();
             }
-            let patience = match deadline {
-                None => LONGEST_TIMEOUT,
-                Some(deadline) => deadline.saturating_duration_since(Instant::now()),
-            };
+            let patience = breathes.unwrap_or(LONGEST_TIMEOUT).min(left());
             if patience.is_zero() {
                 return false;
             }
@@ -52,7 +59,6 @@ impl News {
 mod tests {
     use std::sync::Arc;
     use std::thread;
-    use std::time::Duration;
 
     use super::*;
 
@@ -61,15 +67,18 @@ mod tests {
         let _bound = crate::bound::bound();
         let news = Arc::new(News::default());
         let seen = news.count();
-        let deadline = Instant::now() + Duration::from_millis(20);
-        assert!(!news.wait(seen, Some(deadline)));
-        assert!(Instant::now() >= deadline);
+        let soon = Instant::now() + Duration::from_millis(20);
+        assert!(!news.wait(seen, Some(soon)));
+        assert!(Instant::now() >= soon);
         thread::scope(|scope| {
             let waits = [(); 2].map(|()| scope.spawn(|| news.wait(seen, None)));
             news.tell();
             assert!(waits.into_iter().all(|waits| waits.join().unwrap()));
         });
-        assert!(news.wait(seen, Some(deadline)), "it came before the wait");
-        assert!(!news.wait(news.count(), Some(deadline)));
+        let began = Instant::now();
+        assert!(news.wait(seen, None), "it came before the wait");
+        assert!(began.elapsed() >= BREATH);
+        assert!(!news.wait(seen, Some(soon)), "whatever came, the time is over");
+        assert!(!news.wait(news.count(), Some(soon)));
     }
 }

@@ -18,6 +18,8 @@ use crate::options::Options;
 const DRAWS: usize = 64;
 /// A draw that misses costs little, and so many times as many as those that hit are made at most.
 const MISSES: usize = 4;
+/// After a look at more peers than this it pays to keep those who match.
+const MANY: usize = 256;
 /// When there are no more than this they are all asked once, which costs less than drawing them again and again.
 const FEW: usize = 16;
 
@@ -55,6 +57,8 @@ pub struct Candidates<'a> {
     now: Instant,
     /// The program's predicate runs.
     in_predicate: Cell<bool>,
+    /// How many peers were looked at.
+    looked: Cell<usize>,
 }
 
 impl<'a> Candidates<'a> {
@@ -77,6 +81,7 @@ impl<'a> Candidates<'a> {
             rng: RefCell::new(rng),
             now,
             in_predicate: Cell::new(false),
+            looked: Cell::new(0),
         }
     }
 
@@ -124,8 +129,9 @@ impl<'a> Candidates<'a> {
     /// the peer that had it has left.
     pub fn after(&self, rank: Option<Rank>) -> Option<Candidate<'a>> {
         let is_left = |peer: &&'a Arc<PeerEntry>| !self.taken.contains(&peer.key);
-        if self.is_alternate() {
-            let all = self.all();
+        // A search that was long for the first choice would be as long for each alternate.
+        let all = if self.looked.get() > MANY { Some(self.all()) } else { self.all.get() };
+        if let Some(all) = all {
             let behind = all.partition_point(|peer| rank.is_some_and(|rank| peer.key <= rank.0));
             let (before, after) = all.split_at(behind);
             let next = after.iter().chain(before).copied().find(is_left);
@@ -194,6 +200,7 @@ impl<'a> Candidates<'a> {
     }
 
     fn matches(&self, peer: &PeerEntry) -> bool {
+        self.looked.set(self.looked.get() + 1);
         peer.face(self.question.directions).is_some()
             && self.question.filter.is_none_or(|filter| filter.matches(&peer.options))
             && !self.question.except.contains(&peer.id)

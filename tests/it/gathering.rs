@@ -1,5 +1,6 @@
 //! Requests to all: answers as they arrive, how a gathering ends, and who is missing.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -115,5 +116,32 @@ fn a_gathering_whose_node_stops_ends() {
             assert_eq!(all.errors.len(), 6);
             assert!(all.errors.iter().all(|(_, error)| error.kind() == ErrorKind::Closed));
         });
+    });
+}
+
+/// Counts how often it is encoded.
+struct Dear(Arc<AtomicUsize>);
+
+impl serde::Serialize for Dear {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.fetch_add(1, Relaxed);
+        serializer.serialize_str(&"long enough to be shared and not copied ".repeat(50))
+    }
+}
+
+#[test]
+fn data_for_many_is_encoded_once() {
+    bounded("encoded once", LIMIT, || {
+        let (master, others) = workshop();
+        for node in &others {
+            node.on_request("length", |request: Request<String>| Ok(request.data.len())).unwrap();
+        }
+        let encoded = Arc::new(AtomicUsize::new(0));
+        let data = Dear(Arc::clone(&encoded));
+        assert_eq!(master.tick_all(Filter::any(), "news", &data).unwrap().sent, 6);
+        assert_eq!(encoded.load(Relaxed), 1);
+        let lengths = master.request_all::<usize, _>(Filter::any(), "length", &data).unwrap();
+        assert_eq!(lengths.finish().into_values().collect::<Vec<_>>(), [2_000; 6]);
+        assert_eq!(encoded.load(Relaxed), 2);
     });
 }

@@ -9,6 +9,7 @@ mod compiled;
 mod display;
 mod explain;
 mod fingerprint;
+mod list;
 mod lookup;
 #[cfg(any(test, fuzzing))]
 pub(super) mod reference;

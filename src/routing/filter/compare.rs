@@ -1,4 +1,5 @@
-//! How two values compare beyond equality: their order, and equality that forgives the way a number is written.
+//! How two values compare beyond equality: their order, one order of all values, and equality that forgives the way a number is
+//! written.
 //!
 //! Nothing is rounded here: a large integer is never taken for the float next to it.
 
@@ -15,6 +16,79 @@ pub(super) fn order(a: &Value, b: &Value) -> Option<Ordering> {
         (Value::Float(a), Value::Integer(b)) => against_float(*b, *a).map(Ordering::reverse),
         (Value::Text(a), Value::Text(b)) => Some(a.as_bytes().cmp(b.as_bytes())),
         _ => None,
+    }
+}
+
+/// One order of all values, in which those that are equal stand together; every `NaN` stands behind the other numbers. It looks no
+/// further into either value than the other one goes.
+pub(super) fn total_order(a: &Value, b: &Value) -> Ordering {
+    match (a, b) {
+        (Value::Bool(a), Value::Bool(b)) => a.cmp(b),
+        (Value::Bytes(a), Value::Bytes(b)) => a.cmp(b),
+        (Value::Array(a), Value::Array(b)) => {
+            first_difference(a.iter().zip(b).map(|(a, b)| total_order(a, b)))
+                .then_with(|| a.len().cmp(&b.len()))
+        }
+        // The entries of a map stand in one order already.
+        (Value::Map(a), Value::Map(b)) => {
+            let entries = a.iter().zip(b.iter());
+            first_difference(entries.map(|((key, value), (other_key, other))| {
+                key.cmp(other_key).then_with(|| total_order(value, other))
+            }))
+            .then_with(|| a.len().cmp(&b.len()))
+        }
+        _ => order(a, b).unwrap_or_else(|| rank(a).cmp(&rank(b))),
+    }
+}
+
+/// A number that says as much of [`total_order`] as fits into it: who has the smaller one comes first, and of two with the same one
+/// nothing is known. Comparing a few numbers that stand side by side is far quicker than looking into as many values.
+pub(super) fn rough_order(value: &Value) -> u64 {
+    let body = match value {
+        Value::Null => 0,
+        Value::Bool(value) => u64::from(*value),
+        // Rounding keeps the order of numbers, and leaves those that equal a float what they are.
+        Value::Integer(integer) => match i64::try_from(*integer) {
+            Ok(small) => rough_number(small as f64),
+            Err(_) => rough_number(*integer as f64),
+        },
+        Value::Float(float) => rough_number(*float),
+        Value::Text(text) => rough_bytes(text.as_bytes()),
+        Value::Bytes(bytes) => rough_bytes(bytes),
+        Value::Array(values) => values.first().map_or(0, rough_order),
+        Value::Map(map) => map.iter().next().map_or(0, |(key, _)| rough_bytes(key.as_bytes())),
+    };
+    u64::from(rank(value)) << 60 | body >> 4
+}
+
+fn rough_number(float: f64) -> u64 {
+    // The sum makes one zero of both.
+    let bits = (float + 0.0).to_bits();
+    if bits >> 63 == 0 { bits | 1 << 63 } else { !bits }
+}
+
+fn rough_bytes(bytes: &[u8]) -> u64 {
+    let mut first = [0; 8];
+    let len = bytes.len().min(8);
+    first[..len].copy_from_slice(&bytes[..len]);
+    u64::from_be_bytes(first)
+}
+
+fn first_difference(mut orders: impl Iterator<Item = Ordering>) -> Ordering {
+    orders.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+}
+
+/// Where values stand that have no order of their own.
+fn rank(value: &Value) -> u8 {
+    match value {
+        Value::Null => 0,
+        Value::Bool(_) => 1,
+        Value::Float(float) if float.is_nan() => 3,
+        Value::Integer(_) | Value::Float(_) => 2,
+        Value::Text(_) => 4,
+        Value::Bytes(_) => 5,
+        Value::Array(_) => 6,
+        Value::Map(_) => 7,
     }
 }
 

@@ -1,6 +1,7 @@
 //! From the data of a filter to its compiled form, or to what is wrong with it.
 
 use super::compiled::{All, Clause, Comparison, Compiled, Part, Test};
+use super::list::List;
 use crate::config::{FILTER_BYTES, FILTER_CLAUSES, FILTER_DEPTH};
 #[cfg(feature = "regex")]
 use crate::config::{FILTER_REGEX_BYTES, FILTER_REGEX_COMPILED_BYTES};
@@ -151,7 +152,7 @@ impl<'a> Condition<'a> {
 fn test(key: &str, operator: &str, operand: &Value) -> Result<Test, Error> {
     let value = || operand.clone();
     let list = || match operand {
-        Value::Array(values) => Ok(values.clone()),
+        Value::Array(values) => Ok(List::new(values.clone())),
         other => Err(refusal(format!("{operator} of {key} takes an array, not {other}"))),
     };
     Ok(match operator {

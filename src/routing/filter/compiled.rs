@@ -1,10 +1,11 @@
 //! A filter that was understood: what is asked once for each of ten thousand peers.
 //!
-//! It allocates nothing, cannot fail, and recurses no deeper than filters may nest.
+//! It allocates nothing, cannot fail, and recurses no deeper than filters and options may nest.
 
 use std::cmp::Ordering;
 
 use super::compare::{loosely_equal, order};
+use super::list::List;
 use super::lookup::lookup;
 use crate::options::Options;
 use crate::value::Value;
@@ -50,11 +51,11 @@ pub(super) enum Test {
     Order(Comparison, Value),
     Between(Value, Value),
     BetweenInclusive(Value, Value),
-    OneOf(Vec<Value>),
-    NoneOf(Vec<Value>),
+    OneOf(List),
+    NoneOf(List),
     Contains(Value),
-    ContainsAny(Vec<Value>),
-    ContainsNone(Vec<Value>),
+    ContainsAny(List),
+    ContainsNone(List),
     #[cfg(feature = "regex")]
     Regex(regex_lite::Regex),
 }
@@ -161,13 +162,12 @@ impl Test {
                 Comparison::GreaterOrEqual.holds(found, low)
                     && Comparison::LessOrEqual.holds(found, high)
             }
-            Self::OneOf(values) => values.contains(found),
-            Self::NoneOf(values) => !values.contains(found),
+            Self::OneOf(list) => list.has(found),
+            Self::NoneOf(list) => !list.has(found),
             Self::Contains(value) => contains(found, value),
-            Self::ContainsAny(values) => values.iter().any(|value| contains(found, value)),
-            Self::ContainsNone(values) => {
-                matches!(found, Value::Array(_) | Value::Text(_))
-                    && !values.iter().any(|value| contains(found, value))
+            Self::ContainsAny(list) => contains_any(found, list),
+            Self::ContainsNone(list) => {
+                matches!(found, Value::Array(_) | Value::Text(_)) && !contains_any(found, list)
             }
             #[cfg(feature = "regex")]
             Self::Regex(regex) => matches!(found, Value::Text(text) if regex.is_match(text)),
@@ -181,9 +181,10 @@ impl Test {
             Self::Equal(value) | Self::Unequal(value) => 2 + extra(value),
             Self::LooselyEqual(value) | Self::Order(_, value) => 3 + extra(value),
             Self::Between(..) | Self::BetweenInclusive(..) => 4,
-            Self::OneOf(values) | Self::NoneOf(values) => 2 + values.len(),
+            Self::OneOf(list) | Self::NoneOf(list) => 2 + list.looks(),
             Self::Contains(_) => 10,
-            Self::ContainsAny(values) | Self::ContainsNone(values) => 10 * (1 + values.len()),
+            // Every part is looked for in a text.
+            Self::ContainsAny(list) | Self::ContainsNone(list) => 10 * (1 + list.values().len()),
             #[cfg(feature = "regex")]
             Self::Regex(_) => REGEX_COST,
         }
@@ -204,6 +205,15 @@ fn contains(found: &Value, value: &Value) -> bool {
     match (found, value) {
         (Value::Array(values), value) => values.contains(value),
         (Value::Text(text), Value::Text(part)) => text.contains(part.as_str()),
+        _ => false,
+    }
+}
+
+/// Whether an array has one of these elements, or a text one of these parts.
+fn contains_any(found: &Value, list: &List) -> bool {
+    match found {
+        Value::Array(values) => values.iter().any(|element| list.has(element)),
+        Value::Text(_) => list.values().iter().any(|part| contains(found, part)),
         _ => false,
     }
 }

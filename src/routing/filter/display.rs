@@ -75,11 +75,13 @@ impl Display for Clause {
             Test::Order(comparison, value) => write!(f, "{key} {comparison} {value}"),
             Test::Between(low, high) => write!(f, "{low} < {key} < {high}"),
             Test::BetweenInclusive(low, high) => write!(f, "{low} <= {key} <= {high}"),
-            Test::OneOf(values) => write!(f, "{key} in {}", List(values)),
-            Test::NoneOf(values) => write!(f, "{key} not in {}", List(values)),
+            Test::OneOf(list) => write!(f, "{key} in {}", Values(list.values())),
+            Test::NoneOf(list) => write!(f, "{key} not in {}", Values(list.values())),
             Test::Contains(value) => write!(f, "{key} contains {value}"),
-            Test::ContainsAny(values) => write!(f, "{key} contains any of {}", List(values)),
-            Test::ContainsNone(values) => write!(f, "{key} contains none of {}", List(values)),
+            Test::ContainsAny(list) => write!(f, "{key} contains any of {}", Values(list.values())),
+            Test::ContainsNone(list) => {
+                write!(f, "{key} contains none of {}", Values(list.values()))
+            }
             #[cfg(feature = "regex")]
             Test::Regex(regex) => write!(f, "{key} matches {}", Value::from(regex.as_str())),
         }
@@ -111,9 +113,9 @@ impl Display for Key<'_> {
     }
 }
 
-struct List<'a>(&'a [Value]);
+struct Values<'a>(&'a [Value]);
 
-impl Display for List<'_> {
+impl Display for Values<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str("[")?;
         separated(f, ", ", self.0)?;

@@ -8,7 +8,6 @@ use crate::value::{Map, Value};
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A number that is the same for equal values, also for `2` and `2.0`; `None` when a `NaN` is in it, which equals nothing.
-#[cfg_attr(not(any(test, fuzzing)), allow(dead_code))] // The index of equalities asks.
 pub(crate) fn fingerprint(value: &Value) -> Option<u64> {
     let mut hash = Hash::default();
     hash.value(value);

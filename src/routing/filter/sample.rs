@@ -76,6 +76,12 @@ impl<'a> Draw<'a> {
         }
     }
 
+    /// What may stand in a list: mostly scalars, and what nests little.
+    #[cfg(test)]
+    pub(crate) fn element(&mut self) -> Value {
+        self.value(2)
+    }
+
     fn scalar(&mut self) -> Value {
         let scalar = match self.below(10) {
             0 => Value::Null,

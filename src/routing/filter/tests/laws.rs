@@ -1,5 +1,6 @@
 use super::*;
 use crate::payload::{Decode, Encode};
+use crate::routing::filter::compare::{rough_order, total_order};
 use crate::routing::filter::sample::Draw;
 use crate::routing::fuzz::agree;
 
@@ -55,6 +56,58 @@ fn the_compiled_form_and_the_reference_agree() {
     let mut counts = [0; 3];
     for_seeds(|_, options, data| counts[agree(data, options).map_or(2, usize::from)] += 1);
     assert!(counts.iter().all(|count| *count > 100), "{counts:?}");
+}
+
+#[test]
+fn long_lists_and_the_reference_agree() {
+    let _bound = crate::bound::bound();
+    let mut counts = [0; 2];
+    for seed in 0..600 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut bytes = vec![0; 600];
+        rng.fill(&mut bytes);
+        let mut draw = Draw::new(&bytes);
+        // About as long as those that are compared one by one, or a good deal longer.
+        let (len, elements) = (rng.usize(6..32), rng.usize(0..8));
+        let list = Value::Array((0..len).map(|_| draw.element()).collect());
+        let found = match rng.u8(0..4) {
+            0 => draw.element(),
+            _ => Value::Array((0..elements).map(|_| draw.element()).collect()),
+        };
+        let operator = ["$in", "$nin", "$containsAny", "$containsNone"][rng.usize(0..4)];
+        let data = Map::from_iter([(
+            "a".to_owned(),
+            Value::Map(Map::from_iter([(operator.to_owned(), list)])),
+        )]);
+        let options = Options::from(Map::from_iter([("a".to_owned(), found)]));
+        counts[usize::from(agree(&data, &options).expect("a filter"))] += 1;
+    }
+    assert!(counts.iter().all(|count| *count > 100), "{counts:?}");
+}
+
+#[test]
+fn one_order_of_all_values_keeps_those_together_that_are_equal() {
+    let _bound = crate::bound::bound();
+    let mut equal = 0;
+    for seed in 0..SEEDS {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut bytes = vec![0; 120];
+        rng.fill(&mut bytes);
+        let mut draw = Draw::new(&bytes);
+        let [a, b, c] = [(); 3].map(|()| draw.element());
+        if [&a, &b, &c].iter().any(|value| fingerprint(value).is_none()) {
+            continue;
+        }
+        equal += usize::from(a == b);
+        let order = total_order(&a, &b);
+        assert_eq!(order.is_eq(), a == b, "{a}, {b}");
+        assert_eq!(total_order(&b, &a), order.reverse(), "{a}, {b}");
+        if order.is_le() {
+            assert!(rough_order(&a) <= rough_order(&b), "{a}, {b}");
+            assert!(total_order(&b, &c).is_gt() || total_order(&a, &c).is_le(), "{a}, {b}, {c}");
+        }
+    }
+    assert!(equal > 100, "{equal}");
 }
 
 #[test]

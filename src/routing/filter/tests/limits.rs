@@ -99,3 +99,43 @@ fn a_filter_of_any_size_is_refused_quickly() {
     assert!(filter! { "$or": wide }.check().is_err());
     assert!(begun.elapsed() < std::time::Duration::from_secs(5));
 }
+
+/// An array of as many elements as options have room for, none of which is in a list of [`longest`].
+fn widest() -> Options {
+    options! { "a": vec![0; 8_000] }
+}
+
+/// As many values as a filter has room for.
+fn longest() -> std::ops::Range<i32> {
+    1_000..2_300
+}
+
+/// As many lists as there may be clauses beside one that holds, all of them longer than those that are compared one by one.
+fn most_lists() -> Filter {
+    let list = |n| (0..9).map(move |k| 1_000 + 9 * n + k);
+    (0..60).fold(!Filter::any(), |filter, n| filter.or(Filter::any().contains_any("a", list(n))))
+}
+
+// covers P38
+#[test]
+fn the_longest_list_is_asked_of_the_widest_array_in_a_few_milliseconds() {
+    let _bound = crate::bound::bound();
+    let options = widest();
+    for (filter, expected, most_ms) in [
+        (Filter::any().contains_any("a", longest()), false, 5),
+        (Filter::any().contains_none("a", longest()), true, 5),
+        (Filter::any().one_of("a", longest()), false, 5),
+        (Filter::any().none_of("a", longest()), true, 5),
+        (most_lists(), false, 30),
+    ] {
+        assert_eq!(filter.matches(&options).unwrap(), expected);
+        let measure = |_| {
+            let begun = std::time::Instant::now();
+            assert_eq!(filter.matches(&options).unwrap(), expected);
+            begun.elapsed()
+        };
+        // Somebody else's work may spoil one measurement, but hardly three.
+        let took = (0..3).map(measure).min().unwrap();
+        assert!(took < std::time::Duration::from_millis(most_ms), "{took:?}");
+    }
+}

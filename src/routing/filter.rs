@@ -80,6 +80,19 @@ pub(crate) use lookup::lookup;
 /// Beside the options stand the logical keys `$and` and `$or`, each with an array of filters, and `$not` with one filter. An
 /// empty `$and` matches everybody, an empty `$or` nobody. An option whose own name begins with `$` cannot be asked for.
 ///
+/// So alternatives that are put together in a loop start from nobody, `!Filter::any()`: an `or` with everybody is everybody.
+///
+/// ```
+/// use threadmesh::{Filter, filter, options};
+///
+/// let regions = ["eu", "us"];
+/// let nobody = !Filter::any();
+/// let either = regions.into_iter().fold(nobody, |either, region| either.or(filter! { "region": region }));
+/// assert!(either.matches(&options! { "region": "us" })?);
+/// assert!(!either.matches(&options! { "region": "ap" })?);
+/// # Ok::<(), threadmesh::Error>(())
+/// ```
+///
 /// ```
 /// use threadmesh::{filter, options};
 ///
@@ -123,7 +136,8 @@ struct Inner {
 }
 
 impl Filter {
-    /// Matches everybody: a filter without conditions.
+    /// Matches everybody: a filter without conditions. Conditions are added to it; alternatives start from its opposite,
+    /// `!Filter::any()`.
     pub fn any() -> Self {
         Self::from(Map::new())
     }

@@ -125,7 +125,8 @@ impl Filter {
         if again.is_empty() { Self::from(map) } else { Self::from(with_all(map, again)) }
     }
 
-    /// What matches at least one of them.
+    /// What matches at least one of them. To put many together start from nobody, `!Filter::any()`: what is put beside
+    /// [`Filter::any`] changes nothing, as that matches everybody.
     ///
     /// # Example
     /// ```

@@ -1,9 +1,9 @@
 //! [`Failover`]: to the next of an ordered list of targets, as long as it can help and does no harm.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::rule::{Place, Tally};
+use super::rule::{Place, Tally, ends_in_time};
 use super::target::{Parcel, Target};
 use crate::error::Error;
 use crate::node::{Handle, Reply};
@@ -54,7 +54,7 @@ impl<'a> Failover<'a> {
     }
 
     /// How long everything may take together; a target gets what is left, at most. Longer than 24 h counts as 24 h. Unless it
-    /// is set only the targets' own times count.
+    /// is set only the targets' own times count, and in a handler what is left of the time of the request being handled.
     pub fn within(mut self, time: Duration) -> Self {
         self.within = Some(time);
         self
@@ -62,7 +62,7 @@ impl<'a> Failover<'a> {
 
     /// Whether the next target is to be tried after this error of `target`.
     fn goes_on(&self, target: &dyn Target, error: &Error, parcel: &Parcel) -> Result<bool, Error> {
-        let in_time = parcel.deadline().is_none_or(|deadline| Instant::now() < deadline);
+        let in_time = ends_in_time(Duration::ZERO, parcel.deadline());
         Ok(in_time && self.handle().open().is_ok() && target.may_repeat(error, Place::Elsewhere)?)
     }
 }

@@ -1,13 +1,13 @@
 //! [`Retry`]: again, after a pause, as long as it can help and does no harm.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::budget::Budget;
-use super::rule::{Place, Tally};
+use super::rule::{Place, Tally, ends_in_time};
 use super::target::{Parcel, Target};
 use crate::config::{LONGEST_TIMEOUT, RETRY_ATTEMPTS, RETRY_FIRST_PAUSE, RETRY_LONGEST_PAUSE};
 use crate::error::{Error, ErrorKind};
-use crate::node::{Handle, Reply, inherited_deadline};
+use crate::node::{Handle, Reply};
 use crate::node_event::PolicyStep;
 use crate::payload::Payload;
 
@@ -142,7 +142,7 @@ impl<T: Target> Retried<T> {
             return Ok(None);
         }
         let pause = self.retry.pause_before(attempt, fastrand::f64());
-        if !ends_in_time(pause, parcel) {
+        if !ends_in_time(pause, parcel.deadline()) {
             return Ok(None);
         }
         if !self.retry.pays() {
@@ -152,13 +152,6 @@ impl<T: Target> Retried<T> {
         }
         Ok(Some(pause))
     }
-}
-
-/// Whether something will be left after a pause: of the time of the request, and of that of the request that is being handled here.
-fn ends_in_time(pause: Duration, parcel: &Parcel) -> bool {
-    let end = Instant::now() + pause;
-    let deadlines = [parcel.deadline(), inherited_deadline()];
-    deadlines.into_iter().flatten().all(|deadline| end < deadline)
 }
 
 impl<T: Target> Target for Retried<T> {
@@ -185,7 +178,7 @@ impl<T: Target> Target for Retried<T> {
                 return Err(tally.end(cut_short(&closed, error)));
             }
             // Woken late. What the attempt before says tells more than that there is no time for another.
-            if !ends_in_time(Duration::ZERO, &parcel) {
+            if !ends_in_time(Duration::ZERO, parcel.deadline()) {
                 return Err(tally.end(error));
             }
             let event = parcel.event().clone();

@@ -2,8 +2,10 @@
 //! know how the policies go about it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Execution};
+use crate::node::inherited_deadline;
 
 /// Where a policy would send a request next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -99,6 +101,12 @@ pub(super) const fn is_the_callers(kind: ErrorKind) -> bool {
             | ErrorKind::Closed
             | ErrorKind::UserCodePanicked
     )
+}
+
+/// Whether something will be left after a pause: of the time until `deadline`, and of that of the request that is being handled here.
+pub(super) fn ends_in_time(pause: Duration, deadline: Option<Instant>) -> bool {
+    let end = Instant::now() + pause;
+    [deadline, inherited_deadline()].into_iter().flatten().all(|deadline| end < deadline)
 }
 
 /// What a closure of the program says of an error.

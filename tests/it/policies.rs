@@ -274,6 +274,27 @@ fn a_retry_in_a_handler_gives_up_with_its_caller() {
 }
 
 #[test]
+fn a_failover_in_a_handler_gives_up_with_its_caller() {
+    bounded("failover and inherited deadline", LIMIT, || {
+        let (client, server) = pair();
+        get_stuck(&client);
+        let (handle, (tell, told)) = (server.handle(), channel());
+        let in_vain = move |_: Request<()>| {
+            let stuck = handle.to("c").idempotent();
+            let failover = Failover::first(stuck).then(handle.to("nobody"));
+            tell.send(failover.request::<(), _>("stuck", &()).unwrap_err()).unwrap();
+            Ok(())
+        };
+        server.on_request("in vain", in_vain).unwrap();
+        let _ = client.to("s").timeout(SHORT).request::<(), _>("in vain", &());
+        let error = told.recv_timeout(SOON).unwrap();
+        // The first was asked and may be at it. Nothing was sent to the second, and nobody is told that it was.
+        assert_eq!((error.kind(), error.may_have_run()), (ErrorKind::RequestTimeout, true));
+        assert_eq!((error.context("attempts"), server.policy_counts().failovers), (Some("1"), 0));
+    });
+}
+
+#[test]
 fn a_handler_that_waits_in_a_policy_is_known_to_wait() {
     let pauses = |node: &Handle| {
         let long = Retry::new().first_pause(SOON * 100).longest_pause(SOON * 100);

@@ -1,8 +1,8 @@
 //! [`Budget`]: how much may be sent beyond what was asked for. A bucket of tokens, shared by whoever holds a clone.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::{BUDGET_CAP, BUDGET_RATIO, BUDGET_RESERVE};
 
@@ -12,9 +12,10 @@ const TOKEN: u64 = 1_000;
 /// How much retries and hedges may send beyond what was asked for: at most so many repeats for each request over time, so that
 /// a service in trouble is not drowned in repeats.
 ///
-/// Each request deposits `ratio` tokens (0.2), each repeat takes one. There is a `reserve` (10) to begin with, so that a few
-/// requests may be repeated at once, and never more than a `cap` (100), so that a long quiet time does not pay for a flood.
-/// So however many threads share it: repeats ≤ reserve + ratio × requests.
+/// Each request deposits `ratio` tokens (0.2), each repeat takes one. A request deposits once, however many policies that share the
+/// budget it comes by, and however often: what they repeat, and where a failover goes on to, is the same request. There is a
+/// `reserve` (10) to begin with, so that a few requests may be repeated at once, and never more than a `cap` (100), so that a long
+/// quiet time does not pay for a flood. So however many threads share it: repeats ≤ reserve + ratio × requests.
 ///
 /// Clones share the tokens. Setting something makes a budget of its own, with its reserve, that shares with nobody yet.
 ///
@@ -64,8 +65,8 @@ impl Budget {
         Self(Arc::new(Bucket { ratio, reserve, cap, tokens }))
     }
 
-    /// A request is sent for the first time.
-    pub(super) fn deposit(&self) {
+    /// A request of the program is sent for the first time; asked by [`Paid`] only, which knows.
+    fn deposit(&self) {
         let Bucket { ratio, cap, tokens, .. } = &*self.0;
         // It always succeeds: there is a next value for every value.
         let _ = tokens.fetch_update(Relaxed, Relaxed, |tokens| Some((*cap).min(tokens + ratio)));
@@ -75,6 +76,21 @@ impl Budget {
     pub(super) fn take(&self) -> bool {
         let paid = |tokens: u64| tokens.checked_sub(TOKEN);
         self.0.tokens.fetch_update(Relaxed, Relaxed, paid).is_ok()
+    }
+}
+
+/// The budgets that one request of the program has paid into, into each once. Clones are of the same request.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Paid(Arc<Mutex<Vec<Budget>>>);
+
+impl Paid {
+    /// Pays into this budget, unless the request has done so before.
+    pub(super) fn pay(&self, budget: &Budget) {
+        let mut paid = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !paid.iter().any(|before| Arc::ptr_eq(&before.0, &budget.0)) {
+            budget.deposit();
+            paid.push(budget.clone());
+        }
     }
 }
 
@@ -112,11 +128,15 @@ mod tests {
     fn spend(budget: &Budget, rng: &mut fastrand::Rng, steps: usize) -> (u64, u64) {
         let (mut requests, mut repeats) = (0, 0);
         for _ in 0..steps {
-            if rng.u8(..) < 100 {
-                requests += 1;
-                budget.deposit();
-            } else {
-                repeats += u64::from(budget.take());
+            match rng.u8(..) {
+                0..100 => {
+                    requests += 1;
+                    // The request comes by twice.
+                    let paid = Paid::default();
+                    paid.clone().pay(budget);
+                    paid.pay(budget);
+                }
+                _ => repeats += u64::from(budget.take()),
             }
         }
         (requests, repeats)

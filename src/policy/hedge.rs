@@ -159,7 +159,7 @@ impl Hedged<'_> {
 impl Target for Hedged<'_> {
     fn send(&self, parcel: &Parcel) -> Result<Reply<Payload>, Error> {
         self.check()?;
-        self.hedge.budget.deposit();
+        parcel.pay(&self.hedge.budget, self.handle());
         let first = match parcel.deadline() {
             None => self.call.clone(),
             Some(deadline) => self.call.clone().until(deadline),

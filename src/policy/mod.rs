@@ -32,7 +32,8 @@
 //! | `Failover::first(a.retry(&retry)).then(b)` | several attempts at the first before the second is asked |
 //! | `call.hedge(&hedge).retry(&retry)` | each attempt may have two copies |
 //!
-//! Two retries, one around the other, multiply: three attempts of three attempts are nine. Give them one [`Budget`], or leave one out.
+//! Two retries, one around the other, multiply: three attempts of three attempts are nine. Give them one [`Budget`], or leave one out. A
+//! budget is paid for by requests of the program, by each once, so it bounds both together.
 //!
 //! # What it must not do
 //!

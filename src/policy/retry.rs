@@ -158,7 +158,7 @@ impl<T: Target> Target for Retried<T> {
     fn send(&self, parcel: &Parcel) -> Result<Reply<Payload>, Error> {
         let parcel = parcel.within(self.retry.within);
         if let Some(budget) = &self.retry.budget {
-            budget.deposit();
+            parcel.pay(budget, self.handle());
         }
         let mut tally = Tally::new();
         let mut attempt = 1;

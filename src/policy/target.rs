@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::breaker::{Breaker, Guarded};
+use super::budget::{Budget, Paid};
 use super::retry::{Retried, Retry};
 use super::rule::{Place, asked, helps};
 use crate::config::LONGEST_TIMEOUT;
@@ -131,18 +132,23 @@ fn decoded<T: Decode>(reply: Reply<Payload>) -> Result<Reply<T>, Error> {
 }
 
 /// A request that can be sent any number of times: its data is encoded. What a [`Target`] takes.
+///
+/// However often it is sent, and its clones, it is one request of the program: it pays into each [`Budget`] once. So a target of
+/// one's own, around another, passes on what it was given, or a clone.
 #[derive(Clone, Debug)]
 pub struct Parcel {
     event: EventName,
     payload: Payload,
     /// The end, whatever the targets' own times; without it only those count.
     deadline: Option<Instant>,
+    /// Shared by all clones.
+    paid: Paid,
 }
 
 impl Parcel {
     /// A request for that event, with data that is encoded already and no deadline but those of the targets.
     pub fn new(event: EventName, payload: Payload) -> Self {
-        Self { event, payload, deadline: None }
+        Self { event, payload, deadline: None, paid: Paid::default() }
     }
 
     /// The same request, to end at this moment at the latest. Of several the earliest counts.
@@ -164,6 +170,14 @@ impl Parcel {
     /// When the request ends at the latest; `None` when only the targets' own times count.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
+    }
+
+    /// Pays into this budget for the request, unless it has paid before.
+    pub(super) fn pay(&self, budget: &Budget, handle: &Handle) {
+        // Asked before a lock is taken: one that another thread held when the process forked is never given back.
+        if handle.open().is_ok() {
+            self.paid.pay(budget);
+        }
     }
 
     /// The same request, to end within that time if there is one.

@@ -151,6 +151,70 @@ fn a_budget_that_is_used_up_gives_the_last_error_back_and_is_told() {
     assert_eq!(told.filter(exhausted).count(), 10);
 }
 
+/// Retries and failovers around two targets, all retries on one budget.
+fn drawn<'a>(
+    rng: &mut fastrand::Rng,
+    scripts: &'a [Script; 2],
+    budget: &Budget,
+    deeper: u32,
+) -> Box<dyn Target + 'a> {
+    if deeper == 0 {
+        return Box::new(&scripts[rng.usize(..2)]);
+    }
+    let inner = drawn(rng, scripts, budget, deeper - 1);
+    if rng.bool() {
+        return Box::new(Failover::first(inner).then(drawn(rng, scripts, budget, deeper - 1)));
+    }
+    Box::new(inner.retry(&hasty().attempts(rng.u32(2..6)).budget(budget)))
+}
+
+#[test]
+fn no_history_of_nested_policies_repeats_more_than_one_budget_allows() {
+    let _bound = crate::bound::bound();
+    let scripts = [Script::new([]), Script::new([])];
+    let repeats = || scripts.iter().map(|script| script.counts().repeats).sum::<u64>();
+    for seed in 0..300 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let (ratio, reserve) = (rng.f64(), rng.u32(..4));
+        let budget = Budget::new().ratio(ratio).reserve(reserve);
+        let target = drawn(&mut rng, &scripts, &budget, 3);
+        let before = repeats();
+        for requests in 1..=10 {
+            for script in &scripts {
+                *script.errors.lock().unwrap() = errors(ErrorKind::Busy, rng.usize(..20)).into();
+            }
+            let _ = ask(&target);
+            let allowed = f64::from(reserve) + ratio * f64::from(requests) + 1e-6;
+            let spent = repeats() - before;
+            assert!(spent as f64 <= allowed, "seed {seed}: {spent} for {requests} requests");
+        }
+    }
+    assert!(repeats() > 300, "{}", repeats());
+}
+
+#[test]
+fn a_request_pays_into_a_budget_once_however_often_it_comes_by() {
+    let _bound = crate::bound::bound();
+    let budget = || Budget::new().ratio(1.0).reserve(0);
+    // Five attempts of a retry without a budget, and the one repeat that the request pays for.
+    let script = Script::new(errors(ErrorKind::Busy, 100));
+    let paid = hasty().attempts(2).budget(&budget());
+    let error = ask(&(&script).retry(&paid).retry(&hasty().attempts(5))).unwrap_err();
+    assert_eq!((error.attempts(), script.seen()), (6, 6));
+    // Another budget is paid as well.
+    let script = Script::new(errors(ErrorKind::Busy, 100));
+    let (inner, outer) = (hasty().budget(&budget()), hasty().budget(&budget()));
+    assert_eq!(kind(ask(&(&script).retry(&inner).retry(&outer))), ErrorKind::Busy);
+    assert_eq!((script.seen(), script.counts().repeats), (3, 2));
+    // A hedge pays in, too.
+    let node = Node::builder().start().unwrap();
+    let shared = budget();
+    let hedged = node.to("nobody").idempotent().hedge(&Hedge::new().budget(&shared));
+    let retried = hedged.retry(&hasty().attempts(10).budget(&shared));
+    assert_eq!(ask(&retried).unwrap_err().attempts(), 2);
+    assert_eq!(ask(&retried).unwrap_err().attempts(), 2, "the next request pays anew");
+}
+
 #[test]
 fn a_pause_that_would_not_end_in_time_is_not_begun() {
     let _bound = crate::bound::bound();

@@ -67,7 +67,7 @@ impl Hedge {
     }
 
     /// How many further copies each request pays for, on average over time: 0.1 unless set. There are ten to begin with, and
-    /// at most a hundred are saved up, as in any [`Budget`].
+    /// at most a hundred are saved up, as in any [`Budget`]. A copy that finds nobody to go to, or no room, costs nothing.
     pub fn cap(self, ratio: f64) -> Self {
         self.budget(&Budget::new().ratio(ratio))
     }
@@ -125,7 +125,11 @@ impl Hedged<'_> {
             return self.call.handle().policy_step(PolicyStep::BudgetExhausted { event });
         }
         let copy = race.next_copy();
-        match self.next_call(race).try_start(event.clone(), parcel.payload()) {
+        let sent = self.next_call(race).try_start(event.clone(), parcel.payload());
+        if sent.is_err() {
+            self.hedge.budget.give_back();
+        }
+        match sent {
             Ok(pending) => {
                 race.asked.push(pending.peer().clone());
                 race.running.push(Sent { number: copy, pending });

@@ -502,6 +502,27 @@ fn a_copy_of_a_call_to_any_goes_to_somebody_else_and_nowhere_if_there_is_nobody(
 }
 
 #[test]
+fn a_copy_that_finds_nobody_costs_no_token() {
+    bounded("hedge and nobody", LIMIT, || {
+        let (slow, quick) = (listening("slow"), listening("quick"));
+        let client = joined("c", &slow);
+        get_stuck(&slow);
+        let only = Budget::new().ratio(0.0).reserve(1);
+        let hedge = Hedge::new().after(Duration::from_millis(20)).budget(&only);
+        let call = || client.any(Filter::any()).strategy(First).idempotent();
+        for _ in 0..2 {
+            let alone = call().timeout(SHORT).hedge(&hedge).request::<(), _>("stuck", &());
+            assert_eq!(kind(alone), ErrorKind::RequestTimeout);
+        }
+        assert_eq!(client.policy_counts().budgets_exhausted, 0);
+        client.connect(quick.local_addr().unwrap()).unwrap();
+        quick.on_request("stuck", |_: Request<()>| Ok(())).unwrap();
+        call().hedge(&hedge).request::<(), _>("stuck", &()).unwrap();
+        assert_eq!(client.policy_counts().hedges_sent, 1);
+    });
+}
+
+#[test]
 fn a_quick_request_is_not_hedged_and_the_cap_is_respected() {
     bounded("hedge cap", LIMIT, || {
         let (client, server) = pair();

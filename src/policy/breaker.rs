@@ -18,7 +18,8 @@ use crate::payload::Payload;
 /// fails. A success in between sets the count to nothing.
 ///
 /// Every error counts except the caller's own mistakes and its own node's end: `INVALID_*`, `ENCODE`, `TOO_LARGE`, `CANCELLED`,
-/// `CLOSED`, `WOULD_DEADLOCK`, `USER_CODE_PANICKED`. [`counts`](Self::counts) changes that.
+/// `CLOSED`, `WOULD_DEADLOCK`, `USER_CODE_PANICKED`. That a peer is stopping is `BUSY`, and counts; a peer of an earlier version may say
+/// `CLOSED`, which counts when it names the peer and this node goes on. [`counts`](Self::counts) changes that.
 ///
 /// Put before a target by [`Target::guard`]. Clones share the state, so one breaker stands before every call to the same service, from
 /// however many threads. Setting something makes a breaker of its own, closed, that shares with nobody yet.
@@ -132,12 +133,18 @@ impl Breaker {
         Error::new(ErrorKind::CircuitOpen, message)
     }
 
-    fn judge(&self, error: &Error) -> Result<bool, Error> {
+    fn judge(&self, error: &Error, handle: &Handle) -> Result<bool, Error> {
         match &self.0.counts {
-            None => Ok(!is_the_callers(error.kind())),
+            None => Ok(!is_the_callers(error) && !is_own_end(error, handle)),
             Some(test) => asked("Breaker::counts", error, || test(error)),
         }
     }
+}
+
+/// Whether the error is that this node stops: also of a request that it has not sent, which names the peer it was for.
+fn is_own_end(error: &Error, handle: &Handle) -> bool {
+    // A pause of no time fails once the stop has begun.
+    error.kind() == ErrorKind::Closed && handle.pause(Duration::ZERO).is_err()
 }
 
 impl fmt::Debug for Breaker {
@@ -159,7 +166,9 @@ impl Entered<'_> {
     fn leave(mut self, result: Result<Reply<Payload>, Error>) -> Result<Reply<Payload>, Error> {
         match &result {
             Ok(_) => self.hear(Verdict::Success),
-            Err(error) if self.breaker.judge(error)? => self.hear(Verdict::Failure(error.code())),
+            Err(error) if self.breaker.judge(error, self.handle)? => {
+                self.hear(Verdict::Failure(error.code()));
+            }
             Err(_) => self.hear(Verdict::Nothing),
         }
         result

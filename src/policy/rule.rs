@@ -44,7 +44,8 @@ impl Hope {
             | ErrorKind::Backpressure
             | ErrorKind::Busy
             | ErrorKind::Expired
-            // Of a peer that stops. When this node itself has stopped, the policies end by themselves.
+            // A peer that stops is `BUSY`, and one of an earlier version `CLOSED`. When this node itself has stopped, which is what
+            // the kind says else, the policies end by themselves.
             | ErrorKind::Closed => Self::Anywhere,
             ErrorKind::PredicateNotRoutable
             | ErrorKind::Incompatible
@@ -86,9 +87,9 @@ pub(super) fn helps(error: &Error, place: Place, idempotent: bool) -> bool {
 }
 
 /// Whether the error is the caller's own mistake, or its own node's end: it says nothing about the target.
-pub(super) const fn is_the_callers(kind: ErrorKind) -> bool {
+pub(super) fn is_the_callers(error: &Error) -> bool {
     matches!(
-        kind,
+        error.kind(),
         ErrorKind::InvalidPath
             | ErrorKind::InvalidFilter
             | ErrorKind::InvalidEvent
@@ -98,9 +99,14 @@ pub(super) const fn is_the_callers(kind: ErrorKind) -> bool {
             | ErrorKind::Encode
             | ErrorKind::WouldDeadlock
             | ErrorKind::Cancelled
-            | ErrorKind::Closed
             | ErrorKind::UserCodePanicked
-    )
+    ) || error.kind() == ErrorKind::Closed && !is_of_a_peer(error)
+}
+
+/// Whether it can be a peer that has ended: then it is named, and has not run the request. A node that ends before it has sent a request
+/// says the same of its own end, so whoever asks has to know that this node goes on.
+fn is_of_a_peer(closed: &Error) -> bool {
+    closed.peer().is_some() && closed.execution() == Execution::Never
 }
 
 /// Whether something will be left after a pause: of the time until `deadline`, and of that of the request that is being handled here.
@@ -192,7 +198,7 @@ mod tests {
         let own = "INVALID_PATH INVALID_FILTER INVALID_EVENT INVALID_ADDRESS INVALID_ARGUMENT ENCODE TOO_LARGE CANCELLED \
             CLOSED WOULD_DEADLOCK USER_CODE_PANICKED";
         for &kind in ErrorKind::ALL {
-            assert_eq!(is_the_callers(kind), is_in(kind, own), "{kind}");
+            assert_eq!(is_the_callers(&Error::new(kind, "x")), is_in(kind, own), "{kind}");
         }
     }
 

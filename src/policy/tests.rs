@@ -360,6 +360,45 @@ fn the_callers_own_mistakes_do_not_open_a_breaker_unless_it_is_told_so() {
 }
 
 #[test]
+fn a_breaker_counts_the_end_of_a_peer_and_not_that_of_its_own_node() {
+    let _bound = crate::bound::bound();
+    let peers = || error(ErrorKind::Closed).with_peer(NodeId::new("s").unwrap());
+    for (error, opens) in [
+        (peers(), true),
+        // Only a node that has stopped itself does not know whether the request ran.
+        (peers().with_execution(Execution::Unknown), false),
+        (error(ErrorKind::Closed), false),
+    ] {
+        let (script, breaker) = (Script::new([error.clone()]), Breaker::new("b").threshold(1));
+        assert_eq!(kind(ask(&(&script).guard(&breaker))), ErrorKind::Closed);
+        assert_eq!(breaker.is_open(), opens, "{error:?}");
+    }
+    // A request that its own node never sent names the peer it was for, too.
+    let breaker = Breaker::new("b").threshold(1);
+    let stopping = Stopping(Script::new([peers()]));
+    assert_eq!(kind(ask(&(&stopping).guard(&breaker))), ErrorKind::Closed);
+    assert!(!breaker.is_open());
+}
+
+/// A target whose node stops while it sends.
+struct Stopping(Script);
+
+impl Target for Stopping {
+    fn send(&self, parcel: &Parcel) -> Result<Reply<Payload>, Error> {
+        self.0.node.stop()?;
+        self.0.send(parcel)
+    }
+
+    fn handle(&self) -> &Handle {
+        self.0.handle()
+    }
+
+    fn may_repeat(&self, error: &Error, place: Place) -> Result<bool, Error> {
+        self.0.may_repeat(error, place)
+    }
+}
+
+#[test]
 fn a_probe_that_panics_gives_way_to_the_next() {
     let _bound = crate::bound::bound();
     let history = [error(ErrorKind::Busy), Error::new(ErrorKind::Busy, "panic")];

@@ -63,12 +63,16 @@ impl Events {
         if !self.home.is_here() {
             return None;
         }
-        let mut ring = lock(&self.queue.ring);
-        if let Some(event) = ring.take() {
+        if let Some(event) = lock(&self.queue.ring).take() {
             return Some(event);
         }
+        // Before the lock: it may start a worker, and the loop must not wait for that.
         let _waiting = service::waiting();
+        let mut ring = lock(&self.queue.ring);
         loop {
+            if let Some(event) = ring.take() {
+                return Some(event);
+            }
             if ring.ended {
                 return None;
             }
@@ -80,9 +84,6 @@ impl Events {
                 return None;
             }
             ring = self.queue.wait(ring, patience);
-            if let Some(event) = ring.take() {
-                return Some(event);
-            }
         }
     }
 }

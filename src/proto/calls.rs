@@ -31,6 +31,8 @@ pub(super) struct Call<T> {
     waits: bool,
     /// Kept while it waits or a further step may need it.
     pub(super) message: Option<Message>,
+    /// What that counts on the link where the call is queued.
+    pub(super) kept: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +54,9 @@ impl<T> Mesh<T> {
         steps.reverse();
         let phase = Phase::Planning;
         let (queued, waits, message) = (self.now, plan.waits, Some(message));
-        let new = Call { token, deadline, timer, depth, phase, queued, steps, waits, message };
+        let kept = 0;
+        let new =
+            Call { token, deadline, timer, depth, phase, queued, steps, waits, message, kept };
         self.calls.insert(call, new);
         self.place(call, plan.first, plan.room, out);
     }
@@ -113,6 +117,8 @@ impl<T> Mesh<T> {
             if call.steps.is_empty() { call.message.take() } else { call.message.clone() };
         let Some(Message { event, headers, payload }) = message else { return };
         let cost = cost(payload.len());
+        call.kept = if call.message.is_some() { cost } else { 0 };
+        link.kept += call.kept;
         let head = ItemHead::Request {
             call: id,
             deadline: call.deadline,
@@ -146,12 +152,16 @@ impl<T> Mesh<T> {
     }
 
     /// Takes a call off its link and gives its slot back.
-    fn detach_call(&mut self, id: CallId, from: LinkId) {
-        if let Some(link) = self.links.get_mut(&from) {
-            if link.pending.remove(&id) && !has(Planted::PlaceKept) {
-                link.gauge.give_call_slot();
-            }
+    fn detach_call(&mut self, id: CallId, from: LinkId, out: &mut Out<T>) {
+        let Some(link) = self.links.get_mut(&from).filter(|link| link.pending.contains(&id)) else {
+            return;
+        };
+        link.pending.remove(&id);
+        link.kept -= self.calls.get_mut(&id).map_or(0, |call| std::mem::take(&mut call.kept));
+        if !has(Planted::PlaceKept) {
+            link.gauge.give_call_slot();
         }
+        self.recount(from, out);
     }
 
     /// An answer has come in over a link.
@@ -177,7 +187,7 @@ impl<T> Mesh<T> {
             }
             return;
         }
-        self.detach_call(id, from);
+        self.detach_call(id, from, out);
         self.note_pace(id, from, answer.as_ref().err().map(Error::kind));
         let peer = self.links.get(&from).and_then(|link| link.peer);
         let peer = peer.and_then(|key| self.peers.by_key.get(&key)).map(|peer| peer.entry.clone());
@@ -222,7 +232,7 @@ impl<T> Mesh<T> {
             }
             Phase::Queued(link, seq) => {
                 let execution = self.withdraw_call(id, link, seq);
-                self.detach_call(id, link);
+                self.detach_call(id, link, out);
                 self.note_pace(id, link, Some(kind));
                 (given_up(kind, self.peer_of(link), execution), Some(link))
             }

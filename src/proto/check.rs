@@ -40,6 +40,13 @@ impl<T> Mesh<T> {
                 return Some(format!("{id:?} has a pending call that is over"));
             }
         }
+        for (id, link) in &self.links {
+            let kept = link.pending.iter().filter_map(|call| self.calls.get(call));
+            let kept: usize = kept.map(|call| call.kept).sum();
+            if link.kept != kept {
+                return Some(format!("{id:?} counts {} bytes kept, not {kept}", link.kept));
+            }
+        }
         let granted: u64 = self.links.values().map(|link| link.granted).sum();
         if granted != self.granted {
             return Some(format!("{} bytes of windows are granted, not {granted}", self.granted));

@@ -36,6 +36,8 @@ impl<T> Mesh<T> {
         self.memory.joined -= 1;
         // Cancelled requests leave the workers' queue without having run.
         link.in_hand -= owed.values().map(|call| call.cost).sum::<usize>();
+        // What is kept for our requests goes on with them.
+        link.kept = 0;
         for call in owed.values() {
             call.cancelled.store(true, Relaxed);
         }

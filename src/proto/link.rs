@@ -114,6 +114,8 @@ pub(super) struct Link<T> {
     pub(super) granted: u64,
     /// Bytes of messages that the handlers have.
     pub(super) in_hand: usize,
+    /// Bytes of our requests that are kept until they are answered, because an alternate may need them.
+    pub(super) kept: usize,
     /// What the link held of the node's memory when it was last counted.
     pub(super) held: usize,
     pub(super) born: Instant,
@@ -191,6 +193,7 @@ impl<T> Link<T> {
             ticks_in: TicksIn::new(limits.tick_window_bytes, now),
             granted: 0,
             in_hand: 0,
+            kept: 0,
             held: 0,
             born: now,
             heard: now,
@@ -282,7 +285,7 @@ impl<T> Link<T> {
 
     /// What the link holds of the node's memory.
     pub(super) fn holds(&self) -> usize {
-        self.queue.held() + self.reader.held() + self.in_hand
+        self.queue.held() + self.reader.held() + self.in_hand + self.kept
     }
 
     /// Whether nobody waits for an answer any more; the handlers of those who gave up may still run.

@@ -321,3 +321,29 @@ fn a_node_that_stops_sends_requests_on_to_others() {
     let shown = pair.nodes[0].directory().get("b").unwrap().pace.shown(pair.now);
     assert!(shown.failing > 0.1, "who refuses fast does not look fast: {shown:?}");
 }
+
+// covers P19
+#[test]
+fn data_that_an_alternate_may_need_count_in_the_memory_until_they_are_answered() {
+    let _bound = crate::bound::bound();
+    let bytes = 300_000;
+    for (to, kept) in [(&["b", "c"][..], true), (&["b"], false)] {
+        let mut pair = star(&["a", "b", "c"]);
+        let held = |pair: &Pair| {
+            let link = pair.link(0, "b");
+            pair.nodes[0].links[&link].holds()
+        };
+        let mut plan = plan(&pair, to, false);
+        plan.room = None;
+        pair.request_by(plan, 0, bytes_of(bytes), "asked");
+        pair.run();
+        assert_eq!(pair.delivered_to(), [1], "it is written");
+        assert_eq!(held(&pair) >= bytes, kept);
+        let (node, delivery) = pair.delivered.pop().unwrap();
+        let Work::Request { owed, .. } = delivery.work else { panic!("a request") };
+        pair.feed(node, Input::Answer { owed, answer: Answer::Reply(Payload::null()) });
+        pair.run();
+        assert!(pair.result("asked").is_ok());
+        assert_eq!(held(&pair), 0);
+    }
+}

@@ -77,13 +77,14 @@ impl<T> Mesh<T> {
                 link.gauge.give_queue(cost);
                 link.gauge.give_call_slot();
             }
-            let error = if too_late {
+            if too_late {
                 let peer = self.peers.name(step.peer);
-                given_up(ErrorKind::RequestTimeout, peer, Execution::Never)
-            } else {
-                too_large(message.payload.len(), link.theirs.message_bytes)
-            };
-            return self.end_call(id, Err(error), out);
+                let error = given_up(ErrorKind::RequestTimeout, peer, Execution::Never);
+                return self.end_call(id, Err(error), out);
+            }
+            // Another one may take longer messages.
+            let error = too_large(message.payload.len(), link.theirs.message_bytes);
+            return self.next_step(id, error, out);
         }
         if room == Some(link.id) || link.takes_call(cost) {
             let link = link.id;

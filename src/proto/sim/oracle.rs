@@ -54,7 +54,7 @@ pub(super) struct TickRecord {
     pub(super) accepted: Option<bool>,
     pub(super) life: Life,
     pub(super) delivered: u32,
-    /// The link that its sender took room on.
+    /// The link that its sender took room on, if it may take no other.
     pub(super) link: Option<LinkId>,
     /// What its sender had reported as lost when it was posted.
     pub(super) lost: (u64, u64),

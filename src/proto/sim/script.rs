@@ -477,7 +477,9 @@ impl World {
         let life = self.life(n);
         let mut wait = None;
         if plan.room.is_some() {
-            self.oracle.tick_posted(label, life, plan.room);
+            // One with alternates may go to another peer than the one that is flushed.
+            let link = plan.room.filter(|_| plan.alternates.is_empty());
+            self.oracle.tick_posted(label, life, link);
         } else {
             let deadline = self.now + Duration::from_millis(self.rng.u64(1..2_000));
             self.oracle.asked(label, Asked::Tick, life, deadline, self.now);

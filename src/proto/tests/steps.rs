@@ -15,7 +15,11 @@ fn star(ids: &[&str]) -> Pair {
 
 /// To the first of these, with room taken there, and then to the others.
 fn plan(pair: &Pair, to: &[&str], tick: bool) -> Plan {
-    let mut plan = pair.plan(0, to[0], tick, 1);
+    plan_for(&Payload::null(), pair, to, tick)
+}
+
+fn plan_for(payload: &Payload, pair: &Pair, to: &[&str], tick: bool) -> Plan {
+    let mut plan = pair.plan(0, to[0], tick, payload.len());
     plan.alternates = to[1..].iter().map(|to| pair.plan_without_room(0, to).first).collect();
     plan
 }
@@ -346,4 +350,29 @@ fn data_that_an_alternate_may_need_count_in_the_memory_until_they_are_answered()
         assert!(pair.result("asked").is_ok());
         assert_eq!(held(&pair), 0);
     }
+}
+
+#[test]
+fn what_is_too_large_for_one_peer_goes_to_another_that_takes_it() {
+    let _bound = crate::bound::bound();
+    let mut pair = Pair::new(&["a", "b", "c"]);
+    let mut config = Config::default();
+    config.limits.message_bytes = 1_000;
+    pair.nodes[1] = mesh("b", 1, pair.now, &config);
+    pair.connect(0, 1, "b");
+    pair.connect(0, 2, "c");
+    pair.run();
+    let long = bytes_of(2_000);
+    let request = plan_for(&long, &pair, &["b", "c"], false);
+    pair.request_by(request, 0, long.clone(), "request");
+    let tick = plan_for(&long, &pair, &["b", "c"], true);
+    let message = Pair::message(long.clone());
+    pair.command(0, Command::Tick(Tick { plan: tick, message, wait: None }));
+    let alone = plan_for(&long, &pair, &["b"], false);
+    pair.request_by(alone, 0, long, "alone");
+    pair.run();
+    assert_eq!(pair.delivered_to(), [2, 2]);
+    assert_eq!(pair.result("alone").unwrap_err().kind(), ErrorKind::TooLarge);
+    let gauge = pair.nodes[0].directory().get("b").unwrap().up.clone().unwrap().gauge;
+    assert_eq!((gauge.calls(), gauge.queued(), gauge.unconfirmed()), (0, 0, 0));
 }

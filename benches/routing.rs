@@ -123,7 +123,7 @@ fn updates(crowd: &mut Crowd, count: usize) {
         let each = spent / count as u32;
         let share = each.as_secs_f64() * 10_000.0 * 100.0;
         println!(
-            "an update that changes {} options by which peers are kept: {}; 10,000 a second are {share:.0} % of a core",
+            "an update that changes {} of the options by which peers are kept: {}; 10,000 a second are {share:.0} % of a core",
             keys + 1,
             micros(each)
         );

@@ -310,3 +310,30 @@ fn many_peers_are_kept_by_what_is_looked_for_and_found_like_few() {
         mesh.server.on_request("x", |_: Request<()>| Ok(())).unwrap();
     });
 }
+
+#[test]
+fn asking_anybody_passes_over_routers_and_nothing_else_does() {
+    bounded("routers", LIMIT, || {
+        let node = listening("s");
+        let router = serving("r", options! { "router": true, "zone": 1 });
+        router.connect(node.local_addr().unwrap()).unwrap();
+        let error = node.request_any::<String, _>(Filter::any(), "who", &()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NoNodesMatchFilter);
+        let worker = serving("w", options! { "zone": 1 });
+        worker.connect(node.local_addr().unwrap()).unwrap();
+        let ask = |selector: Selector| -> Vec<String> {
+            let ask = |_| node.request_any(&selector, "who", &()).unwrap();
+            let mut who: Vec<String> = (0..40).map(ask).collect();
+            who.sort();
+            who.dedup();
+            who
+        };
+        assert_eq!(ask(Filter::any().into()), ["w"]);
+        assert_eq!(ask(filter! {}.into()), ["w"]);
+        assert_eq!(ask(filter! { "zone": 1 }.into()), ["r", "w"]);
+        assert_eq!(ask(predicate(|_| true)), ["r", "w"]);
+        assert_eq!(ask("r".into()), ["r"]);
+        assert_eq!(node.tick_all(Filter::any(), "news", &()).unwrap().sent, 2);
+        assert_eq!(node.get_filtered_peers(Filter::any()).unwrap().len(), 2);
+    });
+}

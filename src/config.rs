@@ -128,8 +128,8 @@ pub struct Limits {
     pub tick_window_bytes: u64,
     /// The largest tick window a busy link grows to, 16 MiB: at 1 GB/s that is 16 ms of work.
     pub tick_window_most_bytes: u64,
-    /// What all links together may hold of this node's memory, 256 MiB: messages that are queued, that have come in part, and that handlers
-    /// have in hand. Above half of it one link may hold what is free divided by the links: beyond that callers wait or get
+    /// What all links together may hold of this node's memory, 256 MiB: messages that are queued, that have come in part, that handlers
+    /// have in hand, and data of requests to any that another peer may need until they are answered; of those the node keeps fewer then. Above half of it one link may hold what is free divided by the links: beyond that callers wait or get
     /// `BACKPRESSURE`, requests of the peer are `BUSY`, an answer is told as `BACKPRESSURE`, and a peer that is sending a larger message
     /// is disconnected as [`Overloaded`](crate::LeftReason::Overloaded).
     pub node_bytes: usize,

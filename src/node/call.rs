@@ -182,7 +182,8 @@ impl<'a> Call<'a> {
                 return Ok(found);
             }
             if !self.core().news.wait(seen, until) {
-                return Err(self.nobody(event));
+                // Somebody may have come in the last moment.
+                return self.look()?.ok_or_else(|| self.nobody(event));
             }
         }
     }

@@ -244,7 +244,9 @@ impl Handle {
             }
             drop(directory);
             if !self.core.news.wait(seen, deadline) {
-                return Err(nothing());
+                // Somebody may have come in the last moment.
+                let last = find(&self.core.directory())?.and_then(|peer| peer.info());
+                return last.ok_or_else(nothing);
             }
         }
     }

@@ -29,6 +29,8 @@ pub(super) struct Call<T> {
     steps: Vec<Step>,
     /// Whether it may stand in line.
     waits: bool,
+    /// Why the last step ended of those that ended for a reason which may pass.
+    failed: Option<Error>,
     /// Kept while it waits or a further step may need it.
     pub(super) message: Option<Message>,
     /// What that counts on the link where the call is queued.
@@ -52,11 +54,19 @@ impl<T> Mesh<T> {
         let mut steps = plan.alternates;
         steps.truncate(ALTERNATES);
         steps.reverse();
-        let phase = Phase::Planning;
-        let (queued, waits, message) = (self.now, plan.waits, Some(message));
-        let kept = 0;
-        let new =
-            Call { token, deadline, timer, depth, phase, queued, steps, waits, message, kept };
+        let new = Call {
+            token,
+            deadline,
+            timer,
+            depth,
+            phase: Phase::Planning,
+            queued: self.now,
+            steps,
+            waits: plan.waits,
+            failed: None,
+            message: Some(message),
+            kept: 0,
+        };
         self.calls.insert(call, new);
         self.place(call, plan.first, plan.room, out);
     }
@@ -84,6 +94,10 @@ impl<T> Mesh<T> {
             }
             // Another one may take longer messages.
             let error = too_large(message.payload.len(), link.theirs.message_bytes);
+            let error = match self.peers.name(step.peer) {
+                Some(peer) => error.with_peer(peer),
+                None => error,
+            };
             return self.next_step(id, error, out);
         }
         if room == Some(link.id) || link.takes_call(cost) {
@@ -114,11 +128,16 @@ impl<T> Mesh<T> {
     pub(super) fn queue_call(&mut self, id: CallId, to: LinkId, out: &mut Out<T>) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let Some(link) = self.links.get_mut(&to) else { return };
-        let message =
-            if call.steps.is_empty() { call.message.take() } else { call.message.clone() };
+        let size = call.message.as_ref().map_or(0, |message| cost(message.payload.len()));
+        // Alternates cost memory until the answer is there. Where there is little, a busy peer is answer enough.
+        if self.memory.is_over(link.holds() + 2 * size) {
+            call.steps.clear();
+        }
+        let kept = !call.steps.is_empty();
+        let message = if kept { call.message.clone() } else { call.message.take() };
         let Some(Message { event, headers, payload }) = message else { return };
         let cost = cost(payload.len());
-        call.kept = if call.message.is_some() { cost } else { 0 };
+        call.kept = if kept { cost } else { 0 };
         link.kept += call.kept;
         let head = ItemHead::Request {
             call: id,
@@ -126,6 +145,7 @@ impl<T> Mesh<T> {
             depth: call.depth,
             event,
             headers,
+            kept,
         };
         let seq = link.queue.push(Item { head, payload, cost });
         link.pending.insert(id);
@@ -139,9 +159,15 @@ impl<T> Mesh<T> {
     pub(super) fn next_step(&mut self, id: CallId, error: Error, out: &mut Out<T>) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.phase = Phase::Planning;
-        match call.steps.pop() {
-            Some(step) => self.place(id, step, None, out),
-            None => self.end_call(id, Err(error), out),
+        // That one peer takes no message of that size says less than that another is busy, which may pass.
+        let lasting = error.kind() == ErrorKind::TooLarge;
+        match (call.steps.pop(), call.failed.take()) {
+            (Some(step), failed) => {
+                call.failed = if lasting { failed } else { Some(error) };
+                self.place(id, step, None, out);
+            }
+            (None, Some(failed)) if lasting => self.end_call(id, Err(failed), out),
+            (None, _) => self.end_call(id, Err(error), out),
         }
     }
 

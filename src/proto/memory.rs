@@ -1,5 +1,5 @@
-//! What the links of a node hold of its memory: messages that are queued, messages that have come in part, and what the
-//! handlers have in hand. Above half of the node's memory one link may hold what is free divided by the links, so that no
+//! What the links of a node hold of its memory: messages that are queued, messages that have come in part, what the
+//! handlers have in hand, and data of requests that are kept for alternates until they are answered. Above half of the node's memory one link may hold what is free divided by the links, so that no
 //! peer takes the room of the others.
 //!
 //! The engine counts, and callers read one number beside each gauge. What threads post within one turn of the loop comes

@@ -37,6 +37,10 @@ pub(super) struct Item {
 impl Item {
     /// What it takes of the memory, about.
     fn held(&self) -> usize {
+        if matches!(self.head, ItemHead::Request { kept: true, .. }) {
+            // The call itself counts the data it keeps.
+            return 0;
+        }
         let words = match &self.head {
             ItemHead::Failure { code, message, .. } => code.len() + message.len(),
             _ => 0,
@@ -53,6 +57,8 @@ pub(super) enum ItemHead {
         depth: u8,
         event: EventName,
         headers: Headers,
+        /// The call keeps the data, which are shared, also after this was written.
+        kept: bool,
     },
     Tick {
         event: EventName,
@@ -425,7 +431,7 @@ impl SendQueue {
 /// The head as it is written now; `None` for what has no payload.
 fn data_head(head: &ItemHead, now: Instant) -> Option<DataHead<'_>> {
     Some(match head {
-        ItemHead::Request { call, deadline, depth, event, headers } => DataHead::Request {
+        ItemHead::Request { call, deadline, depth, event, headers, .. } => DataHead::Request {
             call: *call,
             timeout_ms: millis_up(deadline.saturating_duration_since(now)),
             depth: *depth,

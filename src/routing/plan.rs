@@ -10,7 +10,8 @@ use crate::id::{LinkId, PeerKey};
 use crate::node_event::Directions;
 
 /// The first choice and its alternates. The engine takes the next step when a step ended with
-/// [`Never`](crate::Execution::Never) by loss of the link or `BUSY`, and after nothing else.
+/// [`Never`](crate::Execution::Never) because its link was lost, the peer is busy, has no room or takes no message of that size, and after
+/// nothing else.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) first: Step,

@@ -202,3 +202,47 @@ fn who_waits_for_memory_goes_on_when_another_link_gives_it_back() {
     pair.run();
     assert_eq!(face(&pair, "two").1, 20 * 20_005);
 }
+
+// covers P19
+#[test]
+fn where_memory_is_short_fewer_data_are_kept_for_alternates_and_no_peer_is_let_go() {
+    let _bound = crate::bound::bound();
+    let mut config = Config::default();
+    config.limits.node_bytes = 8_000_000;
+    let mut pair = Pair::new(&["client", "server", "other"]);
+    pair.nodes[0] = mesh("client", 0, pair.now, &config);
+    for (server, token) in [(1, "server joins"), (2, "other joins")] {
+        pair.connect(0, server, token);
+        pair.run();
+    }
+    for _ in 0..20 {
+        let payload = bytes_of(1_000_000);
+        let mut plan = pair.plan(0, "server", false, payload.len());
+        plan.alternates = vec![pair.plan_without_room(0, "other").first];
+        pair.request_by(plan, 0, payload, "large");
+        pair.run();
+    }
+    let written = pair.delivered.len();
+    assert!(written >= 6, "{written} were written");
+    let link = pair.link(0, "server");
+    let kept = pair.nodes[0].links[&link].kept;
+    assert!((1_000_000..6_000_000).contains(&kept), "{kept} bytes are kept");
+    pair.answer_first(Answer::Reply(bytes_of(100_000)));
+    assert!(pair.result("large").is_ok(), "there is room for an answer");
+    assert_eq!(pair.left(0), None);
+}
+
+#[test]
+fn data_that_are_queued_and_kept_count_once() {
+    let _bound = crate::bound::bound();
+    let mut pair = Pair::joined(&["client", "server"]);
+    pair.frozen = vec![0];
+    let payload = bytes_of(1_000_000);
+    let mut plan = pair.plan(0, "server", false, payload.len());
+    plan.alternates = vec![plan.first];
+    pair.request_by(plan, 0, payload, "large");
+    pair.run();
+    let link = pair.link(0, "server");
+    let holds = pair.nodes[0].links[&link].holds();
+    assert!((1_000_000..1_300_000).contains(&holds), "{holds} bytes are held");
+}

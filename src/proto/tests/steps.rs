@@ -376,3 +376,27 @@ fn what_is_too_large_for_one_peer_goes_to_another_that_takes_it() {
     let gauge = pair.nodes[0].directory().get("b").unwrap().up.clone().unwrap().gauge;
     assert_eq!((gauge.calls(), gauge.queued(), gauge.unconfirmed()), (0, 0, 0));
 }
+
+#[test]
+fn that_a_peer_was_busy_says_more_than_that_another_takes_no_message_of_that_size() {
+    let _bound = crate::bound::bound();
+    for order in [["b", "c"], ["c", "b"]] {
+        let mut pair = Pair::new(&["a", "b", "c"]);
+        let mut config = Config::default();
+        config.limits.message_bytes = 1_000;
+        pair.nodes[2] = mesh("c", 2, pair.now, &config);
+        pair.connect(0, 1, "b");
+        pair.connect(0, 2, "c");
+        pair.run();
+        let long = bytes_of(2_000);
+        let both = plan_for(&long, &pair, &order, false);
+        pair.request_by(both, 0, long, "asked");
+        pair.run();
+        let (node, delivery) = pair.delivered.pop().unwrap();
+        let Work::Request { owed, .. } = delivery.work else { panic!("a request") };
+        let busy = Answer::Fault(Error::new(ErrorKind::Busy, "full"));
+        pair.feed(node, Input::Answer { owed, answer: busy });
+        pair.run();
+        assert_eq!(pair.result("asked").unwrap_err().kind(), ErrorKind::Busy, "{order:?}");
+    }
+}

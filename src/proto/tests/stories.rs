@@ -28,7 +28,7 @@ impl Pair {
     }
 
     /// Why that node left the first of its peers.
-    fn left(&self, node: usize) -> Option<LeftReason> {
+    pub(super) fn left(&self, node: usize) -> Option<LeftReason> {
         self.events.iter().find_map(|(at, event)| match event {
             NodeEvent::PeerLeft { reason, .. } if *at == node => Some(reason.clone()),
             _ => None,

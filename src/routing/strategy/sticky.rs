@@ -11,7 +11,8 @@ use crate::id::NodeId;
 /// Keys remembered unless the program says otherwise: with ids of usual length some ten megabytes.
 const KEYS: usize = 65_536;
 
-/// Calls with one key go to one peer: the one that handled the first of them, drawn at random.
+/// Calls with one key go to one peer: the one that handled the first of them, drawn at random. While it is busy or has no room a call may
+/// go to another, and the next one comes back.
 ///
 /// A peer that is gone, or is no candidate of the call any more, is replaced by another for good, and so is one to which a call has ended in
 /// `CONNECTION_LOST`, `NODE_NOT_FOUND` or `REQUEST_TIMEOUT`. The number of keys is bounded: at least half of [`capacity`](Self::capacity)
@@ -35,9 +36,17 @@ pub struct Sticky {
 
 /// Two generations: what is used moves to the younger, and when that is full the older is dropped. So the bound costs no list.
 struct Memory {
-    young: HashMap<Arc<str>, NodeId>,
-    old: HashMap<Arc<str>, NodeId>,
+    young: HashMap<Arc<str>, Home>,
+    old: HashMap<Arc<str>, Home>,
     capacity: usize,
+}
+
+/// Where the calls of a key go.
+#[derive(Clone, Debug)]
+struct Home {
+    peer: NodeId,
+    /// It has handled one. Until then it is only where the first was sent, which another may have handled.
+    settled: bool,
 }
 
 impl Default for Memory {
@@ -47,26 +56,30 @@ impl Default for Memory {
 }
 
 impl Memory {
-    fn recall(&mut self, key: &str) -> Option<NodeId> {
-        if let Some(peer) = self.young.get(key) {
-            return Some(peer.clone());
+    fn recall(&mut self, key: &str) -> Option<Home> {
+        if let Some(home) = self.young.get(key) {
+            return Some(home.clone());
         }
-        let (key, peer) = self.old.remove_entry(key)?;
-        self.keep(key, peer.clone());
-        Some(peer)
+        let (key, home) = self.old.remove_entry(key)?;
+        self.keep(key, home.clone());
+        Some(home)
     }
 
-    fn keep(&mut self, key: Arc<str>, peer: NodeId) {
+    fn look(&self, key: &str) -> Option<&Home> {
+        self.young.get(key).or_else(|| self.old.get(key))
+    }
+
+    fn keep(&mut self, key: Arc<str>, home: Home) {
         if self.young.len() >= (self.capacity / 2).max(1) && !self.young.contains_key(&key) {
             self.old = std::mem::take(&mut self.young);
         }
         self.old.remove(&key);
-        self.young.insert(key, peer);
+        self.young.insert(key, home);
     }
 
     fn forget(&mut self, key: &str, peer: &NodeId) {
         for generation in [&mut self.young, &mut self.old] {
-            if generation.get(key) == Some(peer) {
+            if generation.get(key).is_some_and(|home| home.peer == *peer) {
                 generation.remove(key);
             }
         }
@@ -93,8 +106,7 @@ impl Sticky {
     /// Whom calls with this key go to, if that is remembered. Asking does not count as use.
     pub fn remembered(&self, key: impl fmt::Display) -> Option<NodeId> {
         let key = key.to_string();
-        let memory = self.memory();
-        memory.young.get(&*key).or_else(|| memory.old.get(&*key)).cloned()
+        self.memory().look(&key).map(|home| home.peer.clone())
     }
 
     /// Forgets whom calls with this key go to: the next one is drawn anew.
@@ -132,10 +144,13 @@ impl Strategy for StickyKey {
             return among.sample();
         }
         let known = self.memory.memory().recall(&self.key);
-        let known = known.and_then(|peer| among.get(peer.as_str()));
-        let chosen = known.or_else(|| among.sample())?;
+        if let Some(home) = known.and_then(|home| among.get(home.peer.as_str())) {
+            return Some(home);
+        }
+        let chosen = among.sample()?;
         // Noted now, so that calls with this key which begin before the first has ended go there, too.
-        self.memory.memory().keep(Arc::clone(&self.key), chosen.id().clone());
+        let home = Home { peer: chosen.id().clone(), settled: false };
+        self.memory.memory().keep(Arc::clone(&self.key), home);
         Some(chosen)
     }
 
@@ -146,7 +161,12 @@ impl Strategy for StickyKey {
                 ErrorKind::ConnectionLost | ErrorKind::NodeNotFound | ErrorKind::RequestTimeout,
             ) => memory.forget(&self.key, observation.peer),
             Some(_) => {}
-            None => memory.keep(Arc::clone(&self.key), observation.peer.clone()),
+            // A home that was busy once stays the home.
+            None if memory.look(&self.key).is_some_and(|home| home.settled) => {}
+            None => {
+                let home = Home { peer: observation.peer.clone(), settled: true };
+                memory.keep(Arc::clone(&self.key), home);
+            }
         }
     }
 }

@@ -376,6 +376,24 @@ fn a_key_stays_until_its_peer_is_gone_or_lost_a_call() {
 }
 
 #[test]
+fn a_key_sticks_to_who_handled_its_first_call_and_comes_back_when_that_one_was_busy() {
+    let _bound = crate::bound::bound();
+    let directory = crowd(5);
+    let sticky = Sticky::new();
+    let first = chosen(&directory, &sticky.key("k"), 1).unwrap();
+    let handled = |id: &str| {
+        let id = NodeId::new(id).unwrap();
+        sticky.key("k").observe(&Observation::new(&id, None, None));
+    };
+    let other = if first == "n4" { "n3" } else { "n4" };
+    handled(other);
+    assert_eq!(chosen(&directory, &sticky.key("k"), 2).unwrap(), other);
+    handled("n1");
+    handled("n2");
+    assert_eq!(chosen(&directory, &sticky.key("k"), 3).unwrap(), other);
+}
+
+#[test]
 fn an_error_of_another_peer_does_not_unstick_a_key() {
     let _bound = crate::bound::bound();
     let sticky = Sticky::new();

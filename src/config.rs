@@ -12,6 +12,7 @@
 //! | message, segment | `message_bytes`, `SEGMENT_MOST_BYTES` | a message is too long | `every_limit_of_what_peers_send_holds_to_the_last_and_is_counted` |
 //! | id | `MAX_ID_BYTES` | a text is not a node id | `an_id_has_at_most_128_bytes` |
 //! | event | `EVENT_BYTES` | an event name is not allowed | `an_event_has_at_most_1024_bytes` |
+//! | path | `EVENT_BYTES` | nothing is dropped: the text is refused with `INVALID_PATH` | `a_path_has_at_most_1024_bytes` |
 //! | options | `OPTIONS_BYTES`, `OPTIONS_ENTRIES`, `OPTIONS_DEPTH` | a reason for each | `options_have_at_most_64_entries_4_levels_and_8192_bytes` |
 //! | headers | `HEADERS_ENTRIES`, `HEADERS_BYTES` | a reason for each | `headers_are_at_most_32_with_4096_bytes` |
 //! | filters | `FILTER_BYTES`, `FILTER_CLAUSES`, `FILTER_DEPTH`, `FILTER_REGEX_BYTES` | nothing is dropped: the call fails with `INVALID_FILTER` | `filters_have_at_most_4096_bytes_64_clauses_8_levels_and_1024_bytes_of_regex` |
@@ -234,7 +235,7 @@ pub(crate) const DIAL_LONGEST: Duration = Duration::from_secs(1);
 pub(crate) const CALLER_GRACE: Duration = Duration::from_millis(5);
 /// Longer timeouts are shortened to this; nothing waits for ever.
 pub(crate) const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
-/// Longest event name, in bytes.
+/// Longest event name, in bytes; also the longest service path, as a path is announced as the name of an event.
 pub(crate) const EVENT_BYTES: usize = 1_024;
 /// Options: encoded bytes, entries and nesting.
 pub(crate) const OPTIONS_BYTES: usize = 8 * 1024;

@@ -78,6 +78,7 @@
 //! | tell peers about a node | [`Options`], [`options!`] |
 //! | wait for others, follow what happens | [`Handle::wait_for_peer`], [`Handle::wait_for_service`], [`Events`], [`Handle::on_event`], [`NodeEvent`] |
 //! | send again what failed, or elsewhere, or not at all for a while | [`Target`], [`Retry`], [`Failover`], [`Hedge`], [`Breaker`] |
+//! | name services by paths, and find those that a pattern means; calls by path come next | [`Path`], [`PathPattern`], [`PathTree`] |
 //! | change times and limits | [`Config`], [`Limits`] |
 //!
 //! # Choosing peers
@@ -306,8 +307,8 @@
 //! | `CLOSED` | The node has stopped | never |
 //! | `USER_CODE_PANICKED` | A closure given by the caller panicked | never |
 //!
-//! `PREDICATE_NOT_ROUTABLE`, `INVALID_PATH`, `FORBIDDEN` and `INSECURE` have their numbers in
-//! the protocol already, and belong to what this version does not have yet: routers, service paths, security.
+//! `PREDICATE_NOT_ROUTABLE`, `FORBIDDEN` and `INSECURE` have their numbers in
+//! the protocol already, and belong to what this version does not have yet: routers, security.
 //!
 //! # Policies
 //!
@@ -391,8 +392,8 @@ pub use policy::{
 };
 pub use routing::{
     Candidate, Candidates, ConsistentHash, Filter, First, LeastPending, LocalFirst, Observation,
-    PowerOfTwo, Random, Rank, RoundRobin, Sticky, StickyKey, Strategy, StrategyFn, WeightedRandom,
-    strategy_fn,
+    Path, PathPattern, PathTree, PowerOfTwo, Random, Rank, RoundRobin, Sticky, StickyKey, Strategy,
+    StrategyFn, WeightedRandom, strategy_fn,
 };
 #[doc(hidden)]
 pub use service::Verdict;

@@ -7,6 +7,7 @@ mod filter;
 pub(crate) mod fuzz;
 mod gauge;
 mod pace;
+mod path;
 mod plan;
 mod strategy;
 
@@ -17,6 +18,7 @@ pub(crate) use filter::Compiled;
 pub use filter::Filter;
 pub(crate) use gauge::{Full, Gauge, Share, cost};
 pub(crate) use pace::Pace;
+pub use path::{Path, PathPattern, PathTree};
 pub(crate) use plan::{Plan, Step, make_plan};
 pub use strategy::{
     ConsistentHash, First, LeastPending, LocalFirst, Observation, PowerOfTwo, Random, RoundRobin,

@@ -31,6 +31,11 @@ pub fn filter(bytes: &[u8]) {
     routing::filter(bytes);
 }
 
+/// Paths, patterns and trees of paths mean what a plain reference says they mean, and read back as what they were.
+pub fn path(bytes: &[u8]) {
+    routing::path(bytes);
+}
+
 /// A mesh in the simulated world, its faults and its script drawn from the bytes: everything that holds for seeds holds.
 pub fn world(bytes: &[u8]) {
     proto::world(bytes);
@@ -87,6 +92,11 @@ mod tests {
     #[test]
     fn filter_holds_for_its_corpus() {
         run_corpus("filter", super::filter);
+    }
+
+    #[test]
+    fn path_holds_for_its_corpus() {
+        run_corpus("path", super::path);
     }
 
     #[test]

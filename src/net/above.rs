@@ -22,6 +22,9 @@ pub(crate) trait Above<T> {
     /// Shows the peers to all callers, if that is possible at once; `false` asks to be called again.
     fn publish(&mut self, directory: &Directory) -> bool;
 
+    /// The peers are shown, and what happened to them is told: who waits for a peer may go on.
+    fn published(&mut self);
+
     /// The loop has ended: its sockets are closed, posts fail, nothing is called after this.
     fn stopped(&mut self);
 }

@@ -55,7 +55,7 @@ pub(crate) struct Core {
     mailbox: Mailbox<Input<Wake>>,
     /// Written by the loop alone, which never waits for it; see [`Core::publish`].
     directory: RwLock<Directory>,
-    /// Told when the directory is another one.
+    /// Told when the directory is another one, and its events are told.
     pub(super) news: News,
     next_call: AtomicU64,
     calls_pending: Arc<AtomicUsize>,
@@ -270,7 +270,6 @@ impl Core {
             };
             let before = std::mem::replace(&mut *shown, directory.clone());
             drop(shown);
-            self.news.tell();
             // What the old directory alone held is freed here, after the lock.
             drop(before);
             return true;

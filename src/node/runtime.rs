@@ -234,6 +234,10 @@ impl Above<Wake> for Upstairs {
         self.core.publish(directory)
     }
 
+    fn published(&mut self) {
+        self.core.news.tell();
+    }
+
     fn stopped(&mut self) {}
 }
 

@@ -377,3 +377,28 @@ fn a_peer_that_takes_no_bytes_is_a_slow_one_and_leaves_once() {
         assert_eq!(events.filter_map(|event| peer_left(&event)).count(), 0);
     });
 }
+
+#[test]
+fn who_waited_for_a_peer_finds_its_joining_told_already() {
+    bounded("told before", LIMIT, || {
+        let server = listening("s");
+        let address = server.local_addr().unwrap();
+        std::thread::scope(|scope| {
+            for number in 0..60 {
+                let id = format!("c{number}");
+                let name = id.clone();
+                let joins = scope.spawn(move || {
+                    let node = builder(&name).start().unwrap();
+                    node.connect(address).unwrap();
+                    node
+                });
+                server.wait_for_peer(&id, SOON).unwrap();
+                let mut events = server.events();
+                let node = joins.join().unwrap();
+                assert!(events.try_next().is_none(), "{id} was told after the wait had ended");
+                drop(node);
+                eventually("it has left", || server.peer_options(&id).is_none());
+            }
+        });
+    });
+}

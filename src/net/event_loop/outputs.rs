@@ -85,5 +85,6 @@ impl<T: Send + 'static, A: Above<T>, E: Engine<T>> Loop<T, A, E> {
         while let Some(output) = self.held.pop_front() {
             self.carry_out(output);
         }
+        self.above.published();
     }
 }

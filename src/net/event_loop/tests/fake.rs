@@ -159,6 +159,8 @@ impl Above<u32> for Rooms {
 
     fn event(&mut self, _event: NodeEvent) {}
 
+    fn published(&mut self) {}
+
     fn publish(&mut self, _directory: &Directory) -> bool {
         let done = self.refusals == 0;
         self.refusals = self.refusals.saturating_sub(1);

@@ -49,6 +49,8 @@ impl Above<Token> for Rooms {
 
     fn event(&mut self, _event: NodeEvent) {}
 
+    fn published(&mut self) {}
+
     fn publish(&mut self, directory: &Directory) -> bool {
         let free = self.directory.try_lock().map(|mut seen| *seen = directory.clone());
         free.is_ok()

@@ -117,7 +117,7 @@ impl Default for Config {
 #[non_exhaustive]
 pub struct Limits {
     /// The data of one message, 16 MiB: more is `TOO_LARGE` at the sender, who was told, and here; with 24 KiB on top for the envelope a
-    /// longer message disconnects its peer.
+    /// longer message disconnects its peer. An answer that is larger than its caller takes is told to the caller as `TOO_LARGE`, executed.
     pub message_bytes: usize,
     /// Bytes queued for one link, 8 MiB: beyond it callers wait or get `BACKPRESSURE`. An empty queue takes one message of any legal size.
     pub link_queue_bytes: usize,
@@ -130,9 +130,10 @@ pub struct Limits {
     /// The largest tick window a busy link grows to, 16 MiB: at 1 GB/s that is 16 ms of work.
     pub tick_window_most_bytes: u64,
     /// What all links together may hold of this node's memory, 256 MiB: messages that are queued, that have come in part, that handlers
-    /// have in hand, and data of requests to any that another peer may need until they are answered; of those the node keeps fewer then. Above half of it one link may hold what is free divided by the links: beyond that callers wait or get
-    /// `BACKPRESSURE`, requests of the peer are `BUSY`, an answer is told as `BACKPRESSURE`, and a peer that is sending a larger message
-    /// is disconnected as [`Overloaded`](crate::LeftReason::Overloaded).
+    /// have in hand, and data of requests to any that another peer may need until they are answered; of those the node keeps fewer above
+    /// half of it. There one link may hold what is free divided by the links: beyond that callers wait or get
+    /// `BACKPRESSURE`, requests of the peer are `BUSY`, an answer is dropped and told to its caller as `BACKPRESSURE`, executed, and a
+    /// peer that is sending a larger message is disconnected as [`Overloaded`](crate::LeftReason::Overloaded).
     pub node_bytes: usize,
     /// Links in all, 16,384, and at most 64 less than the descriptors that the system allowed this process when the node started: a
     /// connection beyond it is closed at accept.

@@ -143,8 +143,11 @@ pub enum NodeEvent {
         error: Error,
     },
     /// Ticks that had been accepted for a peer were lost with its link.
+    ///
+    /// It is also told, as `unwritten`, of ticks that were accepted and then found no place: the peer, and whoever else matched, had left
+    /// or had no room for them any more, or they are larger than the peer takes.
     Undelivered {
-        /// Whom they were for.
+        /// Whom they were for; of several that matched, who was chosen.
         id: NodeId,
         /// Ticks that were never wholly written: they certainly did not run.
         unwritten: u64,
@@ -158,8 +161,12 @@ pub enum NodeEvent {
     },
     /// A policy around a call of this node (a retry, a failover, a hedge, a circuit breaker) has done something.
     Policy(PolicyStep),
-    /// Something failed that no call can report, or a call found nobody who matches (`NO_NODES_MATCH_FILTER`, which the call
-    /// returned as well). What it is about is in [`Error::context`].
+    /// Something failed that no call can report: a peer refused a tick. Or a call to any found nobody who matches:
+    /// `NO_NODES_MATCH_FILTER`, which the call returned as well.
+    ///
+    /// For the latter [`Error::context`] says what it is about: `event` and `directions`, and `filter` and `predicate` if the call has
+    /// them. There is one of it for each attempt of a retry, none for the further copies of a hedge, and with
+    /// [`wait_for_match`](crate::Call::wait_for_match) only when the patience is over. A call to an id tells none.
     Error(Error),
     /// This subscription was too slow and missed that many events.
     Missed(u64),

@@ -56,7 +56,8 @@ pub struct All<'a> {
 pub struct Told {
     /// How many it was accepted for. What is lost after that is reported in [`NodeEvent::Undelivered`](crate::NodeEvent::Undelivered).
     pub sent: usize,
-    /// Who matched and does not get it, and why: mostly `BACKPRESSURE`, and then it certainly did not run there.
+    /// Who matched and does not get it, and why: mostly `BACKPRESSURE`, and then it certainly did not run there. It may have after
+    /// `CLOSED`, when the node stopped meanwhile.
     pub skipped: Vec<(NodeId, Error)>,
 }
 
@@ -65,13 +66,15 @@ impl<'a> All<'a> {
         Self { handle, selector, until: Until::All, terms: Terms::default() }
     }
 
-    /// Ends the gathering when so many have answered, and cancels the requests that are left.
+    /// Ends the gathering when so many have answered. The requests that are left are cancelled when the [`Gather`] is dropped, which
+    /// [`Gather::finish`] does, too.
     pub fn first(mut self, answers: usize) -> Self {
         self.until = Until::First(answers);
         self
     }
 
-    /// Ends the gathering when so many have answered, or when so many can answer no more; the requests that are left are cancelled.
+    /// Ends the gathering when so many have answered, or when so many can answer no more. The requests that are left are cancelled when
+    /// the [`Gather`] is dropped, which [`Gather::finish`] does, too.
     /// [`Gathered::is_complete`](crate::Gathered::is_complete) says which of the two it was.
     pub fn quorum(mut self, answers: usize) -> Self {
         self.until = Until::Quorum(answers);
@@ -95,7 +98,8 @@ impl<'a> All<'a> {
     ///
     /// # Errors
     /// Nothing was sent: `INVALID_EVENT`, `INVALID_ARGUMENT`, `INVALID_FILTER`, `ENCODE`, `TOO_LARGE`, `USER_CODE_PANICKED`,
-    /// `WOULD_DEADLOCK`, `CLOSED`. What stops one peer only is in [`Told::skipped`].
+    /// `WOULD_DEADLOCK`, `CLOSED`. What stops one peer only is in [`Told::skipped`]. A node that stops meanwhile may have sent some
+    /// ticks: then the [`execution`](Error::execution) of `CLOSED` is *Unknown*.
     ///
     /// # Blocking
     /// Only while the loop has a backlog of thousands of commands. It does not wait for room at a peer.
@@ -150,7 +154,8 @@ impl<'a> All<'a> {
     ///
     /// # Errors
     /// Nothing was sent: `INVALID_EVENT`, `INVALID_ARGUMENT`, `INVALID_FILTER`, `ENCODE`, `TOO_LARGE`, `USER_CODE_PANICKED`,
-    /// `WOULD_DEADLOCK`, `CLOSED`. What goes wrong with one peer is its result.
+    /// `WOULD_DEADLOCK`, `CLOSED`; `REQUEST_TIMEOUT` when the moment given to [`until`](Self::until), or the time of the request
+    /// being handled, has passed already. What goes wrong with one peer is its result.
     ///
     /// # Blocking
     /// Only while the loop has a backlog of thousands of commands; the answers are waited for in [`Gather`].

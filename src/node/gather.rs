@@ -33,7 +33,8 @@ pub(super) struct Asked {
 /// The answers of many to one request, as they arrive: an iterator of ids and results, made by [`All::request`](crate::All::request).
 ///
 /// It ends when everybody has answered or failed, at the deadline, or earlier if the call says so ([`All::first`](crate::All::first),
-/// [`All::quorum`](crate::All::quorum)). Who has not answered by the deadline has the result `REQUEST_TIMEOUT`. A program that has
+/// [`All::quorum`](crate::All::quorum)). Who has not answered by the deadline has the result `REQUEST_TIMEOUT`; whose request stood
+/// in line until then has `BACKPRESSURE`, for it was never sent. A program that has
 /// heard enough stops iterating; requests that are not answered then are cancelled with the drop of this.
 ///
 /// # Example
@@ -74,8 +75,8 @@ pub struct Gathered<T> {
     pub replies: Vec<Reply<T>>,
     /// Who failed, and why, in the order of arrival.
     pub errors: Vec<(NodeId, Error)>,
-    /// Who has neither answered nor failed: the deadline passed (then its `REQUEST_TIMEOUT` is among the errors, too), or the gathering ended
-    /// before.
+    /// Who did not answer in time, or was still open when the gathering ended; the former are also in [`errors`](Self::errors). Whose
+    /// request stood in line until the deadline is in the errors alone, with `BACKPRESSURE`.
     pub missing: Vec<NodeId>,
     complete: bool,
 }
@@ -86,7 +87,8 @@ impl<T> Gathered<T> {
         self.replies.into_iter().map(|reply| reply.value)
     }
 
-    /// Whether everybody answered, or as many as [`first`](crate::All::first) or [`quorum`](crate::All::quorum) asked for.
+    /// Whether everybody answered, or as many as [`first`](crate::All::first) (or all, if they are fewer) or
+    /// [`quorum`](crate::All::quorum) asked for. When nobody was asked it is true for all and for `first`, and false for `quorum`.
     pub fn is_complete(&self) -> bool {
         self.complete
     }

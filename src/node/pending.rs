@@ -228,8 +228,8 @@ impl<T> Pending<T> {
         &self.receiver
     }
 
-    /// Whom the request was sent to. Should that peer be lost before it was sent the message, or be busy, another match of the call may
-    /// have got it: [`Reply::handled_by`] tells.
+    /// Who was chosen for the request. Another match of the call may have got it since, as [`Handle::any`](crate::Handle::any) says:
+    /// [`Reply::handled_by`] tells.
     pub fn peer(&self) -> &NodeId {
         &self.peer
     }

@@ -21,7 +21,7 @@ use crate::routing::PeerEntry;
 /// Calls. Each is a short form of [`to`](Handle::to) with nothing set. The event is a text, or an [`Endpoint`](crate::Endpoint) that
 /// fixes the types of data and answer; a type that is not inferred stands first: `request::<u64, _>(…)`.
 impl Handle {
-    /// Puts a call to one peer together: with a timeout, with headers.
+    /// Prepares a call to one peer: with a timeout, with headers.
     pub fn to<'a>(&'a self, id: &'a (impl AsRef<str> + ?Sized)) -> Call<'a> {
         Call::to(self, id.as_ref())
     }
@@ -93,11 +93,21 @@ impl Handle {
 
 /// Calls to any one, or to all, of the peers that match a [`Filter`](crate::Filter), a [`predicate`](crate::predicate()), or both.
 impl Handle {
-    /// Puts a call to one of the peers that match together: with a direction, a strategy, a timeout.
+    /// Prepares a call to one of the peers that match: with a direction, a strategy, a timeout.
     ///
-    /// One of them is chosen by the strategy of the call or of the node, by chance if neither names one. Who is lost before it was sent the
-    /// message, is busy or has no room is replaced by another match; what may have run is sent to nobody else. With the
+    /// One of them is chosen by the strategy of the call or of the node, by chance if neither names one. With the
     /// empty filter, peers whose options say `router: true` are passed over.
+    ///
+    /// **When another match is taken.** The strategy names up to three alternates besides its first choice. The next one gets the message
+    /// instead when a peer
+    /// * is lost before it was sent the message,
+    /// * is busy or stopping, and says so without running the request (`BUSY`),
+    /// * has no room for the message (if none of them has, a request waits in line at the first choice),
+    /// * takes only smaller messages.
+    ///
+    /// It is never taken after the message may have run. A tick goes on until one of them has room for it; if that one is lost then, the
+    /// tick is [`Undelivered`](crate::NodeEvent::Undelivered). A batch of [`ticks`](Call::ticks) goes to the first choice alone, so that
+    /// they stay in order.
     ///
     /// # Example
     /// ```
@@ -122,7 +132,10 @@ impl Handle {
         Call::any(self, selector.into())
     }
 
-    /// Puts a call to all the peers that match together.
+    /// Prepares a call to all the peers that match: with a direction, a timeout, with an end after the first answers.
+    ///
+    /// There is no strategy, because nobody is chosen: everybody who matches is meant, routers included. That nobody matches is fine, and
+    /// one peer that fails does not stop the others: see [`All`].
     pub fn all(&self, selector: impl Into<Selector>) -> All<'_> {
         All::new(self, selector.into())
     }

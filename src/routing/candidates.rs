@@ -150,8 +150,8 @@ impl<'a> Candidates<'a> {
         suits.then(|| self.candidate(peer))
     }
 
-    /// Whether a first choice has been made for this call: then the strategy is asked for whom to try when that one is lost before it was
-    /// sent the message, or is busy. Turns and memories are for first choices.
+    /// Whether a first choice has been made for this call: then the strategy is asked for whom to try when that one cannot take the
+    /// message, as [`Handle::any`](crate::Handle::any) says. Turns and memories are for first choices.
     ///
     /// The same holds for the further copies of a hedged call.
     pub fn is_alternate(&self) -> bool {

@@ -30,8 +30,8 @@ pub use turns::RoundRobin;
 /// A strategy is given to one call ([`Call::strategy`](crate::Call::strategy)) or to a node, for all calls that name none
 /// ([`Builder::strategy`](crate::Builder::strategy)). What it remembers is inside it; share it as an `Arc`. Without one, calls use [`Random`].
 ///
-/// Besides the first choice it is asked for up to three alternates: who gets the message when the first is lost before it was sent the
-/// message, is busy, or has no room for it. Then [`Candidates::is_alternate`] is true, and those chosen before are no candidates
+/// Besides the first choice it is asked for up to three alternates, who get the message when those before them cannot take it:
+/// [`Handle::any`](crate::Handle::any) says when. Then [`Candidates::is_alternate`] is true, and those chosen before are no candidates
 /// any more.
 ///
 /// # Threads
@@ -81,7 +81,8 @@ impl<S: Strategy + ?Sized> Strategy for Arc<S> {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Observation<'a> {
-    /// Who answered, or whom the error is about: not always the first choice.
+    /// Who answered, or whom the error is about: not always the first choice. For a tick it is the first choice that had room; the node
+    /// may have sent it on to an alternate after that.
     pub peer: &'a NodeId,
     /// How long the answer took; `None` for a tick, which has none.
     pub elapsed: Option<Duration>,

@@ -19,11 +19,13 @@ impl Call<'_> {
     /// Inside a handler the call inherits what is left of the deadline of the request being handled.
     ///
     /// # Errors
-    /// Never executed: `INVALID_EVENT`, `INVALID_ARGUMENT`, `ENCODE`, `TOO_LARGE`, `NODE_NOT_FOUND` (an id) or
-    /// `NO_NODES_MATCH_FILTER` (anything else), `INVALID_FILTER`, `USER_CODE_PANICKED`, `BACKPRESSURE`, `BUSY`,
+    /// Never executed: `INVALID_EVENT`, `INVALID_ARGUMENT`, `ENCODE`, `NODE_NOT_FOUND` (an id) or
+    /// `NO_NODES_MATCH_FILTER` (anything else), `INVALID_FILTER`, `USER_CODE_PANICKED`, `BUSY`,
     /// `NO_HANDLER`, `EXPIRED`, `WOULD_DEADLOCK`, `CLOSED` before it was sent. Executed: the handler's own error,
     /// `HANDLER_ERROR` after a panic, `NO_REPLY`, `DECODE` of the answer. Depending on how far it came:
-    /// `REQUEST_TIMEOUT`, `CONNECTION_LOST`, `CLOSED`. [`Error::execution`] says which.
+    /// `REQUEST_TIMEOUT`, `CONNECTION_LOST`, `CLOSED`; and `TOO_LARGE` and `BACKPRESSURE`, which were not executed when they are
+    /// about the request, and were when they are about its answer: it is larger than this node takes, or the peer dropped it
+    /// for want of memory. [`Error::execution`] says which.
     ///
     /// # Blocking
     /// Until the answer, at most for the timeout and 5 ms.
@@ -56,8 +58,9 @@ impl Call<'_> {
     /// Those of [`request`](Self::request) that are known before anything is sent; never executed.
     ///
     /// # Blocking
-    /// Only while the loop has a backlog of thousands of commands. Without room at the peer the request waits in line while
-    /// its time runs; see [`try_start`](Self::try_start).
+    /// Only while the loop has a backlog of thousands of commands, and as long as [`wait_for_match`](Self::wait_for_match) allows.
+    /// Without room at the peer the request waits in line while its time runs, and this returns all the same; see
+    /// [`try_start`](Self::try_start). Inside a handler it does not wait in line, and is `BACKPRESSURE` at once.
     pub fn start<T: Decode, D: Encode + ?Sized>(
         &self,
         event: impl IntoEvent<D, T>,

@@ -22,7 +22,9 @@ use crate::service;
 pub struct Ticked {
     /// How many were accepted for sending, in order from the first.
     pub accepted: usize,
-    /// Why the next one was not. It and those after it were not sent.
+    /// Why the next one was not. It and those after it were not sent, unless the [`execution`](Error::execution) of the error is
+    /// *Unknown*: up to 64 ticks are handed to the loop together, and when the node stops meanwhile (`CLOSED`) some of those that
+    /// are not counted here may have been sent; when the loop is late (`BACKPRESSURE`) this one may be.
     pub refused: Option<Error>,
 }
 
@@ -30,7 +32,8 @@ impl Ticked {
     /// The number of accepted ticks if that is all of them.
     ///
     /// # Errors
-    /// Why the first refused tick was refused; it never ran, those before it may.
+    /// Why the first refused tick was refused; it never ran, those before it may. When the error is *Unknown*, as a `CLOSED` in the
+    /// midst of a batch is, it and some of those after it may have run, too: see [`refused`](Self::refused).
     pub fn all(self) -> Result<usize, Error> {
         self.refused.map_or(Ok(self.accepted), Err)
     }
@@ -41,12 +44,15 @@ impl Call<'_> {
     /// [`NodeEvent::Undelivered`](crate::NodeEvent::Undelivered).
     ///
     /// # Errors
-    /// Never executed: `INVALID_EVENT`, `ENCODE`, `TOO_LARGE`, `NODE_NOT_FOUND` (an id) or `NO_NODES_MATCH_FILTER` (anything
-    /// else), `INVALID_FILTER`, `USER_CODE_PANICKED`, `CLOSED`; `BACKPRESSURE` when the peer's
-    /// window is full, at once or after [`wait`](Self::wait).
+    /// Never executed: `INVALID_EVENT`, `INVALID_ARGUMENT` (a header), `ENCODE`, `TOO_LARGE`, `NODE_NOT_FOUND` (an id) or
+    /// `NO_NODES_MATCH_FILTER` (anything else), `INVALID_FILTER`, `USER_CODE_PANICKED`, `WOULD_DEADLOCK`, `CLOSED`;
+    /// `CONNECTION_LOST` when the peer leaves while the tick waits for room; `BACKPRESSURE` when the peer's window or its queue is
+    /// full, at once or after [`wait`](Self::wait). A tick that waits may have run after `CLOSED`, and after the `BACKPRESSURE` of a
+    /// loop that is late: then [`Error::execution`] says *Unknown*.
     ///
     /// # Blocking
-    /// As long as [`wait`](Self::wait) allows; without it, only while the loop has a backlog of thousands of commands.
+    /// As long as [`wait`](Self::wait) and [`wait_for_match`](Self::wait_for_match) allow; without them, only while the loop has a
+    /// backlog of thousands of commands.
     pub fn tick<D: Encode + ?Sized>(
         &self,
         event: impl IntoEvent<D, ()>,
@@ -75,7 +81,8 @@ impl Call<'_> {
     /// The same as [`tick`](Self::tick), but only if there is room for it now, whatever [`wait`](Self::wait) says.
     ///
     /// # Errors
-    /// Those of [`tick`](Self::tick); `BACKPRESSURE` also when the loop has a backlog.
+    /// Those of [`tick`](Self::tick) without waiting, so never executed, and no `CONNECTION_LOST`; `BACKPRESSURE` also when the loop
+    /// has a backlog.
     ///
     /// # Blocking
     /// Not at all.
@@ -99,10 +106,11 @@ impl Call<'_> {
     /// The event name is looked up once for the whole batch, and so is the peer, whom a call to any chooses once.
     ///
     /// # Errors
-    /// Those of [`tick`](Self::tick), in [`Ticked::refused`]: the refused tick never ran, those before it may.
+    /// Those of [`tick`](Self::tick), in [`Ticked::refused`]: the refused tick never ran, those before it may. A `CLOSED` in the midst
+    /// of the batch is *Unknown*: some of the ticks that are not counted may have been sent.
     ///
     /// # Blocking
-    /// As [`tick`](Self::tick): [`wait`](Self::wait) counts for each tick.
+    /// As [`tick`](Self::tick): [`wait`](Self::wait) counts for each tick, [`wait_for_match`](Self::wait_for_match) once.
     pub fn ticks<D: Encode>(
         &self,
         event: impl IntoEvent<D, ()>,

@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     client.connect(server.local_addr()?)?;
 
     // After 50 ms a second copy; over time at most one for five requests, and ten to begin with.
-    let hedge = Hedge::new().after(Duration::from_millis(50)).cap(0.2);
+    let hedge = Hedge::new().after(Duration::from_millis(50)).ratio(0.2);
 
     // The copy runs beside the first, so the call must say that this does no harm.
     let error = client.to("search").hedge(&hedge).request::<String, _>("find", "tea").unwrap_err();

@@ -66,7 +66,8 @@
 //! | do anything with it, from any thread | [`Handle`] |
 //! | say which peers are meant | [`Filter`] and [`filter!`], [`predicate`], [`predicate_as`] |
 //! | send to any one of them, or to all | [`Handle::any`], [`Handle::all`] |
-//! | choose one of several | [`Strategy`] and those that come with the crate: see [Choosing peers](#choosing-peers) |
+//! | choose one of several | the strategies that come with the crate: see [Choosing peers](#choosing-peers) |
+//! | choose by a strategy of one's own | [`strategy_fn`]; [`Strategy`], [`Candidates`], [`Candidate`], [`Rank`], [`Observation`] |
 //! | gather the answers of many | [`Gather`] from [`Handle::request_all`] |
 //! | know who matches, and why others do not | [`Handle::get_filtered_peers`], [`Handle::explain`] |
 //! | send with a timeout, headers, in batches | [`Call`] from [`Handle::to`] or [`Handle::any`] |
@@ -77,7 +78,9 @@
 //! | send bytes without encoding them | [`Bytes`] |
 //! | tell peers about a node | [`Options`], [`options!`] |
 //! | wait for others, follow what happens | [`Handle::wait_for_peer`], [`Handle::wait_for_service`], [`Events`], [`Handle::on_event`], [`NodeEvent`] |
-//! | send again what failed, or elsewhere, or not at all for a while | [`Target`], [`Retry`], [`Failover`], [`Hedge`], [`Breaker`] |
+//! | send again what failed, or elsewhere, or not at all for a while | [`Retry`], [`Failover`], [`Hedge`], [`Breaker`]: see [Policies](#policies) |
+//! | bound how much is sent again | [`Budget`] |
+//! | put a policy of one's own around calls | [`Target`], [`Parcel`], [`Place`] |
 //! | name services by paths, and find those that a pattern means; calls by path come next | [`Path`], [`PathPattern`], [`PathTree`] |
 //! | change times and limits | [`Config`], [`Limits`] |
 //!
@@ -128,7 +131,8 @@
 //! know, as in [`request_down_any`](Handle::request_down_any), [`tick_up_all`](Handle::tick_up_all), [`Call::up`] and [`All::down`].
 //!
 //! **One of several** is chosen by a [`Strategy`], which the call names ([`Call::strategy`]) or the node ([`Builder::strategy`]). Who is lost
-//! before it was sent the message, is busy or has no room for it is replaced by another match. What may have run is sent to nobody else.
+//! before it was sent the message, is busy or stopping, has no room for it or takes only smaller ones is replaced by another match; what may
+//! have run is sent to nobody else. [`Handle::any`] has the whole rule.
 //!
 //! | strategy | sends to |
 //! |---|---|
@@ -215,7 +219,8 @@
 //!
 //! # Order and delivery
 //!
-//! * Messages from one thread to one peer over one link arrive in the order in which they were sent. Ticks of one sender are also handled in
+//! * Ticks from one thread to one peer over one link arrive in the order in which they were sent, and so do requests that found room at
+//!   once. A tick may pass a request that waits in line, and the reverse. Ticks of one sender are also handled in
 //!   that order; requests are handled in parallel.
 //! * A request runs at most once. Nothing that may have run is sent again. An [`Error`] says whether the handler never ran, ran,
 //!   or may have run: [`Error::execution`], [`Error::may_have_run`].
@@ -225,7 +230,7 @@
 //!   [`wait_for_peer`](Handle::wait_for_peer) waits until it is back. Events tell `PeerLeft`, `Reconnecting` once, then `PeerJoined` and
 //!   `Reconnected`.
 //! * What is full says so: a request waits for room until its deadline, a tick is refused at once unless it may
-//!   [`wait`](Call::wait), and the forms that begin with `try_` never wait for room ([`Call::try_request`], [`Call::try_start`],
+//!   [`wait`](Call::wait), inside a handler neither waits, and the forms that begin with `try_` never wait for room ([`Call::try_request`], [`Call::try_start`],
 //!   [`Call::try_tick`]). Either way the error is `BACKPRESSURE`, and nothing was sent.
 //!
 //! # Errors
@@ -307,18 +312,49 @@
 //! | `CLOSED` | The node has stopped | never |
 //! | `USER_CODE_PANICKED` | A closure given by the caller panicked | never |
 //!
+//! `TOO_LARGE` and `BACKPRESSURE` can also be told of an answer, which is larger than the caller takes, or was dropped because the memory of
+//! the peer is nearly used up: then the request was executed, and the error says so.
+//!
 //! `PREDICATE_NOT_ROUTABLE`, `FORBIDDEN` and `INSECURE` have their numbers in
 //! the protocol already, and belong to what this version does not have yet: routers, security.
 //!
 //! # Policies
 //!
-//! **A policy repeats only what certainly did not run**, unless the call says [`idempotent`](Call::idempotent) (then also after a timeout
-//! or a lost link) or [`retry_if`](Call::retry_if) (then after whatever the program likes, handlers' errors for example). Systems that
-//! repeat after any error charge cards twice; here that takes a word in the source.
-//!
 //! A [`Retry`] sends again after a pause, a [`Failover`] to the next of a list of targets, a [`Hedge`] a second copy of what takes long,
-//! and a [`Breaker`] nothing at all for a while to what keeps failing. Each goes around any [`Target`], a call or another policy, and
-//! is a target itself. Every step is a [`NodeEvent::Policy`], a count in [`Handle::policy_counts`], and a line in the log.
+//! and a [`Breaker`] nothing at all for a while to what keeps failing. Every step is a [`NodeEvent::Policy`], a count in
+//! [`Handle::policy_counts`], and a line in the log.
+//!
+//! **A policy repeats only what certainly did not run.** A request that timed out may be running this very moment, and one whose link was
+//! lost may have been answered; systems that repeat after any error charge cards twice. Whether running it twice does harm only the
+//! program knows, so it says so at the call, in one word:
+//!
+//! | the call says | repeated after |
+//! |---|---|
+//! | nothing | what never ran, where repeating can help: nobody there, no handler, no room, a breaker that is open |
+//! | [`idempotent`](Call::idempotent) | that, and what may have run: a timeout, a lost link |
+//! | [`retry_if`](Call::retry_if) | that of the rows above, and whatever its test says: handlers' errors, mostly |
+//!
+//! Nothing is repeated after the caller's own mistakes (`INVALID_*`, `ENCODE`, `TOO_LARGE`, `USER_CODE_PANICKED` and so on), after a
+//! cancel, or once the node has stopped. A failover also goes on after errors that lie with one target and stay (`FORBIDDEN`,
+//! `UNSUPPORTED`). The one rule is [`Target::may_repeat`]; every policy asks it.
+//!
+//! What comes back in the end is the last error, with the number of attempts in its message and as its context `attempts`. Its
+//! [`execution`](Error::execution) is that of all attempts together: if the first may have run and the second found nobody, the
+//! error is `NODE_NOT_FOUND` and says that the request may have run.
+//!
+//! **Which goes around which.** A policy goes around any [`Target`], a call or another policy, and is a target itself; only a [`Hedge`]
+//! must stand next to its call.
+//!
+//! | written as | means |
+//! |---|---|
+//! | `call.guard(&breaker).retry(&retry)` | the breaker sees every attempt; while it is open the retry pauses |
+//! | `call.retry(&retry).guard(&breaker)` | the breaker sees what the retry gave up on |
+//! | `Failover::first(a.guard(&one)).then(b.guard(&two))` | a target whose breaker is open is passed over at once |
+//! | `Failover::first(a.retry(&retry)).then(b)` | several attempts at the first before the second is asked |
+//! | `call.hedge(&hedge).retry(&retry)` | each attempt may have two copies |
+//!
+//! Two retries, one around the other, multiply: three attempts of three attempts are nine. Give them one [`Budget`], or leave one out. A
+//! budget is paid for by requests of the program, by each once, so it bounds both together.
 //!
 //! # Logs
 //!

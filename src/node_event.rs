@@ -145,9 +145,9 @@ pub enum NodeEvent {
     /// Ticks that had been accepted for a peer were lost with its link.
     ///
     /// It is also told, as `unwritten`, of ticks that were accepted and then found no place: the peer, and whoever else matched, had left
-    /// or had no room for them any more, or they are larger than the peer takes.
+    /// or had no room for them any more, or they are larger than the peer takes. Then `id` is who was chosen first.
     Undelivered {
-        /// Whom they were for; of several that matched, who was chosen.
+        /// Whom they were for.
         id: NodeId,
         /// Ticks that were never wholly written: they certainly did not run.
         unwritten: u64,

@@ -335,7 +335,7 @@ impl Handle {
         self.dial(address).connect()
     }
 
-    /// Puts a connect together that has a time of its own, or tries only once.
+    /// Prepares a connect that has a time of its own, or tries only once.
     pub fn dial<A>(&self, address: A) -> Dial<'_>
     where
         A: TryInto<Address>,

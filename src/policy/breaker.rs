@@ -15,11 +15,14 @@ use crate::payload::Payload;
 
 /// A circuit breaker: after 5 failures in a row it is open for 60 s, in which requests are refused with `CIRCUIT_OPEN` and
 /// nothing is sent. Then one request is let through as a probe: it closes the breaker when it succeeds, and opens it again when it
-/// fails. A success in between sets the count to nothing.
+/// fails. A success in between sets the count to zero.
 ///
 /// Every error counts except the caller's own mistakes and its own node's end: `INVALID_*`, `ENCODE`, `TOO_LARGE`, `CANCELLED`,
 /// `CLOSED`, `WOULD_DEADLOCK`, `USER_CODE_PANICKED`. That a peer is stopping is `BUSY`, and counts; a peer of an earlier version may say
-/// `CLOSED`, which counts when it names the peer and this node goes on. [`counts`](Self::counts) changes that.
+/// `CLOSED`, which counts when it names the peer and this node goes on.
+///
+/// **Errors that handlers return count, too**: five "no such user" in a row open it, because from outside a service that fails looks like
+/// one that refuses. [`counts`](Self::counts) changes that.
 ///
 /// Put before a target by [`Target::guard`]. Clones share the state, so one breaker stands before every call to the same service, from
 /// however many threads. Setting something makes a breaker of its own, closed, that shares with nobody yet.
@@ -27,10 +30,16 @@ use crate::payload::Payload;
 /// # Example
 /// ```
 /// use std::time::Duration;
-/// use threadmesh::{Breaker, ErrorKind, Node, Target};
+/// use threadmesh::{Breaker, Error, ErrorKind, Node, Target};
 ///
 /// let node = Node::builder().id("web").start()?;
-/// let breaker = Breaker::new("users").threshold(2).open_for(Duration::from_secs(30));
+/// // Handlers that say no are no trouble here: only those errors count which say that the service cannot be reached.
+/// let is_trouble = |error: &Error| match error.kind() {
+///     ErrorKind::NodeNotFound | ErrorKind::ConnectionLost => true,
+///     ErrorKind::RequestTimeout | ErrorKind::Busy => true,
+///     _ => false,
+/// };
+/// let breaker = Breaker::new("users").threshold(2).open_for(Duration::from_secs(30)).counts(is_trouble);
 /// let users = node.to("users").guard(&breaker);
 /// for kind in [ErrorKind::NodeNotFound, ErrorKind::NodeNotFound, ErrorKind::CircuitOpen] {
 ///     assert_eq!(users.request::<String, _>("name", &7).unwrap_err().kind(), kind);

@@ -18,6 +18,14 @@ use crate::payload::Payload;
 /// whatever the program likes. It does not go on after the caller's own mistakes, which would be the same anywhere. A policy around it may
 /// repeat what all of its targets allow.
 ///
+/// # Errors
+/// That of the target that was tried last, with the [`execution`](Error::execution) of all together; also when the node stops.
+/// `USER_CODE_PANICKED` when the test of `retry_if` panics.
+///
+/// # Blocking
+/// As long as the targets take, one after the other and without a pause: at most the sum of their times. At most for the time given to
+/// [`within`](Self::within) and 5 ms, and inside a handler for what is left of the time of the request being handled.
+///
 /// # Example
 /// ```
 /// use std::time::Duration;

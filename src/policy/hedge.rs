@@ -21,9 +21,17 @@ use crate::payload::Payload;
 ///
 /// Put around a call by [`Call::hedge`], and around no other target: copies run side by side and are cancelled, which only a call
 /// can do; another policy would have to wait for its own end on a thread of its own. Other policies go around it. All copies
-/// share the timeout of the first. A call to [any](Handle::any) sends each copy to a peer that has none yet, a call [to](Handle::to) one
-/// peer sends it there again. To the strategy of the call all copies are one call, with one state: it is asked for a copy as for an
+/// share the timeout of the first. A call to [any](Handle::any) sends each copy to a peer that has none yet as far as the caller knows
+/// (a copy whose peer was lost or busy may have moved there); a call [to](Handle::to) one peer sends it there again. To the strategy of the call all copies are one call, with one state: it is asked for a copy as for an
 /// [alternate](crate::Candidates::is_alternate), so that a copy takes nobody's turn. Clones share the budget.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` when the call is not idempotent; then nothing was sent. Else those of [`Call::request`]: of the copies that failed
+/// the one that may have run, before one that certainly did not. [`Error::execution`] is that of all copies together. `CLOSED` when the
+/// node stops.
+///
+/// # Blocking
+/// Until the first success, or until all copies have failed; at most for the timeout of the call, which all copies share, and 5 ms.
 ///
 /// # Example
 /// ```
@@ -35,7 +43,7 @@ use crate::payload::Payload;
 /// # node.connect(server.local_addr()?)?;
 ///
 /// // At most one copy for twenty requests, over time.
-/// let hedge = Hedge::new().after(Duration::from_millis(30)).cap(0.05);
+/// let hedge = Hedge::new().after(Duration::from_millis(30)).ratio(0.05);
 /// let name: String = node.to("users").idempotent().hedge(&hedge).request("name", &7)?;
 /// assert_eq!(name, "user 7");
 /// # Ok::<(), threadmesh::Error>(())
@@ -69,11 +77,12 @@ impl Hedge {
 
     /// How many further copies each request pays for, on average over time: 0.1 unless set. There are ten to begin with, and
     /// at most a hundred are saved up, as in any [`Budget`]. A copy that finds nobody to go to, or no room, costs nothing.
-    pub fn cap(self, ratio: f64) -> Self {
+    pub fn ratio(self, ratio: f64) -> Self {
         self.budget(&Budget::new().ratio(ratio))
     }
 
-    /// Sends only the copies that this budget pays for, in place of one of its own.
+    /// Sends only the copies that this budget pays for, in place of one of its own. A `Budget::new()` has the
+    /// [ratio](Budget::ratio) 0.2, twice that of a hedge to which none is given.
     pub fn budget(mut self, budget: &Budget) -> Self {
         self.budget = budget.clone();
         self
@@ -87,7 +96,13 @@ impl Default for Hedge {
 }
 
 impl<'a> Call<'a> {
-    /// Puts a hedge around this call, which must be [`idempotent`](Self::idempotent).
+    /// Puts a hedge around this call, which must be [`idempotent`](Self::idempotent). Nothing is sent yet.
+    ///
+    /// # Errors
+    /// None here; requests are `INVALID_ARGUMENT`, and nothing is sent, when the call is not idempotent.
+    ///
+    /// # Blocking
+    /// Not at all; requests as [`Hedge`] says.
     pub fn hedge(self, hedge: &Hedge) -> Hedged<'a> {
         Hedged { call: self, hedge: hedge.clone() }
     }

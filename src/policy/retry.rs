@@ -20,6 +20,14 @@ use crate::payload::Payload;
 ///
 /// Put around a target by [`Target::retry`], any number of times; clones share the [`Budget`], if one is set.
 ///
+/// # Errors
+/// That of the last attempt, with the [`execution`](Error::execution) of all attempts together. `CLOSED` when the node stops in a pause;
+/// `USER_CODE_PANICKED` when the test of `retry_if` panics.
+///
+/// # Blocking
+/// As long as all attempts and the pauses between them, each attempt with its own timeout: by default at most 3 × 10 s and 3 s. At most for
+/// the time given to [`within`](Self::within) and 5 ms, and inside a handler for what is left of the time of the request being handled.
+///
 /// # Example
 /// ```
 /// use std::time::Duration;

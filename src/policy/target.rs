@@ -38,6 +38,40 @@ use crate::payload::{Decode, Encode, Payload};
 /// assert_eq!(count, 7);
 /// # Ok::<(), threadmesh::Error>(())
 /// ```
+///
+/// A target of one's own, around any other: it counts what goes through it.
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+/// use threadmesh::{Error, Handle, Node, Parcel, Payload, Place, Reply, Retry, Target};
+///
+/// struct Counted<T> {
+///     target: T,
+///     sent: AtomicU64,
+/// }
+///
+/// impl<T: Target> Target for Counted<T> {
+///     fn send(&self, parcel: &Parcel) -> Result<Reply<Payload>, Error> {
+///         self.sent.fetch_add(1, Relaxed);
+///         self.target.send(parcel)
+///     }
+///
+///     fn handle(&self) -> &Handle {
+///         self.target.handle()
+///     }
+///
+///     fn may_repeat(&self, error: &Error, place: Place) -> Result<bool, Error> {
+///         self.target.may_repeat(error, place)
+///     }
+/// }
+///
+/// let node = Node::builder().id("web").start()?;
+/// let counted = Counted { target: node.to("users"), sent: AtomicU64::new(0) };
+/// // A reference to a target is a target, too.
+/// let retried = (&counted).retry(&Retry::new().attempts(2).first_pause(std::time::Duration::ZERO));
+/// assert_eq!(retried.request::<(), _>("name", &7).unwrap_err().code(), "NODE_NOT_FOUND");
+/// assert_eq!(counted.sent.load(Relaxed), 2);
+/// # Ok::<(), threadmesh::Error>(())
+/// ```
 pub trait Target: Send + Sync {
     /// Sends a request whose data is encoded already, and waits for the answer: what a policy calls once, often, or not at all.
     ///

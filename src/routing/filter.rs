@@ -93,6 +93,8 @@ pub(crate) use lookup::lookup;
 /// # Ok::<(), threadmesh::Error>(())
 /// ```
 ///
+/// What holds for one peer, and what does not:
+///
 /// ```
 /// use threadmesh::{filter, options};
 ///
@@ -136,8 +138,7 @@ struct Inner {
 }
 
 impl Filter {
-    /// Matches everybody: a filter without conditions. Conditions are added to it; alternatives start from its opposite,
-    /// `!Filter::any()`.
+    /// Matches everybody: a filter without conditions. Conditions are added to it.
     pub fn any() -> Self {
         Self::from(Map::new())
     }

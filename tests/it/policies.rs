@@ -537,7 +537,7 @@ fn a_quick_request_is_not_hedged_and_the_cap_is_respected() {
         let counts = client.policy_counts();
         assert!(counts.hedges_sent <= 12, "{counts:?}");
         assert!(counts.hedges_sent >= 1, "{counts:?}");
-        let patient = Hedge::new().after(SOON).cap(1.0);
+        let patient = Hedge::new().after(SOON).ratio(1.0);
         let hedged = client.to("s").idempotent().hedge(&patient);
         (0..10).for_each(|_| assert_eq!(hedged.request::<u32, _>("quick", &()).unwrap(), 1));
         assert_eq!(client.policy_counts().hedges_sent, counts.hedges_sent);

@@ -125,8 +125,7 @@ impl Filter {
         if again.is_empty() { Self::from(map) } else { Self::from(with_all(map, again)) }
     }
 
-    /// What matches at least one of them. To put many together start from nobody, `!Filter::any()`: what is put beside
-    /// [`Filter::any`] changes nothing, as that matches everybody.
+    /// What matches at least one of them. [`Filter`] shows how many are put together.
     ///
     /// # Example
     /// ```

@@ -230,8 +230,8 @@
 //!   [`wait_for_peer`](Handle::wait_for_peer) waits until it is back. Events tell `PeerLeft`, `Reconnecting` once, then `PeerJoined` and
 //!   `Reconnected`.
 //! * What is full says so: a request waits for room until its deadline, a tick is refused at once unless it may
-//!   [`wait`](Call::wait), inside a handler neither waits, and the forms that begin with `try_` never wait for room ([`Call::try_request`], [`Call::try_start`],
-//!   [`Call::try_tick`]). Either way the error is `BACKPRESSURE`, and nothing was sent.
+//!   [`wait`](Call::wait), inside a handler neither waits, and the forms that begin with `try_` never wait for room
+//!   ([`Call::try_request`], [`Call::try_start`], [`Call::try_tick`]). Either way the error is `BACKPRESSURE`, and nothing was sent.
 //!
 //! # Errors
 //!

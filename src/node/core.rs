@@ -410,7 +410,7 @@ pub(crate) enum Room {
 #[derive(Debug)]
 pub(crate) struct Lookup {
     pub(crate) peer: Arc<PeerEntry>,
-    /// Who is tried next when that one is lost before it was sent the message, is busy, or has no room.
+    /// Who is tried next when that one cannot take the message.
     pub(crate) alternates: Vec<Arc<PeerEntry>>,
     pub(crate) directions: Directions,
 }

@@ -22,7 +22,8 @@ use crate::payload::Payload;
 /// Put around a call by [`Call::hedge`], and around no other target: copies run side by side and are cancelled, which only a call
 /// can do; another policy would have to wait for its own end on a thread of its own. Other policies go around it. All copies
 /// share the timeout of the first. A call to [any](Handle::any) sends each copy to a peer that has none yet as far as the caller knows
-/// (a copy whose peer was lost or busy may have moved there); a call [to](Handle::to) one peer sends it there again. To the strategy of the call all copies are one call, with one state: it is asked for a copy as for an
+/// (a copy whose peer was lost or busy may have moved there); a call [to](Handle::to) one peer sends it there again. To the strategy of
+/// the call all copies are one call, with one state: it is asked for a copy as for an
 /// [alternate](crate::Candidates::is_alternate), so that a copy takes nobody's turn. Clones share the budget.
 ///
 /// # Errors

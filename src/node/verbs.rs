@@ -105,9 +105,12 @@ impl Handle {
     /// * has no room for the message (if none of them has, a request waits in line at the first choice),
     /// * takes only smaller messages.
     ///
-    /// It is never taken after the message may have run. A tick goes on until one of them has room for it; if that one is lost then, the
-    /// tick is [`Undelivered`](crate::NodeEvent::Undelivered). A batch of [`ticks`](Call::ticks) goes to the first choice alone, so that
-    /// they stay in order.
+    /// It is never taken after the message may have run. Nor is it for a request that was queued while this node was short of memory
+    /// ([`Limits::node_bytes`](crate::Limits::node_bytes)), for which alternates are not kept: then the error comes back.
+    ///
+    /// A tick goes on until one of them has room for it; if that one is lost then, the tick is
+    /// [`Undelivered`](crate::NodeEvent::Undelivered). A batch of [`ticks`](Call::ticks) goes to the first choice alone, so that they stay
+    /// in order.
     ///
     /// # Example
     /// ```

@@ -523,7 +523,7 @@ fn a_copy_that_finds_nobody_costs_no_token() {
 }
 
 #[test]
-fn a_quick_request_is_not_hedged_and_the_cap_is_respected() {
+fn a_quick_request_is_not_hedged_and_the_ratio_is_respected() {
     bounded("hedge cap", LIMIT, || {
         let (client, server) = pair();
         server.on_request("quick", |_: Request<()>| Ok(1)).unwrap();

@@ -168,21 +168,27 @@ impl Core {
     fn who_else(&self, wanted: Wanted<'_>) -> String {
         let Wanted { selector, directions, except, .. } = wanted;
         let directory = self.directory();
+        let anybody = selector.is_anything();
         // A predicate is not asked about peers that the call is not about.
         let narrowed = directions != Directions::BOTH || !except.is_empty();
         let looks = narrowed && selector.predicate.is_none();
-        let other = if looks { self.first(&directory, selector).ok().flatten() } else { None };
-        if let Some(other) = other {
-            return format!("{} does, but not in that direction, or the call excepts it", other.id);
+        let anywhere = Wanted { directions: Directions::BOTH, except: &[], ..wanted };
+        let name = |among: &mut Candidates<'_>| among.after(None).map(|peer| peer.id().clone());
+        let other = looks.then(|| self.among(&directory, anywhere, anybody, name));
+        if let Some(Ok(Some(other))) = other {
+            return format!("{other} does, but not in that direction, or the call excepts it");
         }
         let connected = match directory.len() {
             0 => return "no peer is connected".to_owned(),
             1 => "1 peer is connected".to_owned(),
             peers => format!("{peers} peers are connected"),
         };
-        let why =
-            if selector.is_anything() { "" } else { "; `explain` says why each does not match" };
-        format!("{connected}{why}")
+        let why = if anybody {
+            "routers are passed over when anybody will do"
+        } else {
+            "`explain` says why each does not match"
+        };
+        format!("{connected}; {why}")
     }
 
     /// Nobody matches, which the program may want to know apart from the call.

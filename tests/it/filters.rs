@@ -319,6 +319,12 @@ fn asking_anybody_passes_over_routers_and_nothing_else_does() {
         router.connect(node.local_addr().unwrap()).unwrap();
         let error = node.request_any::<String, _>(Filter::any(), "who", &()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NoNodesMatchFilter);
+        assert!(
+            error.message().contains("1 peer is connected; routers are passed over"),
+            "{error}"
+        );
+        let error = node.request_up_any::<String, _>(Filter::any(), "who", &()).unwrap_err();
+        assert!(error.message().contains("routers are passed over"), "{error}");
         let worker = serving("w", options! { "zone": 1 });
         worker.connect(node.local_addr().unwrap()).unwrap();
         let ask = |selector: Selector| -> Vec<String> {

@@ -352,16 +352,22 @@ fn data_that_an_alternate_may_need_count_in_the_memory_until_they_are_answered()
     }
 }
 
-#[test]
-fn what_is_too_large_for_one_peer_goes_to_another_that_takes_it() {
-    let _bound = crate::bound::bound();
+/// Node 0 has dialled b and c, one of which takes no message of more than 1,000 bytes.
+fn star_with_a_small_one(small: usize) -> Pair {
     let mut pair = Pair::new(&["a", "b", "c"]);
     let mut config = Config::default();
     config.limits.message_bytes = 1_000;
-    pair.nodes[1] = mesh("b", 1, pair.now, &config);
+    pair.nodes[small] = mesh(["a", "b", "c"][small], small as u64, pair.now, &config);
     pair.connect(0, 1, "b");
     pair.connect(0, 2, "c");
     pair.run();
+    pair
+}
+
+#[test]
+fn what_is_too_large_for_one_peer_goes_to_another_that_takes_it() {
+    let _bound = crate::bound::bound();
+    let mut pair = star_with_a_small_one(1);
     let long = bytes_of(2_000);
     let request = plan_for(&long, &pair, &["b", "c"], false);
     pair.request_by(request, 0, long.clone(), "request");
@@ -381,13 +387,7 @@ fn what_is_too_large_for_one_peer_goes_to_another_that_takes_it() {
 fn that_a_peer_was_busy_says_more_than_that_another_takes_no_message_of_that_size() {
     let _bound = crate::bound::bound();
     for order in [["b", "c"], ["c", "b"]] {
-        let mut pair = Pair::new(&["a", "b", "c"]);
-        let mut config = Config::default();
-        config.limits.message_bytes = 1_000;
-        pair.nodes[2] = mesh("c", 2, pair.now, &config);
-        pair.connect(0, 1, "b");
-        pair.connect(0, 2, "c");
-        pair.run();
+        let mut pair = star_with_a_small_one(2);
         let long = bytes_of(2_000);
         let both = plan_for(&long, &pair, &order, false);
         pair.request_by(both, 0, long, "asked");

@@ -104,7 +104,7 @@ impl<T> Mesh<T> {
     /// Queues this node's hello and its services.
     fn say_hello(&mut self, id: LinkId) {
         let window = self.grant_first(id);
-        let hello = self.hello(window);
+        let hello = self.hello(id, window);
         let pages = pages(&self.local.services);
         let Some(link) = self.links.get_mut(&id) else { return };
         (link.tell_options, link.tell_services) = (false, false);
@@ -118,7 +118,7 @@ impl<T> Mesh<T> {
         }
     }
 
-    fn hello(&self, tick_window: u64) -> Hello {
+    fn hello(&self, link: LinkId, tick_window: u64) -> Hello {
         let config = &self.local.config;
         Hello {
             id: self.local.id.clone(),
@@ -127,7 +127,7 @@ impl<T> Mesh<T> {
             options: self.local.options.clone(),
             services_version: self.services_version,
             host: self.local.host.clone(),
-            advertise: self.local.advertise.as_ref().map(ToString::to_string),
+            advertise: self.advertised(link).map(|address| address.to_string()),
             capabilities: BTreeMap::new(),
             heartbeat_ms: millis(config.heartbeat_interval),
             liveness_ms: millis(config.liveness_timeout),

@@ -43,6 +43,7 @@ impl<T> Mesh<T> {
         }
         let mut link = Link::new(id, Direction::Down, remote, &self.local.config, self.now);
         link.state = State::Greeting { heard: Vec::new() };
+        link.local = Some(local);
         link.is_near = is_near(local, remote);
         self.links.insert(id, link);
         self.shaking.insert(id);
@@ -63,6 +64,7 @@ impl<T> Mesh<T> {
             return;
         };
         link.remote = remote;
+        link.local = Some(local);
         link.is_near = is_near(local, remote);
         link.state = State::Greeting { heard: Vec::new() };
         (link.born, link.heard, link.wrote) = (now, now, now);

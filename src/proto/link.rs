@@ -83,6 +83,8 @@ pub(super) struct OwedCall {
 pub(super) struct Link<T> {
     pub(super) id: LinkId,
     pub(super) direction: Direction,
+    /// Its end on this side, once it is connected.
+    pub(super) local: Option<SocketAddr>,
     pub(super) remote: SocketAddr,
     /// It does not leave this machine.
     pub(super) is_near: bool,
@@ -167,6 +169,7 @@ impl<T> Link<T> {
         Self {
             id,
             direction,
+            local: None,
             remote,
             is_near: false,
             state: State::Dialling,

@@ -49,6 +49,20 @@ impl<T> Mesh<T> {
         self.listener = Listener::Resolving { query, address, waiters: vec![token] };
     }
 
+    /// Where the other end of this link, and others like it, can dial this node: what the program says, else where it listens. A node that
+    /// listens everywhere is where the link reaches it.
+    pub(super) fn advertised(&self, link: LinkId) -> Option<Address> {
+        if let Some(address) = &self.local.advertise {
+            return Some(address.clone());
+        }
+        let Listener::Open { local, .. } = &self.listener else { return None };
+        if !local.ip().is_unspecified() {
+            return Some(Address::from(*local));
+        }
+        let here = self.links.get(&link)?.local?.ip();
+        Some(Address::from(SocketAddr::new(here, local.port())))
+    }
+
     /// The answer to a question that a dial or the listener asked.
     pub(super) fn resolved(
         &mut self,

@@ -1,6 +1,7 @@
 //! Who has joined: one record per peer with one or two links, and the snapshot that callers see.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +11,13 @@ use super::link::{Shaking, State};
 use super::mesh::{Mesh, Out};
 use super::planted::{Planted, has};
 use super::ticks::TicksIn;
+use crate::address::Address;
 use crate::config::ENVELOPE_BYTES;
 use crate::error::{Error, ErrorKind};
 use crate::id::{InstanceId, LinkId, NodeId, PeerKey};
 use crate::node_event::{Direction, Directions, LeftReason, NodeEvent};
 use crate::options::Options;
-use crate::routing::{Gauge, LinkFace, Pace, PeerEntry, Step};
+use crate::routing::{Gauge, LinkFace, Pace, PeerEntry, Services, Step};
 use crate::wire::Hello;
 
 /// So many departed peers are remembered by name, for reports about messages that were on their way to them.
@@ -76,6 +78,27 @@ impl Peers {
 
     pub(super) fn by_id(&self, id: &NodeId) -> Option<&Peer> {
         self.by_key.get(self.by_id.get(id)?)
+    }
+}
+
+/// Where a peer is.
+struct Place {
+    address: Option<Address>,
+    host: Arc<str>,
+    is_local: bool,
+}
+
+impl Place {
+    /// As its hello says; what is no address is none.
+    fn new(hello: &Hello, remote: SocketAddr, is_local: bool) -> Self {
+        let address: Option<Address> = hello.advertise.as_ref().and_then(|text| text.parse().ok());
+        let said = hello.host.as_deref();
+        let host = match (said, &address) {
+            (Some(name), _) => name.into(),
+            (None, Some(address)) => address.host().into(),
+            (None, None) => remote.ip().to_string().into(),
+        };
+        Self { address, host, is_local }
     }
 }
 
@@ -157,7 +180,8 @@ impl<T> Mesh<T> {
             (None, None) => is_near,
             _ => false,
         };
-        let key = self.link_peer(hello, shaking.services, direction, face, is_local, out);
+        let place = Place::new(&hello, face.remote, is_local);
+        let key = self.link_peer(hello, shaking.services, direction, face, place, out);
         if let Some(link) = self.links.get_mut(&id) {
             link.peer = Some(key);
         }
@@ -175,7 +199,7 @@ impl<T> Mesh<T> {
         services: Vec<String>,
         direction: Direction,
         face: LinkFace,
-        is_local: bool,
+        place: Place,
         out: &mut Out<T>,
     ) -> PeerKey {
         if let Some(key) = self.peers.by_id.get(&hello.id).copied() {
@@ -192,12 +216,24 @@ impl<T> Mesh<T> {
             Direction::Up => (Some(face), None),
             Direction::Down => (None, Some(face)),
         };
-        let (id, options, services) = (hello.id, hello.options, services.into());
+        let (id, options, services) = (hello.id, hello.options, Services::new(services));
         let known = self.peers.paces.remove(&id);
         let pace = known.unwrap_or_else(|| Arc::new(Pace::new(self.now)));
         let older = direction;
-        let entry = PeerEntry { key, id, options, services, up, down, older, is_local, pace };
-        let entry = Arc::new(entry);
+        let Place { address, host, is_local } = place;
+        let entry = Arc::new(PeerEntry {
+            key,
+            id,
+            options,
+            services,
+            up,
+            down,
+            older,
+            address,
+            host,
+            is_local,
+            pace,
+        });
         log::info!(target: "threadmesh::proto", "peer {} joined", entry.id);
         self.peers.by_id.insert(entry.id.clone(), key);
         let peer = Peer {
@@ -255,7 +291,7 @@ impl<T> Mesh<T> {
         }
         peer.services_version = version;
         let id = peer.entry.id.clone();
-        self.change_peer(key, out, |entry| entry.services = services.into());
+        self.change_peer(key, out, |entry| entry.services = Services::new(services));
         out.push(Output::Event(NodeEvent::ServicesChanged { id }));
     }
 

@@ -14,7 +14,8 @@ use self::equal::Equal;
 use self::index::Index;
 use super::candidates::Rank;
 use super::filter::{Compiled, fingerprint};
-use super::{Gauge, Pace};
+use super::{Gauge, Pace, Services};
+use crate::address::Address;
 use crate::config::INDEXED_KEYS;
 use crate::id::{LinkId, NodeId, PeerKey};
 use crate::node_event::{Direction, Directions, PeerInfo};
@@ -28,13 +29,19 @@ pub(crate) struct PeerEntry {
     pub(crate) id: NodeId,
     pub(crate) options: Options,
     /// The exact names of requests it handles, in the order of registration there.
-    pub(crate) services: Arc<[String]>,
+    pub(crate) services: Services,
     /// The link we dialled, if it stands.
     pub(crate) up: Option<LinkFace>,
     /// The link the peer dialled, if it stands.
     pub(crate) down: Option<LinkFace>,
     /// Which of the two is older: traffic that may use both stays on it.
     pub(crate) older: Direction,
+    /// Where others can dial it, as it says, if it listens at all.
+    #[allow(dead_code, reason = "the path table will show it")]
+    pub(crate) address: Option<Address>,
+    /// What its host is called: its own word, else the address it is reached at.
+    #[allow(dead_code, reason = "the path table will show it")]
+    pub(crate) host: Arc<str>,
     /// It runs on the host of this node.
     pub(crate) is_local: bool,
     /// How it has answered lately.

@@ -9,6 +9,7 @@ mod gauge;
 mod pace;
 mod path;
 mod plan;
+mod services;
 mod strategy;
 
 pub(crate) use candidates::Question;
@@ -20,6 +21,7 @@ pub(crate) use gauge::{Full, Gauge, Share, cost};
 pub(crate) use pace::Pace;
 pub use path::{Path, PathPattern, PathTree};
 pub(crate) use plan::{Plan, Step, make_plan};
+pub(crate) use services::Services;
 pub use strategy::{
     ConsistentHash, First, LeastPending, LocalFirst, Observation, PowerOfTwo, Random, RoundRobin,
     Sticky, StickyKey, Strategy, StrategyFn, WeightedRandom, strategy_fn,

@@ -17,7 +17,7 @@ use crate::node_event::Direction;
 use crate::options::Options;
 use crate::payload::{Encode, Payload};
 use crate::proto::{Answer, Delivery, Message, Owed, Work};
-use crate::routing::{Pace, PeerEntry};
+use crate::routing::{Pace, PeerEntry, Services};
 
 /// No test waits longer than this for anything.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -179,7 +179,9 @@ fn delivery(
         options: Options::default(),
         up: None,
         down: None,
-        services: Arc::default(),
+        services: Services::default(),
+        address: None,
+        host: "here".into(),
         older: Direction::Up,
         is_local: true,
         pace: Arc::new(Pace::new(std::time::Instant::now())),

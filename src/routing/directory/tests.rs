@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::options;
-use crate::routing::Pace;
+use crate::routing::{Pace, Services};
 
 fn entry(key: u64, id: &str, version: u64) -> Arc<PeerEntry> {
     Arc::new(PeerEntry {
@@ -11,7 +11,9 @@ fn entry(key: u64, id: &str, version: u64) -> Arc<PeerEntry> {
         options: options! { "version": version % 9, "odd": version % 2 == 1, "key": key },
         up: None,
         down: None,
-        services: Arc::default(),
+        services: Services::default(),
+        address: None,
+        host: "here".into(),
         older: Direction::Up,
         is_local: true,
         pace: Arc::new(Pace::new(std::time::Instant::now())),

@@ -14,7 +14,7 @@ use crate::node_event::{Direction, Directions};
 use crate::options;
 use crate::options::Options;
 use crate::routing::{
-    Directory, Filter, Gauge, LinkFace, Pace, PeerEntry, Question, Rank, Share, make_plan,
+    Directory, Filter, Gauge, LinkFace, Pace, PeerEntry, Question, Rank, Services, Share, make_plan,
 };
 
 /// A peer with a downstream link, and an upstream one as well if its number is divisible by ten.
@@ -29,7 +29,9 @@ fn entry(key: u64, id: &str, options: Options, now: Instant) -> Arc<PeerEntry> {
         key: PeerKey(key),
         id: NodeId::new(id).unwrap(),
         options,
-        services: Arc::default(),
+        services: Services::default(),
+        address: None,
+        host: if key % 10 == 3 { "here" } else { "there" }.into(),
         up: (key % 10 == 0).then(face),
         down: Some(face()),
         older: Direction::Down,

@@ -80,9 +80,20 @@ pub(crate) struct InstanceId(pub(crate) u128);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct LinkId(pub(crate) u64);
 
+impl LinkId {
+    /// How a node reaches itself: no connection, and before all of them.
+    #[allow(dead_code, reason = "calls to oneself will use it")]
+    pub(crate) const OWN: Self = Self(0);
+}
+
 /// One peer record of this node, from its first link to its last; never reused.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct PeerKey(pub(crate) u64);
+
+impl PeerKey {
+    /// This node itself: before all that ever join.
+    pub(crate) const OWN: Self = Self(0);
+}
 
 /// One request in flight, as its asking side numbers it; never reused while the node lives.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

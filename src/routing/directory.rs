@@ -57,7 +57,8 @@ pub(crate) struct LinkFace {
 }
 
 impl PeerEntry {
-    /// The link that a message to this peer takes when these directions are allowed.
+    /// The link that a message to this peer takes when these directions are allowed. The way to this node itself stands as
+    /// [`up`](Self::up), and whoever limits the directions must leave this node out.
     pub(crate) fn face(&self, allowed: Directions) -> Option<&LinkFace> {
         let up = self.up.as_ref().filter(|_| allowed.up);
         let down = self.down.as_ref().filter(|_| allowed.down);
@@ -67,7 +68,15 @@ impl PeerEntry {
         }
     }
 
+    /// This node itself, as its calls by path see it: it has the shortest way there is, which is neither up nor down.
+    pub(crate) fn is_own(&self) -> bool {
+        self.key == PeerKey::OWN
+    }
+
     pub(crate) fn directions(&self) -> Directions {
+        if self.is_own() {
+            return Directions::NONE;
+        }
         Directions { up: self.up.is_some(), down: self.down.is_some() }
     }
 

@@ -82,7 +82,6 @@ pub(crate) struct LinkId(pub(crate) u64);
 
 impl LinkId {
     /// How a node reaches itself: no connection, and before all of them.
-    #[allow(dead_code, reason = "calls to oneself will use it")]
     pub(crate) const OWN: Self = Self(0);
 }
 

@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use super::call::named;
 use super::choose::Wanted;
-use super::core::{Core, Lookup, Room};
+use super::core::Core;
 use super::gather::{Asked, Gather, Until};
 use super::handle::Handle;
+use super::lookup::{Choice, Lookup, Room};
 use super::selector::Selector;
 use super::terms::{Terms, Times};
 use super::wake::Wakes;
@@ -209,8 +210,7 @@ impl<'a> All<'a> {
     }
 
     fn only(&self, peer: &Arc<PeerEntry>) -> Lookup {
-        let (peer, alternates) = (Arc::clone(peer), Vec::new());
-        Lookup { peer, alternates, directions: self.terms.directions }
+        Lookup::one(Choice::new(Arc::clone(peer)), self.terms.directions)
     }
 
     fn core(&self) -> &'a Core {

@@ -12,8 +12,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::choose::Wanted;
-use super::core::{Core, Lookup};
+use super::core::Core;
 use super::handle::Handle;
+use super::lookup::Lookup;
 use super::selector::Selector;
 use super::terms::Terms;
 use crate::config::LONGEST_TIMEOUT;

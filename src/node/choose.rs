@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use super::core::{Core, Lookup};
+use super::core::Core;
 use super::lock;
+use super::lookup::{Choice, Lookup};
 use super::selector::{Predicate, Selector};
 use crate::config::{INDEXED_KEYS, INDEXED_PEERS};
 use crate::error::{Error, ErrorKind};
@@ -44,9 +45,10 @@ impl Core {
         let no_routers = wanted.selector.is_anything();
         let chosen = self
             .among(&directory, wanted, no_routers, |candidates| make_plan(strategy, candidates))?;
-        let mut chosen = chosen.into_iter();
-        let Some(peer) = chosen.next() else { return Ok(None) };
-        Ok(Some(Lookup { peer, alternates: chosen.collect(), directions: wanted.directions }))
+        let mut chosen = chosen.into_iter().map(Choice::new);
+        let Some(first) = chosen.next() else { return Ok(None) };
+        let one = Lookup::one(first, wanted.directions);
+        Ok(Some(Lookup { alternates: chosen.collect(), ..one }))
     }
 
     /// Everybody who matches, in join order.
@@ -210,7 +212,7 @@ impl super::handle::Handle {
     ) -> Result<Option<NodeId>, Error> {
         let wanted = Wanted { selector, directions: Directions::BOTH, except: &[], is_copy: false };
         let chosen = self.core().choose(wanted, Some(strategy))?;
-        Ok(chosen.map(|lookup| lookup.peer.id.clone()))
+        Ok(chosen.map(|lookup| lookup.peer().clone()))
     }
 }
 

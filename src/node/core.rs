@@ -13,6 +13,7 @@ use super::callbacks::Callbacks;
 use super::events::Hub;
 use super::life::Life;
 use super::lock;
+use super::lookup::{Choice, Lookup};
 use super::news::News;
 use super::steps::Steps;
 use super::wake::{self, Arrival, Nothing, Slot, Wake};
@@ -20,12 +21,12 @@ use crate::config::{CALLER_GRACE, Config};
 use crate::dropped::{Dropped, NO_ROOM};
 use crate::error::{Error, ErrorKind, Execution};
 use crate::home::Home;
-use crate::id::{CallId, LinkId, NodeId};
+use crate::id::{CallId, NodeId};
 use crate::net::{Mailbox, Unposted};
 use crate::node_event::Directions;
 use crate::options::Options;
-use crate::proto::{Command, Done, Input, Message};
-use crate::routing::{Directory, Full, Gauge, PeerEntry, Plan, Step, Strategy, cost};
+use crate::proto::{Command, Done, Input};
+use crate::routing::{Directory, Strategy, cost};
 use crate::service::Service;
 
 /// Ids named in a `NODE_NOT_FOUND`, as a help against typing errors.
@@ -290,7 +291,7 @@ impl Core {
             shown.get(id).cloned()
         };
         let reached = found.filter(|peer| peer.face(directions).is_some());
-        reached.map(|peer| Lookup { peer, alternates: Vec::new(), directions })
+        reached.map(|peer| Lookup::one(Choice::new(peer), directions))
     }
 
     pub(super) fn not_found(&self, id: &str, directions: Directions) -> Error {
@@ -394,88 +395,5 @@ impl Core {
             Ok(options) => options.clone(),
             Err(_) => Options::default().with_id(&self.id),
         }
-    }
-}
-
-/// What becomes of a request that finds no room.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Room {
-    /// The engine lets it wait in line until its deadline.
-    Awaited,
-    /// It is refused.
-    Now,
-}
-
-/// Who was found for a call.
-#[derive(Debug)]
-pub(crate) struct Lookup {
-    pub(crate) peer: Arc<PeerEntry>,
-    /// Who is tried next when that one cannot take the message.
-    pub(crate) alternates: Vec<Arc<PeerEntry>>,
-    pub(crate) directions: Directions,
-}
-
-impl Lookup {
-    fn step_to(&self, peer: &PeerEntry) -> Step {
-        Step { peer: peer.key, directions: self.directions }
-    }
-
-    /// Takes room for a request, at the first who has it; if nobody has, the request waits at the first choice.
-    pub(crate) fn take_call(&mut self, message: &Message, room: Room) -> Result<Plan, Error> {
-        let cost = cost(message.payload.len());
-        match self.first_with_room(|gauge| gauge.ask_call(cost)) {
-            Ok(link) => Ok(Plan { waits: room == Room::Awaited, ..self.plan(Some(link)) }),
-            Err(full) if room == Room::Now => Err(self.no_room(full)),
-            Err(_) => Ok(self.plan(None)),
-        }
-    }
-
-    /// Takes room for a tick, at the first who has it.
-    pub(crate) fn take_tick(&mut self, message: &Message) -> Result<Plan, Error> {
-        let cost = cost(message.payload.len());
-        let taken = self.first_with_room(|gauge| gauge.ask_tick(cost));
-        taken.map(|link| self.plan(Some(link))).map_err(|full| self.no_room(full))
-    }
-
-    /// Makes the first who has room the first choice. The error is that of the first choice there was.
-    fn first_with_room(
-        &mut self,
-        mut ask: impl FnMut(&Gauge) -> Result<(), Full>,
-    ) -> Result<LinkId, Full> {
-        let mut why = None;
-        for at in 0..=self.alternates.len() {
-            let peer = if at == 0 { &self.peer } else { &self.alternates[at - 1] };
-            // Whoever is listed had a link when it was chosen, and this is the same snapshot.
-            let Some(face) = peer.face(self.directions) else { continue };
-            match ask(&face.gauge) {
-                Ok(()) => {
-                    let link = face.link;
-                    if at > 0 {
-                        std::mem::swap(&mut self.peer, &mut self.alternates[at - 1]);
-                    }
-                    return Ok(link);
-                }
-                Err(full) => why = why.or(Some(full)),
-            }
-        }
-        Err(why.unwrap_or(Full::Line))
-    }
-
-    /// Whom to try, the first choice first.
-    pub(super) fn plan(&self, room: Option<LinkId>) -> Plan {
-        let alternates = self.alternates.iter().map(|peer| self.step_to(peer)).collect();
-        Plan { first: self.step_to(&self.peer), alternates, room, waits: true }
-    }
-
-    pub(crate) fn no_room(&self, full: Full) -> Error {
-        let what = match full {
-            Full::Queue => "its queue is full",
-            Full::Memory => "the memory of this node is nearly used up, and the link has its share",
-            Full::Calls => "it has as many calls open as it allows",
-            Full::Line => "others wait for room already",
-            Full::Ticks => "it has not confirmed the ticks that were sent before",
-        };
-        let message = format!("no room for a message to {:?}: {what}", self.peer.id.as_str());
-        Error::new(ErrorKind::Backpressure, message).with_peer(self.peer.id.clone())
     }
 }

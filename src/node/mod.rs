@@ -17,6 +17,7 @@ mod gather;
 mod handle;
 mod handlers;
 mod life;
+mod lookup;
 mod names;
 mod news;
 mod owner;

@@ -360,7 +360,7 @@ impl Handle {
         self.core().may_block()?;
         let id = id.as_ref();
         let found = self.core().find(id, Directions::BOTH);
-        let peer = found.ok_or_else(|| self.core().not_found(id, Directions::BOTH))?.peer;
+        let peer = found.ok_or_else(|| self.core().not_found(id, Directions::BOTH))?.first.peer;
         self.flush_peers([&peer], timeout)
     }
 

@@ -8,7 +8,6 @@ use super::planted::{Planted, has};
 use super::queue::{Item, ItemHead, Seq};
 use super::timers::TimerId;
 use super::{Answered, Done, Message, Output, Request};
-use crate::config::ALTERNATES;
 use crate::error::{Error, ErrorKind, Execution};
 use crate::id::{CallId, LinkId, NodeId};
 use crate::payload::Payload;
@@ -29,6 +28,8 @@ pub(super) struct Call<T> {
     steps: Vec<Step>,
     /// Whether it may stand in line.
     waits: bool,
+    /// Whether a peer that serves no such path is passed over.
+    by_path: bool,
     /// Why the last step ended of those that ended for a reason which may pass.
     failed: Option<Error>,
     /// Kept while it waits or a further step may need it.
@@ -52,7 +53,6 @@ impl<T> Mesh<T> {
         let Request { call, plan, message, deadline, depth, token } = request;
         let timer = self.timers.arm(deadline, Timer::Call(call));
         let mut steps = plan.alternates;
-        steps.truncate(ALTERNATES);
         steps.reverse();
         let new = Call {
             token,
@@ -63,6 +63,7 @@ impl<T> Mesh<T> {
             queued: self.now,
             steps,
             waits: plan.waits,
+            by_path: plan.by_path,
             failed: None,
             message: Some(message),
             kept: 0,
@@ -74,9 +75,10 @@ impl<T> Mesh<T> {
     /// Tries one step: queues the call on a link, parks it there, or goes on to the next step.
     fn place(&mut self, id: CallId, step: Step, room: Option<LinkId>, out: &mut Out<T>) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        let Some(message) = &call.message else { return };
+        let Some(message) = &mut call.message else { return };
+        name_for(message, &step);
         let cost = cost(message.payload.len());
-        let target = self.peers.route(step);
+        let target = self.peers.route(&step);
         let Some(link) = target.and_then(|link| self.links.get_mut(&link)) else {
             let peer = self.peers.name(step.peer).unwrap_or_else(|| self.local.id.clone());
             return self.next_step(id, lost_unsent(&peer), out);
@@ -107,12 +109,13 @@ impl<T> Mesh<T> {
         let (link, bytes) = (link.id, message.payload.len());
         // Whoever has room now is better than a place in line.
         for at in (0..call.steps.len()).rev() {
-            let other = self.peers.route(call.steps[at]);
+            let other = self.peers.route(&call.steps[at]);
             let other = other.and_then(|other| self.links.get_mut(&other));
             let other = other.filter(|other| bytes <= other.theirs.message_bytes);
             let Some(other) = other.filter(|other| other.takes_call(cost)) else { continue };
-            call.steps[at] = step;
             let other = other.id;
+            let taken = std::mem::replace(&mut call.steps[at], step);
+            name_for(message, &taken);
             return self.queue_call(id, other, out);
         }
         if !call.waits {
@@ -155,12 +158,22 @@ impl<T> Mesh<T> {
         self.flush(to, out);
     }
 
+    /// Whether a call goes on to its next step after that answer.
+    fn goes_on(&self, id: CallId, error: &Error) -> bool {
+        let passes = match error.kind() {
+            ErrorKind::Busy => true,
+            ErrorKind::NotFound => self.calls.get(&id).is_some_and(|call| call.by_path),
+            _ => false,
+        };
+        passes && !error.may_have_run()
+    }
+
     /// A step ended with *Never*: takes the next, or ends with that error.
     pub(super) fn next_step(&mut self, id: CallId, error: Error, out: &mut Out<T>) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.phase = Phase::Planning;
-        // That one peer takes no message of that size says less than that another is busy, which may pass.
-        let lasting = error.kind() == ErrorKind::TooLarge;
+        // That one peer takes no message of that size, or serves no such path, says less than that another is busy, which may pass.
+        let lasting = matches!(error.kind(), ErrorKind::TooLarge | ErrorKind::NotFound);
         match (call.steps.pop(), call.failed.take()) {
             (Some(step), failed) => {
                 call.failed = if lasting { failed } else { Some(error) };
@@ -222,9 +235,7 @@ impl<T> Mesh<T> {
             (Ok(payload), Some(peer)) => {
                 self.end_call(id, Ok(Done::Answered(Answered { payload, peer })), out);
             }
-            (Err(error), _) if error.kind() == ErrorKind::Busy && !error.may_have_run() => {
-                self.next_step(id, error, out);
-            }
+            (Err(error), _) if self.goes_on(id, &error) => self.next_step(id, error, out),
             (Err(error), _) => self.end_call(id, Err(error), out),
             (Ok(_), None) => unreachable!("answers are read on joined links only"),
         }
@@ -296,7 +307,11 @@ impl<T> Mesh<T> {
             link.gauge.give_queue(cost);
             return Execution::Never;
         }
-        link.queue.push_cancel(seq, &Control::Cancel { call: id });
+        if from == LinkId::OWN {
+            self.cancelled(from, id);
+        } else {
+            link.queue.push_cancel(seq, &Control::Cancel { call: id });
+        }
         if has(Planted::NeverClaimed) { Execution::Never } else { Execution::Unknown }
     }
 
@@ -329,6 +344,13 @@ impl<T> Mesh<T> {
         if let (Some(other), Ok(payload), Some(peer)) = (other, answer, peer) {
             self.end_call(other, Ok(Done::Answered(Answered { payload, peer })), out);
         }
+    }
+}
+
+/// Calls the message what it is called at that step.
+pub(super) fn name_for(message: &mut Message, step: &Step) {
+    if let Some(event) = &step.event {
+        message.event.clone_from(event);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Ticks: taken with credit, confirmed by the receiver's handlers, and the state that is told whenever a link is written.
 
-use super::calls::too_large;
+use super::calls::{name_for, too_large};
 use super::handshake::pages;
 use super::leave::lost_unsent;
 use super::line::ParkedTick;
@@ -12,27 +12,28 @@ use crate::error::Error;
 use crate::id::{LinkId, NodeId};
 use crate::node_event::NodeEvent;
 use crate::options::Options;
-use crate::routing::cost;
+use crate::routing::{Services, cost};
 use crate::wire::Control;
 
 impl<T> Mesh<T> {
     /// Queues a tick at the first of its plan that is here and has room. If none has, it stands in line at the first that is here, if it
     /// may wait.
-    pub(super) fn tick(&mut self, tick: Tick<T>, out: &mut Out<T>) {
+    pub(super) fn tick(&mut self, mut tick: Tick<T>, out: &mut Out<T>) {
         let bytes = tick.message.payload.len();
         let cost = cost(bytes);
         let (mut full, mut small) = (None, None);
-        for step in std::iter::once(tick.plan.first).chain(tick.plan.alternates.iter().copied()) {
+        for step in std::iter::once(&tick.plan.first).chain(&tick.plan.alternates) {
             let target = self.peers.route(step);
             let Some(link) = target.and_then(|link| self.links.get_mut(&link)) else { continue };
             let taken = tick.plan.room == Some(link.id);
             let fits = bytes <= link.theirs.message_bytes;
             if fits && (taken || link.takes_tick(cost)) {
                 let link = link.id;
+                name_for(&mut tick.message, step);
                 return self.queue_tick(link, tick, out);
             }
             if fits {
-                full = full.or(Some(link.id));
+                full = full.or_else(|| Some((link.id, step.clone())));
                 continue;
             }
             small = small.or(Some(link.theirs.message_bytes));
@@ -42,7 +43,8 @@ impl<T> Mesh<T> {
             }
         }
         match (full, small, tick.wait.as_ref().map(|(until, _)| *until)) {
-            (Some(link), _, Some(until)) => {
+            (Some((link, step)), _, Some(until)) => {
+                name_for(&mut tick.message, &step);
                 self.next_parked += 1;
                 let number = self.next_parked;
                 let timer = self.timers.arm(until, Timer::ParkedTick(link, number));
@@ -123,7 +125,7 @@ impl<T> Mesh<T> {
 
     /// Puts what is to be told into the control queue, built from its current value: a storm of changes costs one
     /// message per link and write.
-    pub(super) fn refresh(&mut self, id: LinkId) {
+    pub(super) fn refresh(&mut self, id: LinkId, out: &mut Out<T>) {
         let now = self.now;
         let Some(link) = self.links.get_mut(&id).filter(|link| link.is_ready()) else { return };
         let tells = link.tells_at().is_some_and(|at| at <= now);
@@ -163,18 +165,23 @@ impl<T> Mesh<T> {
         if tells {
             link.tell_after = now + TELL_PAUSE * (controls.len() - others) as u32;
         }
+        if id == LinkId::OWN {
+            return controls.into_iter().for_each(|control| self.control(id, control, out));
+        }
         for control in &controls {
             link.queue.push_state(control);
         }
     }
 
     pub(super) fn set_options(&mut self, options: Options, out: &mut Out<T>) {
+        self.change_own(|own| own.options = options.clone());
         self.local.options = options;
         self.options_version += 1;
         self.tell_all(out, |link| link.tell_options = true);
     }
 
     pub(super) fn set_services(&mut self, services: Vec<String>, out: &mut Out<T>) {
+        self.change_own(|own| own.services = Services::new(services.clone()));
         self.local.services = services;
         self.services_version += 1;
         self.tell_all(out, |link| link.tell_services = true);
@@ -182,7 +189,9 @@ impl<T> Mesh<T> {
 
     /// Links whose handshake is under way are told once they have joined: their hello may have said the old value.
     fn tell_all(&mut self, out: &mut Out<T>, tell: impl Fn(&mut super::link::Link<T>)) {
-        let open = |link: &&super::link::Link<T>| link.is_ready() || link.is_joining();
+        let open = |link: &&super::link::Link<T>| {
+            (link.is_ready() || link.is_joining()) && link.id != LinkId::OWN
+        };
         let open: Vec<LinkId> = self.links.values().filter(open).map(|link| link.id).collect();
         for id in open {
             if let Some(link) = self.links.get_mut(&id) {

@@ -28,7 +28,7 @@ impl<T> Mesh<T> {
     ) {
         log::debug!(target: "threadmesh::proto", "{remote} dialled {local}");
         let limits = &self.local.config.limits;
-        if self.stopping.is_some() || self.links.len() >= limits.links {
+        if self.stopping.is_some() || self.links.len() > limits.links {
             let stopping = self.stopping.is_some();
             let counters = &mut self.dropped;
             *if stopping { &mut counters.stopping } else { &mut counters.links } += 1;
@@ -100,7 +100,7 @@ impl<T> Mesh<T> {
         loop {
             let Some(link) = self.links.get_mut(&id) else { return };
             match &mut link.state {
-                State::Dialling | State::Closing { .. } => return,
+                State::Dialling | State::Own | State::Closing { .. } => return,
                 State::Greeting { .. } => {
                     if input.is_empty() {
                         return;
@@ -156,7 +156,7 @@ impl<T> Mesh<T> {
             }
             State::Ready => self.leave(id, LeftReason::ConnectionLost, out),
             State::Closing { .. } if hang => return self.finish_writing(id, out),
-            State::Closing { .. } => {}
+            State::Closing { .. } | State::Own => {}
             State::Greeting { .. } | State::Hello(_) | State::Probing { .. } if hang => {
                 let why = format!("{remote}: {what} before the handshake was complete");
                 self.joining_failed(

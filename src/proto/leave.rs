@@ -93,6 +93,9 @@ impl<T> Mesh<T> {
         if link.is_closing() {
             return;
         }
+        if id == LinkId::OWN {
+            return self.end_own(out);
+        }
         if !link.is_ready() && !link.is_joining() {
             return self.forget(id, true, out);
         }

@@ -33,6 +33,8 @@ pub(super) enum State {
     Probing { shaking: Shaking, until: Instant },
     /// Joined.
     Ready,
+    /// Leads from this node to itself, as long as the node lives.
+    Own,
     /// A goodbye or a refusal is on its way out; what comes in is discarded.
     Closing { discarded: usize, shut: bool, ended: bool },
 }
@@ -46,6 +48,7 @@ impl State {
             Self::Hello(_) => "hello",
             Self::Probing { .. } => "probing",
             Self::Ready => "ready",
+            Self::Own => "own",
             Self::Closing { .. } => "closing",
         }
     }
@@ -296,8 +299,9 @@ impl<T> Link<T> {
         self.owed.values().all(|owed| owed.cancelled.load(Relaxed))
     }
 
+    /// Whether messages go over it.
     pub(super) fn is_ready(&self) -> bool {
-        matches!(self.state, State::Ready)
+        matches!(self.state, State::Ready | State::Own)
     }
 
     pub(super) fn is_closing(&self) -> bool {
@@ -308,7 +312,7 @@ impl<T> Link<T> {
     pub(super) fn is_joining(&self) -> bool {
         match self.state {
             State::Greeting { .. } | State::Hello(_) | State::Probing { .. } => true,
-            State::Dialling | State::Ready | State::Closing { .. } => false,
+            State::Dialling | State::Ready | State::Own | State::Closing { .. } => false,
         }
     }
 }

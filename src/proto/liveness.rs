@@ -45,7 +45,7 @@ impl<T> Mesh<T> {
         let Some(link) = self.links.get_mut(&id) else { return };
         link.timer = None;
         match &link.state {
-            State::Dialling => {}
+            State::Dialling | State::Own => {}
             State::Greeting { .. } | State::Hello(_) => self.handshake_due(id, out),
             State::Probing { .. } => self.judge(id, out),
             State::Ready => self.look_at(id, out),

@@ -165,7 +165,7 @@ pub(crate) struct Mesh<T> {
 impl<T> Mesh<T> {
     pub(crate) fn new(local: Local, rng: fastrand::Rng, now: Instant) -> Self {
         let memory = Memory::new(local.config.limits.node_bytes);
-        Self {
+        let mut mesh = Self {
             local,
             options_version: 1,
             services_version: 1,
@@ -195,7 +195,9 @@ impl<T> Mesh<T> {
             violations: BTreeMap::new(),
             warned: false,
             scratch: vec![0; SCRATCH_BYTES],
-        }
+        };
+        mesh.begin_own();
+        mesh
     }
 
     /// A fresh id for a link that the shell accepts.
@@ -332,7 +334,10 @@ impl<T> Mesh<T> {
 
     /// Gives the kernel what it may take, if it is not at work on this link already.
     pub(super) fn flush(&mut self, id: LinkId, out: &mut Out<T>) {
-        self.refresh(id);
+        self.refresh(id, out);
+        if id == LinkId::OWN {
+            return self.deliver_own(out);
+        }
         let now = self.now;
         let Some(link) = self.links.get_mut(&id) else { return };
         link.queue.stage(now);

@@ -167,7 +167,7 @@ impl<T> Mesh<T> {
         }
     }
 
-    fn control(&mut self, id: LinkId, control: Control, out: &mut Out<T>) {
+    pub(super) fn control(&mut self, id: LinkId, control: Control, out: &mut Out<T>) {
         match control {
             Control::Heartbeat { ticks, cost, stamp, echo } => {
                 self.confirmed(id, ticks, cost, out);
@@ -218,7 +218,7 @@ impl<T> Mesh<T> {
         }
     }
 
-    fn fault(&mut self, id: LinkId, fault: Fault, out: &mut Out<T>) {
+    pub(super) fn fault(&mut self, id: LinkId, fault: Fault, out: &mut Out<T>) {
         let Fault { call, kind, execution, message, .. } = fault;
         // Both sides found the deadline passed: to the caller that is its timeout, with the certainty that it never ran.
         let expired = kind == ErrorKind::Expired && self.is_past_deadline(call);

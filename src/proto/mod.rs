@@ -23,6 +23,7 @@ mod memory;
 mod mesh;
 mod messages;
 mod owed;
+mod own;
 mod peers;
 mod planted;
 mod queue;

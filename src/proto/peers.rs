@@ -28,7 +28,7 @@ const FASTEST_HEARTBEAT: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
 pub(super) struct Peer {
-    instance: InstanceId,
+    pub(super) instance: InstanceId,
     pub(super) options_version: u64,
     pub(super) services_version: u64,
     pub(super) entry: Arc<PeerEntry>,
@@ -46,7 +46,7 @@ pub(super) struct Peers {
 
 impl Peers {
     /// The link that a message of this step takes now.
-    pub(super) fn route(&self, step: Step) -> Option<LinkId> {
+    pub(super) fn route(&self, step: &Step) -> Option<LinkId> {
         Some(self.by_key.get(&step.peer)?.entry.face(step.directions)?.link)
     }
 

@@ -15,10 +15,12 @@ use crate::routing::{Full, Gauge, Step, cost};
 mod flush;
 mod limits;
 mod memory;
+mod own;
 mod steps;
 
 type Label = &'static str;
 
+#[allow(clippy::large_enum_variant)] // Every one is moved once.
 enum Arrival {
     Input(usize, Input<Label>),
     Bytes(usize, LinkId, Vec<u8>),
@@ -111,7 +113,7 @@ impl Pair {
         } else {
             face.gauge.take_call(cost(bytes))
         };
-        let step = Step { peer: entry.key, directions: Directions::BOTH };
+        let step = Step::new(entry.key, Directions::BOTH);
         Plan::one(step, taken.is_ok().then_some(face.link))
     }
 

@@ -6,7 +6,7 @@ use super::{Call, named};
 use crate::endpoint::IntoEvent;
 use crate::error::Error;
 use crate::event::EventName;
-use crate::node::core::Room;
+use crate::node::lookup::Room;
 use crate::node::pending::{Pending, Reply, Started};
 use crate::node::terms::Times;
 use crate::node::wake::Wake;
@@ -122,7 +122,7 @@ impl Call<'_> {
         let request = Request { call, plan, message, deadline, depth, token: wake };
         let latest = if room == Room::Now { began } else { deadline };
         self.core().post(Command::Request(request), latest)?;
-        let (peer, strategy) = (lookup.peer.id.clone(), self.observer());
+        let (peer, strategy) = (lookup.peer().clone(), self.observer());
         let started = Started { call, peer, strategy, receiver, began, deadline };
         Ok(Pending::new(self.handle.shared(), started))
     }

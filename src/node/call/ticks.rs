@@ -7,7 +7,8 @@ use crate::config::LONGEST_TIMEOUT;
 use crate::endpoint::IntoEvent;
 use crate::error::{Error, Execution};
 use crate::event::EventName;
-use crate::node::core::{Core, Lookup};
+use crate::node::core::Core;
+use crate::node::lookup::Lookup;
 use crate::node::terms;
 use crate::node::wake::Wake;
 use crate::payload::Encode;
@@ -204,7 +205,7 @@ impl Call<'_> {
 
     fn observe_tick(&self, lookup: &Lookup) {
         if let Some(strategy) = self.observer() {
-            observe(&*strategy, &Observation::new(&lookup.peer.id, None, None));
+            observe(&*strategy, &Observation::new(lookup.peer(), None, None));
         }
     }
 }

@@ -112,7 +112,7 @@ impl End {
         let face = peer.face(Directions::BOTH).expect("its link stands");
         let payload = Payload::null();
         let room = face.gauge.take_call(cost(payload.len())).ok().map(|()| face.link);
-        let plan = Plan::one(Step { peer: peer.key, directions: Directions::BOTH }, room);
+        let plan = Plan::one(Step::new(peer.key, Directions::BOTH), room);
         let event = EventName::new("ask").expect("a legal name");
         let message = Message { event, headers: Headers::default(), payload };
         let deadline = self.now + Duration::from_secs(5);

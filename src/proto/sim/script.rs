@@ -399,7 +399,7 @@ impl World {
             return None;
         }
         let first = self.rng.usize(..peers.len());
-        let step = |peer: usize| PlanStep { peer: peers[peer].key, directions: Directions::BOTH };
+        let step = |peer: usize| PlanStep::new(peers[peer].key, Directions::BOTH);
         let mut plan = Plan::one(step(first), None);
         if self.rng.u8(..3) == 0 {
             let others = (0..peers.len()).filter(|peer| *peer != first).take(3);
@@ -425,7 +425,7 @@ impl World {
         let published = &self.nodes[n].published;
         let keys: Option<Vec<_>> =
             names.iter().map(|name| published.get(name).map(|entry| entry.key)).collect();
-        let step = |peer| PlanStep { peer, directions: Directions::BOTH };
+        let step = |peer| PlanStep::new(peer, Directions::BOTH);
         let mut steps = keys?.into_iter().map(step);
         let mut plan = Plan::one(steps.next()?, None);
         plan.alternates = steps.collect();

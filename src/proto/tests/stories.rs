@@ -17,7 +17,7 @@ impl Pair {
     /// A plan that goes to that peer although no room was taken there.
     pub(super) fn plan_without_room(&self, from: usize, to: &str) -> Plan {
         let entry = self.nodes[from].directory().get(to).expect("a joined peer");
-        let step = Step { peer: entry.key, directions: Directions::BOTH };
+        let step = Step::new(entry.key, Directions::BOTH);
         Plan::one(step, entry.face(Directions::BOTH).map(|face| face.link))
     }
 

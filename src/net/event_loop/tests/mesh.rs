@@ -109,7 +109,7 @@ impl Node {
         let entry = self.directory.lock().unwrap().get("server").cloned().expect("a joined peer");
         let face = entry.face(Directions::BOTH).unwrap();
         let room = face.gauge.take_call(cost(payload.len())).ok().map(|()| face.link);
-        let plan = Plan::one(Step { peer: entry.key, directions: Directions::BOTH }, room);
+        let plan = Plan::one(Step::new(entry.key, Directions::BOTH), room);
         let event = EventName::new("echo").unwrap();
         let message = Message { event, headers: Headers::default(), payload };
         let (call, deadline) = (CallId(call), Instant::now() + LONG);

@@ -1,0 +1,143 @@
+//! How a node reaches itself: a link that begins and ends here. What is queued on it is not framed but taken as if it had just come in, so
+//! that calls of a node to itself obey the rules of all others: places, deadlines, cancels, memory, the end.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::Message;
+use super::leave::lost_unsent;
+use super::link::{Link, State};
+use super::mesh::{Mesh, Out};
+use super::peers::Peer;
+use super::queue::{Item, ItemHead};
+use super::{Output, stop};
+use crate::error::{Error, ErrorKind};
+use crate::id::{LinkId, PeerKey};
+use crate::node_event::{Direction, NodeEvent};
+use crate::routing::{Gauge, LinkFace, Pace, PeerEntry, Services};
+use crate::wire::Control;
+
+/// Nobody can dial it.
+const NOWHERE: ([u8; 4], u16) = ([0; 4], 0);
+
+impl<T> Mesh<T> {
+    /// The node comes to life.
+    pub(super) fn begin_own(&mut self) {
+        let (now, config) = (self.now, &self.local.config);
+        let mut link = Link::new(LinkId::OWN, Direction::Up, NOWHERE.into(), config, now);
+        (link.state, link.is_near, link.peer) = (State::Own, true, Some(PeerKey::OWN));
+        let (most, calls) = (config.limits.link_queue_bytes, config.limits.calls_per_link);
+        // The first window takes nothing from those of the peers: a node has only one of these.
+        let window = self.memory.first_window(config.limits.tick_window_bytes, 0);
+        link.ticks_in.window = window;
+        link.gauge = Arc::new(Gauge::new(most, self.memory.share(), calls, window));
+        let face =
+            LinkFace { link: LinkId::OWN, remote: link.remote, gauge: Arc::clone(&link.gauge) };
+        let entry = Arc::new(PeerEntry {
+            key: PeerKey::OWN,
+            id: self.local.id.clone(),
+            options: self.local.options.clone(),
+            services: Services::new(self.local.services.clone()),
+            up: Some(face),
+            down: None,
+            older: Direction::Up,
+            address: self.local.advertise.clone(),
+            host: self.local.host.as_deref().unwrap_or_default().into(),
+            is_local: true,
+            pace: Arc::new(Pace::new(now)),
+        });
+        let instance = self.local.instance;
+        let peer = Peer { instance, options_version: 0, services_version: 0, entry };
+        self.links.insert(LinkId::OWN, link);
+        self.peers.by_key.insert(PeerKey::OWN, peer);
+    }
+
+    /// The node as its own calls see it, but for what may have changed since.
+    #[cfg_attr(not(test), allow(dead_code, reason = "calls by path will use it"))]
+    pub(crate) fn own(&self) -> Option<&Arc<PeerEntry>> {
+        self.peers.by_key.get(&PeerKey::OWN).map(|peer| &peer.entry)
+    }
+
+    /// Handlers that are asked by their own node see it as it is now.
+    pub(super) fn change_own(&mut self, change: impl FnOnce(&mut PeerEntry)) {
+        if let Some(own) = self.peers.by_key.get_mut(&PeerKey::OWN) {
+            change(Arc::make_mut(&mut own.entry));
+        }
+    }
+
+    /// Takes what is queued as if it had come in.
+    pub(super) fn deliver_own(&mut self, out: &mut Out<T>) {
+        let id = LinkId::OWN;
+        while let Some(link) = self.links.get_mut(&id) {
+            let Some(Item { head, payload, cost }) = link.queue.pop_whole() else { break };
+            link.gauge.give_queue(cost);
+            match head {
+                ItemHead::Request { call, deadline, depth, event, headers, .. } => {
+                    let timeout = deadline.saturating_duration_since(self.now);
+                    let message = Message { event, headers, payload };
+                    self.asked(id, call, timeout, depth, None, message, out);
+                }
+                ItemHead::Tick { event, headers } => {
+                    link.ticks_out.written(1, cost as u64);
+                    let message = Message { event, headers, payload };
+                    self.ticked(id, cost as u64, None, message, out);
+                }
+                ItemHead::Reply { call } => {
+                    link.answers_written(1);
+                    self.answered(id, call, Ok(payload), out);
+                }
+                ItemHead::Failure { call, code, message, has_data } => {
+                    link.answers_written(1);
+                    let data = has_data.then(|| payload.to_item().into());
+                    let error = Error::new(ErrorKind::Handler, message);
+                    let error = error.with_handler_code(code, data);
+                    let error = error.with_peer(self.local.id.clone());
+                    self.answered(id, call, Err(error), out);
+                }
+                ItemHead::Fault(control) => {
+                    link.answers_written(1);
+                    if let Control::Fault(fault) = *control {
+                        self.fault(id, *fault, out);
+                    }
+                }
+                ItemHead::Withdrawn => {}
+            }
+        }
+        self.recount(id, out);
+    }
+
+    /// The node has stopped, its calls to itself among the rest: nobody is left to be told goodbye.
+    pub(super) fn end_own(&mut self, out: &mut Out<T>) {
+        let id = LinkId::OWN;
+        self.orphan_own(out);
+        let Some(link) = self.links.remove(&id) else { return };
+        self.peers.by_key.remove(&PeerKey::OWN);
+        self.granted -= link.granted;
+        self.held_no_more(link.held, out);
+        for call in link.owed.values() {
+            call.cancelled.store(true, Relaxed);
+        }
+        let unconfirmed = link.ticks_out.unconfirmed();
+        if unconfirmed > 0 {
+            let id = self.local.id.clone();
+            out.push(Output::Event(NodeEvent::Undelivered { id, unwritten: 0, unconfirmed }));
+        }
+        let me = self.local.id.clone();
+        for call in link.pending.into_iter().chain(link.lines.calls) {
+            self.next_step(call, lost_unsent(&me), out);
+        }
+        for parked in link.lines.ticks {
+            self.timers.disarm(parked.timer);
+            self.tick_unplaced(parked.tick, stop::closed(), out);
+        }
+        self.flushes_lost(id, out);
+    }
+
+    /// What handlers have in hand stays counted until they are done with it.
+    fn orphan_own(&mut self, out: &mut Out<T>) {
+        let Some(link) = self.links.get_mut(&LinkId::OWN) else { return };
+        link.in_hand -= link.owed.values().map(|call| call.cost).sum::<usize>();
+        link.kept = 0;
+        self.orphaned(LinkId::OWN, out);
+    }
+}

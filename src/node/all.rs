@@ -114,40 +114,11 @@ impl<'a> All<'a> {
     ) -> Result<Told, Error> {
         self.core().may_block()?;
         let message = self.terms.message(self.core(), &self.selector, named(event)?, data)?;
-        let mut told = Told { sent: 0, skipped: Vec::new() };
-        for some in self.select()?.chunks(CHUNK) {
-            self.tick_some(some, &message, &mut told)?;
-        }
-        Ok(told)
-    }
-
-    fn tick_some(
-        &self,
-        some: &[Arc<PeerEntry>],
-        message: &Message,
-        told: &mut Told,
-    ) -> Result<(), Error> {
-        let (mut ticks, mut whom) = (Vec::with_capacity(some.len()), Vec::new());
-        for peer in some {
-            match self.only(peer).take_tick(message) {
-                Ok(plan) => {
-                    let message = message.clone();
-                    ticks.push(Command::Tick(Tick { plan, message, wait: None }));
-                    whom.push(&peer.id);
-                }
-                Err(why) => told.skipped.push((peer.id.clone(), self.core().count_unroomed(why))),
-            }
-        }
-        match self.core().post_all(ticks) {
-            Ok(()) => told.sent += whom.len(),
-            // The node was stopped meanwhile, and may have sent some of these.
-            Err(error) if told.sent == 0 => return Err(error.with_execution(Execution::Unknown)),
-            Err(error) => {
-                let error = error.with_execution(Execution::Unknown);
-                told.skipped.extend(whom.into_iter().map(|id| (id.clone(), error.clone())));
-            }
-        }
-        Ok(())
+        let peers = self.select()?;
+        let ticks = peers.iter().map(|peer| (&peer.id, self.only(peer), message.clone()));
+        let (sent, skipped) = tick_each(self.core(), ticks)?;
+        let skipped = skipped.into_iter().map(|(id, error)| (id.clone(), error)).collect();
+        Ok(Told { sent, skipped })
     }
 
     /// Sends a request to everybody who matches, at once, under one deadline, and gives the answers as they arrive. Nobody is fine: there
@@ -176,30 +147,11 @@ impl<'a> All<'a> {
         let mut wakes = Wakes::new(peers.len());
         let asked = peers.iter().map(|peer| Asked {
             peer: peer.id.clone(),
-            call: self.ask(peer, &message, times, &mut wakes),
+            call: ask(self.core(), self.only(peer), message.clone(), times, &mut wakes),
         });
         let asked = asked.collect();
         let (core, receiver) = (self.handle.shared(), wakes.into_receiver());
         Ok(Gather::new(core, asked, receiver, self.until, (began, times.deadline)))
-    }
-
-    /// Posts the request to one of them.
-    fn ask(
-        &self,
-        peer: &Arc<PeerEntry>,
-        message: &Message,
-        times: Times,
-        wakes: &mut Wakes,
-    ) -> Result<CallId, Error> {
-        let Times { deadline, depth, nested } = times;
-        let token = wakes.draw(self.core().take_slot())?;
-        let room = if nested { Room::Now } else { Room::Awaited };
-        let plan = self.only(peer).take_call(message, room);
-        let plan = plan.map_err(|error| self.core().count_unroomed(error))?;
-        let call = self.core().draw_call();
-        let request = Request { call, plan, message: message.clone(), deadline, depth, token };
-        self.core().post(Command::Request(request), deadline)?;
-        Ok(call)
     }
 
     fn select(&self) -> Result<Vec<Arc<PeerEntry>>, Error> {
@@ -216,6 +168,55 @@ impl<'a> All<'a> {
     fn core(&self) -> &'a Core {
         self.handle.core()
     }
+}
+
+/// Posts a tick to each of these, whatever becomes of the others. How many were accepted, and which were not.
+pub(super) fn tick_each<W>(
+    core: &Core,
+    ticks: impl Iterator<Item = (W, Lookup, Message)>,
+) -> Result<(usize, Vec<(W, Error)>), Error> {
+    let (mut sent, mut skipped) = (0, Vec::new());
+    let mut ticks = ticks.peekable();
+    while ticks.peek().is_some() {
+        let (mut posted, mut whom) = (Vec::with_capacity(CHUNK), Vec::with_capacity(CHUNK));
+        for (who, mut lookup, message) in ticks.by_ref().take(CHUNK) {
+            match lookup.take_tick(&message) {
+                Ok(plan) => {
+                    posted.push(Command::Tick(Tick { plan, message, wait: None }));
+                    whom.push(who);
+                }
+                Err(why) => skipped.push((who, core.count_unroomed(why))),
+            }
+        }
+        match core.post_all(posted) {
+            Ok(()) => sent += whom.len(),
+            // The node was stopped meanwhile, and may have sent some of these.
+            Err(error) if sent == 0 => return Err(error.with_execution(Execution::Unknown)),
+            Err(error) => {
+                let error = error.with_execution(Execution::Unknown);
+                skipped.extend(whom.into_iter().map(|who| (who, error.clone())));
+            }
+        }
+    }
+    Ok((sent, skipped))
+}
+
+/// Posts a request to one of many.
+pub(super) fn ask(
+    core: &Core,
+    mut lookup: Lookup,
+    message: Message,
+    times: Times,
+    wakes: &mut Wakes,
+) -> Result<CallId, Error> {
+    let Times { deadline, depth, nested } = times;
+    let token = wakes.draw(core.take_slot())?;
+    let room = if nested { Room::Now } else { Room::Awaited };
+    let plan = lookup.take_call(&message, room).map_err(|error| core.count_unroomed(error))?;
+    let call = core.draw_call();
+    let request = Request { call, plan, message, deadline, depth, token };
+    core.post(Command::Request(request), deadline)?;
+    Ok(call)
 }
 
 impl fmt::Debug for All<'_> {

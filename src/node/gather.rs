@@ -23,6 +23,9 @@ pub(super) enum Until {
     Quorum(usize),
 }
 
+/// One result, the number of the request it is of among all, and who was asked.
+pub(super) type Outcome<T> = (usize, NodeId, Result<Reply<T>, Error>);
+
 /// One who was asked.
 pub(super) struct Asked {
     pub(super) peer: NodeId,
@@ -57,7 +60,7 @@ pub struct Gather<T> {
     open: Vec<Option<(NodeId, CallId)>>,
     left: usize,
     /// Those whose request could not even be posted, still to be given.
-    unposted: Vec<(NodeId, Error)>,
+    unposted: Vec<(usize, NodeId, Error)>,
     receiver: Receiver<Numbered>,
     until: Until,
     asked: usize,
@@ -104,12 +107,12 @@ impl<T: Decode> Gather<T> {
     ) -> Self {
         let count = asked.len();
         let (mut open, mut unposted) = (Vec::with_capacity(count), Vec::new());
-        for Asked { peer, call } in asked {
+        for (number, Asked { peer, call }) in asked.into_iter().enumerate() {
             match call {
                 Ok(call) => open.push(Some((peer, call))),
                 Err(error) => {
                     open.push(None);
-                    unposted.push((peer, error));
+                    unposted.push((number, peer, error));
                 }
             }
         }
@@ -167,8 +170,21 @@ impl<T: Decode> Gather<T> {
         }
     }
 
+    /// The next result, and which it is.
+    pub(super) fn next_numbered(&mut self) -> Option<Outcome<T>> {
+        if let Some((number, peer, error)) = self.unposted.pop() {
+            return Some((number, peer, Err(error)));
+        }
+        if self.left == 0 || self.is_enough() {
+            return None;
+        }
+        let next = self.next_arrival()?;
+        self.answered += usize::from(next.2.is_ok());
+        Some(next)
+    }
+
     /// The next result of those under way.
-    fn next_arrival(&mut self) -> Option<(NodeId, Result<Reply<T>, Error>)> {
+    fn next_arrival(&mut self) -> Option<Outcome<T>> {
         if let Err(error) = Core::not_on_a_loop_thread().and_then(|()| self.core.at_home()) {
             return self.next_unheard(error);
         }
@@ -181,22 +197,22 @@ impl<T: Decode> Gather<T> {
             // The caller's clock may have given up on it before.
             if let Some((peer, _)) = self.open.get_mut(number).and_then(Option::take) {
                 self.left -= 1;
-                return Some((peer, Reply::open(arrival, self.began)));
+                return Some((number, peer, Reply::open(arrival, self.began)));
             }
         }
     }
 
     /// This thread, or this process, must not wait for a result.
-    fn next_unheard(&mut self, error: Error) -> Option<(NodeId, Result<Reply<T>, Error>)> {
-        let (peer, call) = self.take_open()?;
+    fn next_unheard(&mut self, error: Error) -> Option<Outcome<T>> {
+        let (number, peer, call) = self.take_open()?;
         self.core.post_cancel(call);
         let error = error.with_execution(Execution::Unknown).with_peer(peer.clone());
-        Some((peer, Err(error)))
+        Some((number, peer, Err(error)))
     }
 
     /// No result comes any more: the loop is late, or gone.
-    fn next_in_vain(&mut self, nothing: Nothing) -> Option<(NodeId, Result<Reply<T>, Error>)> {
-        let (peer, call) = self.take_open()?;
+    fn next_in_vain(&mut self, nothing: Nothing) -> Option<Outcome<T>> {
+        let (number, peer, call) = self.take_open()?;
         let error = match nothing {
             Nothing::Late => {
                 self.core.post_cancel(call);
@@ -205,14 +221,16 @@ impl<T: Decode> Gather<T> {
             }
             Nothing::Gone => wake::loop_is_gone().with_execution(Execution::Unknown),
         };
-        Some((peer.clone(), Err(error.with_peer(peer))))
+        Some((number, peer.clone(), Err(error.with_peer(peer))))
     }
 
     /// The first of those under way, who is given up.
-    fn take_open(&mut self) -> Option<(NodeId, CallId)> {
-        let open = self.open.iter_mut().find_map(Option::take)?;
+    fn take_open(&mut self) -> Option<(usize, NodeId, CallId)> {
+        let mut open = self.open.iter_mut().enumerate();
+        let (number, (peer, call)) =
+            open.find_map(|(number, open)| Some((number, open.take()?)))?;
         self.left -= 1;
-        Some(open)
+        Some((number, peer, call))
     }
 }
 
@@ -241,15 +259,7 @@ impl<T: Decode> Iterator for Gather<T> {
     /// # Blocking
     /// Until somebody answers or fails, at most until the deadline.
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some((peer, error)) = self.unposted.pop() {
-            return Some((peer, Err(error)));
-        }
-        if self.left == 0 || self.is_enough() {
-            return None;
-        }
-        let next = self.next_arrival()?;
-        self.answered += usize::from(next.1.is_ok());
-        Some(next)
+        self.next_numbered().map(|(_, peer, result)| (peer, result))
     }
 }
 

@@ -96,6 +96,8 @@ impl Core {
             filter,
             predicate,
             directions,
+            own: None,
+            pattern: None,
             except,
             no_routers,
             is_copy,

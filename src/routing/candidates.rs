@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::directory::{Directory, PeerEntry, Scope};
 use super::filter::Compiled;
+use super::path::PathPattern;
 use crate::id::{NodeId, PeerKey};
 use crate::node_event::Directions;
 use crate::options::Options;
@@ -30,6 +31,10 @@ pub(crate) struct Question<'a> {
     pub(crate) filter: Option<&'a Compiled>,
     pub(crate) predicate: Option<&'a dyn Fn(&Options) -> bool>,
     pub(crate) directions: Directions,
+    /// The node itself, where it may be chosen, too.
+    pub(crate) own: Option<&'a Arc<PeerEntry>>,
+    /// Only those that serve a path of this pattern.
+    pub(crate) pattern: Option<&'a PathPattern>,
     /// Never these.
     pub(crate) except: &'a [NodeId],
     /// None that says it is a router.
@@ -45,6 +50,9 @@ pub(crate) struct Question<'a> {
 ///
 /// Nothing is collected until it is asked for. [`sample`](Self::sample) draws a few peers and costs the same in a large mesh as in a small
 /// one, unless hardly any peer matches; [`iter`](Self::iter) looks at them all.
+///
+/// In a call by path these are the nodes that serve a path that is meant, and the node that calls may be one of them: then it is
+/// the first, as if it had joined before all others, and is drawn with the same chance as each of them. To draw looks at all nodes then.
 pub struct Candidates<'a> {
     directory: &'a Directory,
     question: &'a Question<'a>,
@@ -97,7 +105,7 @@ impl<'a> Candidates<'a> {
 
     /// One of the candidates that are good enough, each with the same chance.
     pub(crate) fn draw(&self, suits: &dyn Fn(&PeerEntry) -> bool) -> Option<Candidate<'a>> {
-        if self.all.get().is_none() && self.scope.most() > FEW {
+        if self.all.get().is_none() && self.scope.most() > FEW && self.is_foreign() {
             let mut drawn = (0..DRAWS * MISSES)
                 .filter_map(|_| self.directory.draw(&self.scope, |below| self.random(below)));
             let is_good = |peer: &&'a Arc<PeerEntry>| {
@@ -144,8 +152,9 @@ impl<'a> Candidates<'a> {
 
     /// The candidate of that id, if it is one.
     pub fn get(&self, id: &str) -> Option<Candidate<'a>> {
-        let peer =
-            self.directory.get(id).filter(|_| self.question.id.is_none_or(|only| only == id))?;
+        let own = self.question.own.filter(|own| own.id == *id);
+        let peer = own.or_else(|| self.directory.get(id));
+        let peer = peer.filter(|_| self.question.id.is_none_or(|only| only == id))?;
         let suits = !self.taken.contains(&peer.key) && self.matches(peer);
         suits.then(|| self.candidate(peer))
     }
@@ -196,7 +205,20 @@ impl<'a> Candidates<'a> {
 
     /// All that match, behind a key or from the first, taken or not.
     fn walk(&self, behind: Option<PeerKey>) -> impl Iterator<Item = &'a Arc<PeerEntry>> + '_ {
-        self.directory.walk(&self.scope, behind).filter(|peer| self.matches(peer))
+        let own = self.own().filter(|_| behind.is_none());
+        let peers = self.directory.walk(&self.scope, behind);
+        own.into_iter().chain(peers).filter(|peer| self.matches(peer))
+    }
+
+    /// The node itself, if the call may be for it at all: before all that ever joined.
+    fn own(&self) -> Option<&'a Arc<PeerEntry>> {
+        let is_meant = |own: &&Arc<PeerEntry>| self.question.id.is_none_or(|id| own.id == *id);
+        self.question.own.filter(is_meant)
+    }
+
+    /// Whether the node itself is no candidate. If it is one, no draw among the peers would be fair to it.
+    fn is_foreign(&self) -> bool {
+        !self.own().is_some_and(|own| self.matches(own))
     }
 
     fn matches(&self, peer: &PeerEntry) -> bool {
@@ -205,6 +227,7 @@ impl<'a> Candidates<'a> {
             && self.question.filter.is_none_or(|filter| filter.matches(&peer.options))
             && !self.question.except.contains(&peer.id)
             && !(self.question.no_routers && is_router(&peer.options))
+            && self.question.pattern.is_none_or(|wanted| peer.services.paths().serves(wanted))
             && self.question.predicate.is_none_or(|test| self.test(test, &peer.options))
     }
 
@@ -216,7 +239,7 @@ impl<'a> Candidates<'a> {
     }
 
     fn candidate(&self, peer: &'a Arc<PeerEntry>) -> Candidate<'a> {
-        Candidate { peer, now: self.now }
+        Candidate::new(peer, self.now)
     }
 }
 
@@ -235,7 +258,7 @@ impl fmt::Debug for Candidates<'_> {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Rank(pub(super) PeerKey);
 
-/// A peer that a call may go to, as a [`Strategy`](crate::Strategy) sees it.
+/// A peer that a call may go to, as a [`Strategy`](crate::Strategy) sees it; in a call by path it may be the node itself.
 #[derive(Clone, Copy)]
 pub struct Candidate<'a> {
     pub(crate) peer: &'a Arc<PeerEntry>,
@@ -243,6 +266,10 @@ pub struct Candidate<'a> {
 }
 
 impl<'a> Candidate<'a> {
+    pub(super) fn new(peer: &'a Arc<PeerEntry>, now: Instant) -> Self {
+        Self { peer, now }
+    }
+
     /// Its id.
     pub fn id(&self) -> &'a NodeId {
         &self.peer.id
@@ -258,18 +285,18 @@ impl<'a> Candidate<'a> {
         &self.peer.services
     }
 
-    /// The directions in which links to it stand.
+    /// The directions in which links to it stand: none for the node itself.
     pub fn directions(&self) -> Directions {
         self.peer.directions()
     }
 
-    /// The other end of the link that stands longest.
+    /// The other end of the link that stands longest; means nothing for the node itself.
     pub fn address(&self) -> Option<SocketAddr> {
         self.peer.face(Directions::BOTH).map(|face| face.remote)
     }
 
     /// Whether it runs on the same host as this node: both have the same [`host`](crate::Builder::host), or both have none and the link
-    /// does not leave this machine.
+    /// does not leave this machine. The node itself does.
     pub fn is_local(&self) -> bool {
         self.peer.is_local
     }

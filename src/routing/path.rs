@@ -161,6 +161,11 @@ impl PathPattern {
         segments(&self.0)
     }
 
+    /// Whether a segment is `*`: no other has one.
+    pub(crate) fn has_wildcard(&self) -> bool {
+        self.0.contains(WILDCARD)
+    }
+
     /// Whether `path` is meant: it has as many segments, and each is the one that stands here, or any where `*` stands. The cost grows with
     /// the length of the shorter of the two, and nothing is allocated.
     pub fn matches(&self, path: &Path) -> bool {

@@ -14,7 +14,6 @@ pub(crate) struct Services(Arc<Announced>);
 struct Announced {
     names: Vec<String>,
     /// Made when somebody first asks, on that thread: most peers of most nodes are never asked, and the loop has better things to do.
-    #[allow(dead_code, reason = "the path table will show them")]
     paths: OnceLock<PathTree>,
 }
 
@@ -23,7 +22,6 @@ impl Services {
         Self(Arc::new(Announced { names, paths: OnceLock::new() }))
     }
 
-    #[allow(dead_code, reason = "the path table will show them")]
     /// Those that are paths, in the same order. A name that is only nearly one is an event like any other.
     pub(crate) fn paths(&self) -> &PathTree {
         let is_path = |name: &&String| name.starts_with('/');

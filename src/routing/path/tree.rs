@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Path, PathPattern, WILDCARD};
+use super::{Path, PathPattern};
 
 /// A set of paths that remembers the order in which they were registered, and finds those that a pattern means.
 ///
@@ -120,11 +120,27 @@ impl PathTree {
         &'a self,
         pattern: &PathPattern,
     ) -> impl DoubleEndedIterator<Item = &'a Path> + ExactSizeIterator + use<'a> {
-        in_order(if pattern.segments().any(|segment| segment == WILDCARD) {
+        in_order(if pattern.has_wildcard() {
             branch::matches(&self.entries, pattern)
         } else {
             self.find(pattern.as_str()).map(|at| &self.entries[at]).into_iter().collect()
         })
+    }
+
+    /// The first of the paths that a pattern means. A pattern that is a path is only searched for, and nothing is allocated.
+    pub(crate) fn first(&self, pattern: &PathPattern) -> Option<&Path> {
+        let entry = if pattern.has_wildcard() {
+            let found = branch::matches(&self.entries, pattern);
+            found.into_iter().min_by_key(|entry| entry.number)
+        } else {
+            self.find(pattern.as_str()).ok().map(|at| &self.entries[at])
+        };
+        entry.map(|entry| &entry.path)
+    }
+
+    /// Whether there is a path that a pattern means.
+    pub(crate) fn serves(&self, pattern: &PathPattern) -> bool {
+        self.first(pattern).is_some()
     }
 
     /// All paths, in the order of their registration.

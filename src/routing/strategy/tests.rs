@@ -58,6 +58,8 @@ fn everybody<'a>() -> Question<'a> {
         filter: None,
         predicate: None,
         directions: Directions::BOTH,
+        own: None,
+        pattern: None,
         except: &[],
         no_routers: false,
         is_copy: false,

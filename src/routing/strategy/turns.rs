@@ -15,7 +15,7 @@ const QUESTIONS: usize = 1_024;
 /// The candidates one after the other, in the order in which they joined, and then from the first again.
 ///
 /// It remembers who was last and not a number in a list, so that peers who come and go give nobody a second turn and skip nobody. Calls
-/// that ask for different peers (another filter, predicate or direction) take turns of their own, as long as there are not more than
+/// that ask for different peers (another filter, predicate, direction or path) take turns of their own, as long as there are not more than
 /// 1,024 of these.
 ///
 /// # Example

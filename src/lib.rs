@@ -427,9 +427,11 @@ pub use policy::{
     Breaker, Budget, Failover, Guarded, Hedge, Hedged, Parcel, Place, Retried, Retry, Target,
 };
 pub use routing::{
-    Candidate, Candidates, ConsistentHash, Filter, First, LeastPending, LocalFirst, Observation,
-    Path, PathPattern, PathTree, PowerOfTwo, Random, Rank, RoundRobin, Sticky, StickyKey, Strategy,
-    StrategyFn, WeightedRandom, strategy_fn,
+    BroadcastGlobal, BroadcastLocal, Candidate, Candidates, ConsistentHash, Filter, First,
+    FirstFind, KnownNode, LeastPending, LocalFirst, Observation, Outgoing, Path, PathPattern,
+    PathTable, PathTree, PowerOfTwo, Random, Rank, RoundRobin, SendStrategy, SendStrategyFn,
+    SendTarget, SendTo, SendToAll, SendToAllOnePerNode, SendToTarget, Sticky, StickyKey, Strategy,
+    StrategyFn, Targets, WeightedRandom, send_strategy_fn, strategy_fn,
 };
 #[doc(hidden)]
 pub use service::Verdict;

@@ -37,10 +37,8 @@ pub(crate) struct PeerEntry {
     /// Which of the two is older: traffic that may use both stays on it.
     pub(crate) older: Direction,
     /// Where others can dial it, as it says, if it listens at all.
-    #[allow(dead_code, reason = "the path table will show it")]
     pub(crate) address: Option<Address>,
     /// What its host is called: its own word, else the address it is reached at.
-    #[allow(dead_code, reason = "the path table will show it")]
     pub(crate) host: Arc<str>,
     /// It runs on the host of this node.
     pub(crate) is_local: bool,

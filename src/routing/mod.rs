@@ -9,6 +9,7 @@ mod gauge;
 mod pace;
 mod path;
 mod plan;
+mod send;
 mod services;
 mod strategy;
 
@@ -21,6 +22,13 @@ pub(crate) use gauge::{Full, Gauge, Share, cost};
 pub(crate) use pace::Pace;
 pub use path::{Path, PathPattern, PathTree};
 pub(crate) use plan::{Plan, Step, make_plan};
+#[allow(unused_imports, reason = "calls by path will use it")]
+pub(crate) use send::Recipient;
+pub use send::{
+    BroadcastGlobal, BroadcastLocal, FirstFind, KnownNode, Outgoing, PathTable, SendStrategy,
+    SendStrategyFn, SendTarget, SendTo, SendToAll, SendToAllOnePerNode, SendToTarget, Targets,
+    send_strategy_fn,
+};
 pub(crate) use services::Services;
 pub use strategy::{
     ConsistentHash, First, LeastPending, LocalFirst, Observation, PowerOfTwo, Random, RoundRobin,

@@ -22,6 +22,12 @@ impl Services {
         Self(Arc::new(Announced { names, paths: OnceLock::new() }))
     }
 
+    /// Whether somebody has asked for the paths.
+    #[cfg(test)]
+    pub(crate) fn has_tree(&self) -> bool {
+        self.0.paths.get().is_some()
+    }
+
     /// Those that are paths, in the same order. A name that is only nearly one is an event like any other.
     pub(crate) fn paths(&self) -> &PathTree {
         let is_path = |name: &&String| name.starts_with('/');

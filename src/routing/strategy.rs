@@ -29,6 +29,7 @@ pub use turns::RoundRobin;
 ///
 /// A strategy is given to one call ([`Call::strategy`](crate::Call::strategy)) or to a node, for all calls that name none
 /// ([`Builder::strategy`](crate::Builder::strategy)). What it remembers is inside it; share it as an `Arc`. Without one, calls use [`Random`].
+/// Every strategy is a [`SendStrategy`](crate::SendStrategy), too, and then chooses among the nodes that serve a path.
 ///
 /// Besides the first choice it is asked for up to three alternates, who get the message when those before them cannot take it:
 /// [`Handle::any`](crate::Handle::any) says when. Then [`Candidates::is_alternate`] is true, and those chosen before are no candidates
@@ -139,7 +140,7 @@ impl<F> fmt::Debug for StrategyFn<F> {
 }
 
 /// A hash of a key's text that is the same in every process and every version: who meets whom does not change with an update.
-fn hash_of(key: &(impl fmt::Display + ?Sized)) -> u64 {
+pub(super) fn hash_of(key: &(impl fmt::Display + ?Sized)) -> u64 {
     use fmt::Write;
     let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
     // Nothing here fails; a `Display` that does has written what it could.

@@ -115,6 +115,12 @@ impl From<&Path> for PathPattern {
     }
 }
 
+impl From<&PathPattern> for PathPattern {
+    fn from(pattern: &PathPattern) -> Self {
+        pattern.clone()
+    }
+}
+
 /// The one path that the pattern matches: `INVALID_PATH` if it has a wildcard, or is the root.
 impl TryFrom<PathPattern> for Path {
     type Error = Error;

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use threadmesh::bench::Crowd;
 use threadmesh::{
-    ConsistentHash, Error, Filter, LeastPending, Options, PowerOfTwo, Random, RoundRobin, Selector,
-    Strategy, filter, options, predicate,
+    ConsistentHash, Error, Filter, FirstFind, LeastPending, Options, PathPattern, PowerOfTwo,
+    Random, RoundRobin, Selector, SendStrategy, SendToAll, Strategy, filter, options, predicate,
 };
 
 /// One measurement: so many choices, timed one by one.
@@ -95,7 +95,39 @@ fn main() -> Result<(), Error> {
         }
         println!("the loop began to keep 10,000 peers by an option in {}, once", micros(indexed));
         updates(&mut many, choices);
+        by_path(choices)?;
         println!();
+    }
+    Ok(())
+}
+
+/// What a call by path does before it sends, in a mesh of 1,000 peers with ten services each.
+fn by_path(choices: usize) -> Result<(), Error> {
+    let services = |number: usize| {
+        let own = (0..8).map(|service| format!("/group-{}/service-{service}", number % 100));
+        let all = [format!("/peer-{number}/state"), "/health".to_owned()];
+        own.chain(all).collect()
+    };
+    let crowd = Crowd::serving(1_000, options_of, services)?;
+    let turns = RoundRobin::new();
+    let rows: [(&str, &dyn SendStrategy, &str, usize); 8] = [
+        ("FirstFind, all serve it", &FirstFind, "/health", 4),
+        ("FirstFind, one in a hundred", &FirstFind, "/group-7/service-3", 4),
+        ("FirstFind, one serves it", &FirstFind, "/peer-500/state", 1),
+        ("FirstFind, nobody serves it", &FirstFind, "/group-7", 0),
+        ("FirstFind, one in 100 and *", &FirstFind, "/group-7/*", 4),
+        ("SendToAll, ten", &SendToAll, "/group-7/service-3", 10),
+        ("Random, all serve it", &Random, "/health", 4),
+        ("RoundRobin, all serve it", &turns, "/health", 4),
+    ];
+    for (name, strategy, path, targets) in rows {
+        let pattern = PathPattern::new(path)?;
+        // The first look makes each peer's tree.
+        assert_eq!(crowd.targets(strategy, &pattern), targets, "{name}");
+        let time = median(choices / 20, || {
+            black_box(crowd.targets(strategy, &pattern));
+        });
+        println!("by path, 1,000 peers: {name:<30}{:>14}", micros(time));
     }
     Ok(())
 }

@@ -3,15 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::error::Error;
+use crate::headers::Headers;
 use crate::id::{InstanceId, LinkId, NodeId};
 use crate::node::{Node, Selector};
+use crate::node_event::Directions;
 use crate::options::Options;
+use crate::payload::Payload;
 use crate::proto::{Command, Input, Local, Mesh, Output};
-use crate::routing::{Filter, Strategy};
+use crate::routing::{Filter, Outgoing, PathPattern, PathTable, SendStrategy, Strategy};
 use crate::wire::{Control, Hello, Offer, frame_head, put_control};
 
 /// One node and its made-up peers.
@@ -37,7 +41,7 @@ fn put_frame(out: &mut Vec<u8>, control: &Control) {
 }
 
 /// All that a dialler says until it has joined.
-fn joining(number: usize, options: Options) -> Vec<u8> {
+fn joining(number: usize, options: Options, services: Vec<String>) -> Vec<u8> {
     let id = NodeId::new(format!("peer-{number}")).expect("a legal id");
     let config = Config::default();
     let hello = Hello {
@@ -57,7 +61,7 @@ fn joining(number: usize, options: Options) -> Vec<u8> {
     };
     let mut bytes = Offer::OURS.to_bytes().to_vec();
     put_frame(&mut bytes, &Control::Hello(Box::new(hello)));
-    put_frame(&mut bytes, &Control::Services { names: Vec::new(), last: true });
+    put_frame(&mut bytes, &Control::Services { names: services, last: true });
     put_frame(&mut bytes, &Control::Ready);
     bytes
 }
@@ -68,6 +72,18 @@ impl Crowd {
     /// # Errors
     /// Those of [`Builder::start`](crate::Builder::start).
     pub fn new(peers: usize, options: impl Fn(usize) -> Options) -> Result<Self, Error> {
+        Self::serving(peers, options, |_| Vec::new())
+    }
+
+    /// So many peers with these options, which announce these services, have joined.
+    ///
+    /// # Errors
+    /// Those of [`Builder::start`](crate::Builder::start).
+    pub fn serving(
+        peers: usize,
+        options: impl Fn(usize) -> Options,
+        services: impl Fn(usize) -> Vec<String>,
+    ) -> Result<Self, Error> {
         let id = NodeId::new("crowded")?;
         let mut config = Config::default();
         config.limits.links = peers + 1;
@@ -87,7 +103,7 @@ impl Crowd {
         for number in 0..peers {
             let link = crowd.engine.draw_link();
             crowd.feed(Input::Accepted { link, local: address(), remote: address() });
-            crowd.hear(link, &joining(number, options(number)));
+            crowd.hear(link, &joining(number, options(number), services(number)));
             crowd.links.push(link);
         }
         assert_eq!(crowd.engine.directory().len(), peers, "all have joined");
@@ -113,6 +129,22 @@ impl Crowd {
         strategy: &dyn Strategy,
     ) -> Result<Option<NodeId>, Error> {
         self.node.chosen(selector, strategy)
+    }
+
+    /// How many targets a call by this path has: the table is made, and the strategy looks at it.
+    pub fn targets(&self, strategy: &dyn SendStrategy, pattern: &PathPattern) -> usize {
+        let directory = self.node.core().directory();
+        let nodes =
+            PathTable::new(None, directory, Directions::BOTH, Arc::default(), Instant::now(), 1);
+        let message = Outgoing {
+            path: pattern.as_str(),
+            pattern,
+            payload: &Payload::null(),
+            headers: &Headers::new(),
+            timeout: None,
+            wants_answer: true,
+        };
+        strategy.targets(&message, &nodes).as_slice().len()
     }
 
     /// The same as it would be done without any of our tricks: all peers are asked, the matches collected, and one drawn.

@@ -211,3 +211,14 @@ fn calls_share_a_strategy_and_what_it_remembers() {
     let home: Arc<dyn SendStrategy> = Arc::new(SendToTarget::new("a"));
     assert!(SendStrategy::check_default(&home).is_err());
 }
+
+#[test]
+fn tables_and_targets_cross_threads() {
+    fn crosses<T: Send + Sync>() {}
+    let _bound = crate::bound::bound();
+    crosses::<PathTable>();
+    crosses::<KnownNode<'_>>();
+    crosses::<Outgoing<'_>>();
+    crosses::<Targets>();
+    crosses::<Arc<dyn SendStrategy>>();
+}

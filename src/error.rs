@@ -65,7 +65,7 @@ kinds! {
     PredicateNotRoutable = 4, "PREDICATE_NOT_ROUTABLE", Never;
     /// The link broke while the call was pending on it.
     ConnectionLost = 5, "CONNECTION_LOST", Unknown;
-    /// The peer has no handler for this event.
+    /// The peer has no handler for this event. An event that begins with `/` is a path: `NOT_FOUND`.
     NoHandler = 6, "NO_HANDLER", Never;
     /// Handlers ran, none of them answered.
     NoReply = 7, "NO_REPLY", Happened;
@@ -73,7 +73,7 @@ kinds! {
     Handler = 8, "HANDLER_ERROR", Happened;
     /// The circuit breaker is open; nothing was sent.
     CircuitOpen = 9, "CIRCUIT_OPEN", Never;
-    /// No node serves this path or event.
+    /// No node serves this path or event, or the one that was asked serves nothing at this path.
     NotFound = 10, "NOT_FOUND", Never;
     /// The text is not a service path.
     InvalidPath = 11, "INVALID_PATH", Never;

@@ -73,6 +73,7 @@
 //! | send with a timeout, headers, in batches | [`Call`] from [`Handle::to`] or [`Handle::any`] |
 //! | have several requests under way | [`Pending`] from [`Call::start`] |
 //! | answer | [`Handle::on_request`], [`Request`], [`HandlerError`] |
+//! | serve a path, such as `/math/add` | [`Handle::register`] |
 //! | pass on, answer later, recover from errors | [`Outcome`], [`Responder`], [`Handle::on_error`] |
 //! | name an event with its types, once for both sides | [`Endpoint`] |
 //! | send bytes without encoding them | [`Bytes`] |
@@ -280,11 +281,11 @@
 //! | `REQUEST_TIMEOUT` | The deadline passed without an answer | perhaps |
 //! | `PREDICATE_NOT_ROUTABLE` | A router refuses to list its peers, so a predicate cannot be evaluated on them | never |
 //! | `CONNECTION_LOST` | The link broke while the call was pending on it | perhaps |
-//! | `NO_HANDLER` | The peer has no handler for this event | never |
+//! | `NO_HANDLER` | The peer has no handler for this event. An event that begins with `/` is a path: `NOT_FOUND` | never |
 //! | `NO_REPLY` | Handlers ran, none of them answered | yes |
 //! | `HANDLER_ERROR` | The handler returned an error (then `code()` is its own) or panicked | yes |
 //! | `CIRCUIT_OPEN` | The circuit breaker is open; nothing was sent | never |
-//! | `NOT_FOUND` | No node serves this path or event | never |
+//! | `NOT_FOUND` | No node serves this path or event, or the one that was asked serves nothing at this path | never |
 //! | `INVALID_PATH` | The text is not a service path | never |
 //! | `INVALID_FILTER` | The filter is malformed or too large | never |
 //! | `INVALID_EVENT` | The event name is empty, too long or reserved | never |
@@ -436,7 +437,7 @@ pub use routing::{
 #[doc(hidden)]
 pub use service::Verdict;
 pub use service::{
-    Finish, IntoPattern, Later, Outcome, Pattern, Registration, Request, Respond, Responder, Tick,
-    blocking,
+    Finish, IntoPath, IntoPattern, Later, Outcome, Pattern, Registration, Request, Respond,
+    Responder, Tick, blocking,
 };
 pub use value::{Map, Value};

@@ -17,8 +17,8 @@ use crate::id::{InstanceId, NodeId};
 use crate::options::Options;
 use crate::payload::Decode;
 use crate::proto::Local;
-use crate::routing::Strategy;
-use crate::service::{Finish, IntoPattern, Pattern, Request, Respond, Tick};
+use crate::routing::{Path, Strategy};
+use crate::service::{Finish, IntoPath, IntoPattern, Pattern, Request, Respond, Tick};
 
 /// A node that is being put together, made by [`Node::builder`]. What is wrong with any part is said by [`start`](Self::start).
 ///
@@ -146,6 +146,20 @@ impl Builder {
         self
     }
 
+    /// A service that is there before the first message: see [`Handle::register`].
+    pub fn register<P, T, A, F>(mut self, path: P, handler: F) -> Self
+    where
+        P: IntoPath<T, A::Answer>,
+        T: Decode,
+        A: Respond,
+        F: Fn(Request<T>) -> A + Send + Sync + 'static,
+    {
+        if let Some(path) = self.accept::<_, Path>(path) {
+            self.handlers.push(Box::new(|node| node.register(path, handler).map(drop)));
+        }
+        self
+    }
+
     /// An error handler that is there before the first message: see [`Handle::on_error`].
     pub fn on_error<P, T, A, F>(mut self, pattern: P, handler: F) -> Self
     where
@@ -209,7 +223,7 @@ impl Builder {
     ///
     /// # Errors
     /// Nothing is left running. `INVALID_ARGUMENT` for an id, options, durations or limits out of range, `INVALID_ADDRESS`,
-    /// `INVALID_EVENT`; those of [`Handle::bind`]; `INVALID_ARGUMENT` with the cause when the system has no thread or no
+    /// `INVALID_EVENT`, `INVALID_PATH`; those of [`Handle::bind`]; `INVALID_ARGUMENT` with the cause when the system has no thread or no
     /// descriptors left.
     ///
     /// # Blocking

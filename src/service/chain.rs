@@ -7,6 +7,7 @@ use super::LOG;
 use super::handler::RequestHandler;
 use super::message::Asked;
 use super::outcome::{Decided, Trouble, Verdict};
+use super::pattern::is_path;
 use super::responder::Duty;
 use crate::error::{Error, ErrorKind};
 use crate::payload::Payload;
@@ -92,6 +93,13 @@ impl Chain {
                 let why =
                     format!("no handler sent a response to {event}, node {node} has no other");
                 Trouble::Fault(Error::new(ErrorKind::NoReply, why))
+            }
+            None if is_path(event) => {
+                let why = format!(
+                    "node {node:?} serves nothing at {event:?}; ask for a path as it was registered there, since a prefix, \
+                     other letter case or `*` leads nowhere"
+                );
+                Trouble::Fault(Error::new(ErrorKind::NotFound, why))
             }
             None => {
                 let why = format!("node {node} has no handler for {event}");

@@ -33,7 +33,7 @@ use crate::proto::{Answer, Delivery, Owed};
 
 pub use self::message::{Request, Tick};
 pub use self::outcome::{Finish, Later, Outcome, Respond, Verdict};
-pub use self::pattern::{IntoPattern, Pattern};
+pub use self::pattern::{IntoPath, IntoPattern, Pattern};
 pub use self::pool::seat::blocking;
 pub(crate) use self::pool::seat::waiting;
 pub(crate) use self::pool::{Counts, Detached};
@@ -100,7 +100,7 @@ impl Service {
         self.pool.deliver(batch)
     }
 
-    /// Appends a handler of requests.
+    /// Appends a handler of requests: of a service, if the pattern is an exact name.
     pub(crate) fn on_request<P, T, A, F>(&self, pattern: P, f: F) -> Result<Registration, Error>
     where
         P: IntoPattern<T, A::Answer>,
@@ -108,7 +108,9 @@ impl Service {
         A: Respond,
         F: Fn(Request<T>) -> A + Send + Sync + 'static,
     {
-        self.chain(pattern.try_into(), handler::of_requests(f))
+        let pattern: Pattern = pattern.try_into().map_err(Into::into)?;
+        pattern.check_for_requests()?;
+        self.chain(pattern, handler::of_requests(f))
     }
 
     /// Appends a handler of the errors of handlers before it.
@@ -119,15 +121,10 @@ impl Service {
         A: Respond,
         F: Fn(HandlerError, Request<T>) -> A + Send + Sync + 'static,
     {
-        self.chain(pattern.try_into(), handler::of_errors(f))
+        self.chain(pattern.try_into().map_err(Into::into)?, handler::of_errors(f))
     }
 
-    fn chain(
-        &self,
-        pattern: Result<Pattern, impl Into<Error>>,
-        handler: RequestHandler,
-    ) -> Result<Registration, Error> {
-        let pattern = pattern.map_err(Into::into)?;
+    fn chain(&self, pattern: Pattern, handler: RequestHandler) -> Result<Registration, Error> {
         let number = self.dispatch.requests.add(pattern.clone(), handler)?;
         self.dispatch.announce();
         Ok(self.registration(Which::Requests, number, pattern))

@@ -9,6 +9,7 @@ use crate::error::Error;
 #[cfg(feature = "regex")]
 use crate::error::ErrorKind;
 use crate::event::EventName;
+use crate::routing::Path;
 
 /// The longest regular expression, in bytes: longer ones are programs, not patterns.
 #[cfg(feature = "regex")]
@@ -22,6 +23,10 @@ const REGEX_COMPILED_BYTES: usize = 256 * 1024;
 /// Text without `*` is the exact name of one event. In text with `*`, each `*` stands for any run of characters, also for none,
 /// and nothing else is special: `user:*` matches `user:get` and `user:`. Regular expressions are made by
 /// [`Pattern::regex`] (feature `regex`). Two patterns are equal when they are of one kind and of the same text.
+///
+/// An exact name that begins with `/` is a [`Path`]: it may be written carelessly and is formatted, so `/math/add/` is the
+/// pattern `/math/add`. A name that does not begin with `/` is never changed. Paths are told to peers one by one, so requests
+/// are not handled by a glob that begins with `/`; ticks and errors are, and there, too, `*` is any run of characters, slashes among them.
 #[derive(Clone)]
 pub struct Pattern(Kind);
 
@@ -78,6 +83,16 @@ impl Pattern {
         }
     }
 
+    /// What keeps requests from being handled by this pattern: `INVALID_PATH` when it would handle paths by a glob that names none.
+    pub(super) fn check_for_requests(&self) -> Result<(), Error> {
+        match &self.0 {
+            Kind::Glob(glob) if is_path(&glob.text) => Path::new(&*glob.text).map(drop),
+            Kind::Exact(_) | Kind::Glob(_) => Ok(()),
+            #[cfg(feature = "regex")]
+            Kind::Regex(_) => Ok(()),
+        }
+    }
+
     /// The one name this pattern matches, if it is an exact one.
     pub(super) fn exact(&self) -> Option<&Arc<str>> {
         match &self.0 {
@@ -119,8 +134,12 @@ impl fmt::Debug for Pattern {
 impl TryFrom<&str> for Pattern {
     type Error = Error;
 
-    /// `INVALID_EVENT` when no event could have such a name: see [`EventName::new`].
+    /// `INVALID_EVENT` when no event could have such a name: see [`EventName::new`]; `INVALID_PATH` when it begins with `/`, has no
+    /// `*`, and is no path.
     fn try_from(text: &str) -> Result<Self, Error> {
+        if is_path(text) && !text.contains('*') {
+            return Path::new(text).map(Self::from);
+        }
         // A glob obeys the rules of names too: what is longer or has control characters could match nothing.
         EventName::new(text)?;
         Ok(Self(match Glob::parse(text) {
@@ -146,24 +165,55 @@ impl TryFrom<&String> for Pattern {
     }
 }
 
-impl From<EventName> for Pattern {
-    /// The exact name, also when it holds a `*`.
-    fn from(name: EventName) -> Self {
-        Self(Kind::Exact(name.as_str().into()))
+impl TryFrom<EventName> for Pattern {
+    type Error = Error;
+
+    /// The exact name, also when it holds a `*`; `INVALID_PATH` when it begins with `/` and is no path.
+    fn try_from(name: EventName) -> Result<Self, Error> {
+        if is_path(name.as_str()) {
+            return Path::new(name.as_str()).map(Self::from);
+        }
+        Ok(Self(Kind::Exact(name.as_str().into())))
     }
 }
 
 impl<D, T> TryFrom<Endpoint<D, T>> for Pattern {
     type Error = Error;
 
-    /// The exact name, also when it holds a `*`; `INVALID_EVENT` when it is none.
+    /// The exact name, also when it holds a `*`; `INVALID_EVENT` when it is none, `INVALID_PATH` when it begins with `/` and is no path.
     fn try_from(endpoint: Endpoint<D, T>) -> Result<Self, Error> {
-        EventName::try_from(endpoint).map(Self::from)
+        if is_path(endpoint.name()) {
+            return Path::try_from(endpoint).map(Self::from);
+        }
+        EventName::try_from(endpoint)?.try_into()
     }
 }
 
-/// What may stand where a handler wants a pattern: a text, an [`EventName`] or a [`Pattern`], which go with any types, or an
-/// [`Endpoint`], which goes with its own: data of type `D`, an answer of type `T`.
+impl From<Path> for Pattern {
+    /// The event that is called like the path.
+    fn from(path: Path) -> Self {
+        Self(Kind::Exact(path.as_str().into()))
+    }
+}
+
+impl From<&Path> for Pattern {
+    /// The event that is called like the path.
+    fn from(path: &Path) -> Self {
+        path.clone().into()
+    }
+}
+
+impl<D, T> TryFrom<Endpoint<D, T>> for Path {
+    type Error = Error;
+
+    /// The name of the endpoint, formatted; `INVALID_PATH` when it is none.
+    fn try_from(endpoint: Endpoint<D, T>) -> Result<Self, Error> {
+        Self::new(endpoint.name())
+    }
+}
+
+/// What may stand where a handler wants a pattern: a text, an [`EventName`], a [`Path`] or a [`Pattern`], which go with any
+/// types, or an [`Endpoint`], which goes with its own: data of type `D`, an answer of type `T`.
 pub trait IntoPattern<D, T>: TryInto<Pattern, Error: Into<Error>> {}
 
 impl<D, T> IntoPattern<D, T> for &str {}
@@ -171,7 +221,25 @@ impl<D, T> IntoPattern<D, T> for &String {}
 impl<D, T> IntoPattern<D, T> for String {}
 impl<D, T> IntoPattern<D, T> for EventName {}
 impl<D, T> IntoPattern<D, T> for Pattern {}
+impl<D, T> IntoPattern<D, T> for Path {}
+impl<D, T> IntoPattern<D, T> for &Path {}
 impl<D, T> IntoPattern<D, T> for Endpoint<D, T> {}
+
+/// What may stand where a service wants its path: a text, which may be written carelessly, or a [`Path`], which go with any
+/// types, or an [`Endpoint`], which goes with its own: data of type `D`, an answer of type `T`.
+pub trait IntoPath<D, T>: TryInto<Path, Error: Into<Error>> {}
+
+impl<D, T> IntoPath<D, T> for &str {}
+impl<D, T> IntoPath<D, T> for &String {}
+impl<D, T> IntoPath<D, T> for String {}
+impl<D, T> IntoPath<D, T> for Path {}
+impl<D, T> IntoPath<D, T> for Endpoint<D, T> {}
+
+/// Whether an event is a service path by its name. Only the first character counts, so that a name that is nearly a path is
+/// judged as one, and refused or not found, instead of being an event that nobody meant.
+pub(super) fn is_path(name: &str) -> bool {
+    name.starts_with('/')
+}
 
 /// Lets a ready-made [`Pattern`] stand wherever text stands, which may fail to be one.
 impl From<Infallible> for Error {
@@ -292,9 +360,59 @@ mod tests {
     }
 
     #[test]
+    fn exact_names_that_begin_with_a_slash_are_formatted_and_others_stay_as_they_are() {
+        const ADD: Endpoint<(), ()> = Endpoint::new("//math/add/");
+        let _bound = crate::bound::bound();
+        let path = Pattern::from(Path::new("math/add").unwrap());
+        assert_eq!((path.as_str(), path.exact().is_some()), ("/math/add", true));
+        assert_eq!(pattern("/math//add/"), path);
+        assert_eq!(Pattern::try_from(EventName::new("/math/add/").unwrap()).unwrap(), path);
+        assert_eq!(Pattern::try_from(ADD).unwrap(), path);
+        assert_eq!(pattern("math//add/").as_str(), "math//add/");
+        // Shorter than its limit once it is formatted.
+        assert_eq!(pattern(&format!("/math{}add", "/".repeat(2_000))), path);
+    }
+
+    #[test]
+    fn exact_names_that_begin_with_a_slash_and_are_no_paths_are_refused() {
+        const ROOT: Endpoint<(), ()> = Endpoint::new("/");
+        const STAR: Endpoint<(), ()> = Endpoint::new("/math/*");
+        let _bound = crate::bound::bound();
+        let name = |name| Pattern::try_from(EventName::new(name).unwrap());
+        let refused = [
+            Pattern::try_from("/"),
+            Pattern::try_from("/a b"),
+            Pattern::try_from("/a\n"),
+            Pattern::try_from(format!("/{}", "x".repeat(1_024))),
+            name("/math/*"),
+            name("/é"),
+            Pattern::try_from(ROOT),
+            Pattern::try_from(STAR),
+        ];
+        for refused in refused {
+            assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidPath);
+        }
+    }
+
+    #[test]
+    fn a_glob_that_begins_with_a_slash_is_for_ticks_and_errors_only() {
+        let _bound = crate::bound::bound();
+        for glob in ["/math/*", "/*", "/ma*", "/math/*/"] {
+            let refused = pattern(glob).check_for_requests().unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::InvalidPath, "{glob}");
+        }
+        assert!(pattern("/math/*").matches("/math/add/slow"));
+        for text in ["*", "*/add", "math/*", "/math/add", "user:get"] {
+            pattern(text).check_for_requests().unwrap();
+        }
+        #[cfg(feature = "regex")]
+        Pattern::regex("/math/*").unwrap().check_for_requests().unwrap();
+    }
+
+    #[test]
     fn patterns_of_one_text_and_different_kinds_differ() {
         let _bound = crate::bound::bound();
-        let exact = Pattern::from(EventName::new("a*").unwrap());
+        let exact = Pattern::try_from(EventName::new("a*").unwrap()).unwrap();
         assert_ne!(exact, pattern("a*"));
         assert_eq!(pattern("a*"), pattern("a*"));
         assert!(exact.matches("a*") && !exact.matches("ab"));

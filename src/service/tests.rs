@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::fake::{Fake, PATIENCE, assert_fault, fault, limits, reply, taken, tick};
-use super::{Pattern, Request, Tick, context};
+use super::{Outcome, Pattern, Request, Tick, context};
 use crate::config::Limits;
+use crate::endpoint::Endpoint;
 use crate::error::{ErrorKind, Execution};
+use crate::event::EventName;
 use crate::handler_error::HandlerError;
 use crate::payload::{Bytes, Encode};
 use crate::proto::{Answer, Work};
@@ -47,6 +49,46 @@ fn a_request_without_a_handler_is_refused_at_once_naming_event_and_node() {
     let error = fault(taken(&fake.ask("no:such", &())));
     assert_eq!((error.kind(), error.execution()), (ErrorKind::NoHandler, Execution::Never));
     assert!(error.message().contains("no:such") && error.message().contains("here"));
+}
+
+#[test]
+fn a_path_without_a_handler_is_not_found_and_a_prefix_case_or_star_leads_nowhere() {
+    let _bound = crate::bound::bound();
+    let fake = Fake::new(&limits(2, 4));
+    fake.service.on_request("/foo/bar/", |_: Request<()>| Ok(1)).unwrap();
+    assert_eq!(reply::<u32>(taken(&fake.ask("/foo/bar", &()))), 1);
+    for event in ["/foo", "/foo/bar/baz", "/foo/Bar", "/foo/*", "/foo/bar/", "/", "/a b"] {
+        let error = fault(taken(&fake.ask(event, &())));
+        assert_eq!((error.kind(), error.execution()), (ErrorKind::NotFound, Execution::Never));
+        assert!(error.message().contains(&format!("\"here\" serves nothing at {event:?}")));
+    }
+    assert_fault(taken(&fake.ask("foo/bar", &())), ErrorKind::NoHandler, Execution::Never);
+    // Somebody was there, and passed on.
+    fake.service.on_request("*", |_: Request<()>| Outcome::<()>::Next).unwrap();
+    assert_fault(taken(&fake.ask("/foo", &())), ErrorKind::NoReply, Execution::Happened);
+}
+
+#[test]
+fn requests_are_not_handled_by_a_pattern_that_names_no_path() {
+    const STAR: Endpoint<(), ()> = Endpoint::new("/math/*");
+    let _bound = crate::bound::bound();
+    let fake = Fake::new(&limits(2, 4));
+    let refused = [
+        fake.service.on_request("/math/*", |_: Request<()>| Ok(())),
+        fake.service.on_request(Pattern::try_from("/*").unwrap(), |_: Request<()>| Ok(())),
+        fake.service.on_request(EventName::new("/*").unwrap(), |_: Request<()>| Ok(())),
+        fake.service.on_request(STAR, |_| Ok(())),
+        fake.service.on_request("/", |_: Request<()>| Ok(())),
+        fake.service.on_request("/math/a b", |_: Request<()>| Ok(())),
+        fake.service.on_error("/math/a b", |_, _: Request<()>| Ok(())),
+        fake.service.on_tick("/", |_: Tick<()>| ()),
+    ];
+    for refused in refused {
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidPath);
+    }
+    fake.service.on_error("/math/*", |_, _: Request<()>| Ok("mended")).unwrap();
+    fake.service.on_tick("/math/*", |_: Tick<()>| ()).unwrap();
+    assert_eq!(fake.service.remove(&Pattern::try_from("/math/*").unwrap()), 2);
 }
 
 #[test]

@@ -21,7 +21,6 @@ const SHORT: Duration = Duration::from_millis(100);
 const ELSEWHERE: &[ErrorKind] = &[
     ErrorKind::PredicateNotRoutable,
     ErrorKind::CircuitOpen,
-    ErrorKind::InvalidPath,
     ErrorKind::InvalidFilter,
     ErrorKind::Unsupported,
     ErrorKind::Refused,
@@ -146,6 +145,8 @@ fn of_handlers(seen: &mut Seen) {
     let (client, server) = pair();
     let happened = Execution::Happened;
     seen.never(NoHandler, "user:get", client.request::<(), _>("s", "user:get", &()));
+    seen.never(NotFound, "\"/user\"", client.request::<(), _>("s", "/user", &()));
+    seen.never(InvalidPath, "\"/user/*\"", server.register("/user/*", |_: Request<()>| Ok(())));
     let refuse = |_: Request<()>| Err::<(), _>(HandlerError::new("E1", "there is no money left"));
     server.on_request("refuse", refuse).unwrap();
     let error = client.request::<(), _>("s", "refuse", &()).unwrap_err();

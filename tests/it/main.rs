@@ -30,6 +30,7 @@ mod processes;
 mod python;
 mod room;
 mod rounds;
+mod services;
 #[cfg(target_os = "linux")]
 mod slow_peer;
 mod stops;

@@ -201,6 +201,29 @@
 //! # Ok::<(), threadmesh::Error>(())
 //! ```
 //!
+//! # Services by path
+//!
+//! A service may have a **path**, such as `/math/add`, instead of the name of an event. [`Handle::register`] serves it, however it is
+//! written, to those who want an answer and to those who only tell it something by a tick; the handler can ask which it is
+//! ([`Request::wants_answer`]). Any name that begins with `/` is a path: what is no path is refused with `INVALID_PATH`, and a request for one that
+//! nobody serves is `NOT_FOUND`.
+//!
+//! ```
+//! # use threadmesh::Node;
+//! use threadmesh::{HandlerError, Request};
+//!
+//! let server = Node::builder().id("rcv").bind("127.0.0.1:0").start()?;
+//! server.register("math/add", |request: Request<(i64, i64)>| {
+//!     let sum = request.data.0.checked_add(request.data.1);
+//!     sum.ok_or_else(|| HandlerError::new("TOO_LARGE_A_SUM", "it does not fit"))
+//! })?;
+//! # let client = Node::builder().start()?;
+//! # client.connect(server.local_addr()?)?;
+//! assert_eq!(client.request::<i64, _>("rcv", "/math/add", &(3, 4))?, 7);
+//! client.tick("rcv", "/math/add", &(3, 4))?;
+//! # Ok::<(), threadmesh::Error>(())
+//! ```
+//!
 //! # Threads
 //!
 //! | thread | what runs there |

@@ -14,7 +14,8 @@ impl Handle {
     /// Handles requests whose event matches `pattern`: an exact name, one with `*` for any run of characters, an
     /// [`Endpoint`](crate::Endpoint), or a [`Pattern`], which may be a regular expression. Dropping the registration keeps the
     /// handler. An exact name is told to the peers as a service of this node, and one that begins with `/` is a path: the same as
-    /// [`register`](Self::register).
+    /// [`register`](Self::register). Ticks run these handlers only if their event begins with `/`; then all that match, `*`
+    /// among them, are asked as they are for a request.
     ///
     /// The handler returns a `Result` whose error is a [`HandlerError`], or an [`Outcome`](crate::Outcome), with or without a `Result`
     /// around it. A closure with `?` in it, or one that never fails, may have to name its type: `Ok::<_, HandlerError>(answer)`.
@@ -65,6 +66,13 @@ impl Handle {
     /// The path is told to the peers, in the order of registration. Only the path itself is served: a prefix of it, as `/math`, is
     /// `NOT_FOUND` unless it is registered, too. Wildcards are for calls, so `/math/*` is refused here.
     ///
+    /// # Fire and forget
+    /// A tick whose event is the path runs the same handlers, in the same order, with error handlers: what they answer goes
+    /// nowhere, and [`Request::wants_answer`] tells them so. Handlers of [`on_tick`](Self::on_tick) for that name hear the tick, too, and
+    /// before them. If the last word is an error, it is counted and logged on this node, once a tick. Ticks of one sender over one
+    /// link come in sending order, so they also wait for each other; [`Outcome::later`](crate::Outcome::later) ends the turn of one.
+    ///
+    /// # Handlers
     /// Otherwise this is [`on_request`](Self::on_request), with all that it says of handlers, of several of them and of threads; a pattern
     /// such as `*` or a regular expression that is registered there is asked about paths, too, and is told to nobody.
     ///
@@ -150,7 +158,10 @@ impl Handle {
     /// handlers match, each gets the tick once, in the order of their registration, also when one before it fails.
     ///
     /// The handler returns nothing, or a `Result` whose error is a [`HandlerError`]. Nobody waits for that: an error, a panic, and data
-    /// that do not fit the handler are counted and logged on this node. Error handlers are for requests alone.
+    /// that do not fit the handler are counted and logged on this node. Error handlers are not asked about that.
+    ///
+    /// A tick whose event begins with `/` is also for the service at that path: see [`register`](Self::register). Its handlers come
+    /// after those that were registered here.
     ///
     /// # Errors
     /// As [`on_error`](Self::on_error).

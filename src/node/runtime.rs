@@ -42,7 +42,7 @@ pub(crate) fn start(
     let (id, options, config) = (local.id.clone(), local.options.clone(), local.config.clone());
     let (prepared, mailbox) = net::prepare().map_err(no_resources)?;
     let outlet = Arc::new(Outbox { mailbox: mailbox.clone() });
-    let service = Service::start(&config.limits, id.as_str(), outlet);
+    let service = Service::start(&config, id.as_str(), outlet);
     let links = config.limits.links;
     let core = Arc::new(Core::new(id, options, config, mailbox, service, strategy));
     let above = Upstairs { core: Arc::clone(&core) };

@@ -3,45 +3,56 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use super::chain::{self, Panicked, dealt, fenced};
 use super::context::{self, Context};
 use super::handler::{RequestHandler, TickHandler};
 use super::message::{Asked, Call, Envelope};
+use super::pattern::is_path;
 use super::registration::Which;
 use super::registry::{List, Registry};
 use super::responder::{Desk, Duty};
 use super::{LOG, Outlet};
+use crate::config::Config;
 use crate::error::{Error, ErrorKind, Execution};
-use crate::handler_error::HandlerError;
+use crate::event::EventName;
 use crate::id::LinkId;
+use crate::payload::Payload;
 use crate::proto::{Delivery, Work};
+use crate::routing::Services;
 
 /// A worker leaves a lane to others after this long, so that one busy sender does not keep it.
 const LANE_TIME: Duration = Duration::from_millis(1);
+
 /// The handlers of a node and the way back to its peers.
 pub(super) struct Dispatch {
     /// Where requests are answered.
     desk: Arc<Desk>,
     pub(super) requests: Registry<RequestHandler>,
     pub(super) ticks: Registry<TickHandler>,
-    /// The services that were announced last. Locked while they are read and announced, so that the newest list comes last.
-    announced: Mutex<Vec<String>>,
+    /// What was announced last. Locked for as long as it takes to copy a pointer.
+    services: RwLock<Services>,
+    /// Held while services are read and announced, which may wait for room in the mailbox, so that the newest list comes last.
+    announcing: Mutex<()>,
+    /// What handlers of a service see as the deadline of a tick: so much later than now.
+    request_timeout: Duration,
     unhandled: AtomicU64,
-    failed: AtomicU64,
 }
 
 impl Dispatch {
-    pub(super) fn new(node: &str, message_bytes: usize, outlet: Arc<dyn Outlet>) -> Self {
+    pub(super) fn new(node: &str, config: &Config, outlet: Arc<dyn Outlet>) -> Self {
+        let message_bytes = config.limits.message_bytes;
+        let failed_ticks = AtomicU64::new(0);
         Self {
-            desk: Arc::new(Desk { node: node.to_owned(), message_bytes, outlet }),
+            desk: Arc::new(Desk { node: node.to_owned(), message_bytes, outlet, failed_ticks }),
             requests: Registry::announced(),
             ticks: Registry::new(),
-            announced: Mutex::default(),
+            services: RwLock::default(),
+            announcing: Mutex::default(),
+            request_timeout: config.request_timeout,
             unhandled: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
         }
     }
 
@@ -58,9 +69,9 @@ impl Dispatch {
         self.unhandled.load(Ordering::Relaxed)
     }
 
-    /// Runs of tick handlers that failed or panicked, and ticks that did not fit one.
+    /// How often handlers of ticks failed or panicked, and ticks did not fit one.
     pub(super) fn failed(&self) -> u64 {
-        self.failed.load(Ordering::Relaxed)
+        self.desk.failed_ticks.load(Ordering::Relaxed)
     }
 
     pub(super) fn remove(&self, which: Which, number: u64) -> bool {
@@ -75,25 +86,27 @@ impl Dispatch {
     }
 
     /// The exact names of requests that are handled here, in the order of registration.
-    pub(super) fn services(&self) -> Vec<String> {
-        self.requests.snapshot().names(RequestHandler::is_normal)
+    pub(super) fn services(&self) -> Services {
+        self.services.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Tells the node which services there are now, if they have changed.
+    /// Notes which services there are now, and tells the node, if they have changed.
     pub(super) fn announce(&self) {
-        let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
-        let names = self.services();
-        if *announced != names {
-            announced.clone_from(&names);
-            self.outlet().services(names);
+        let _in_turn = self.announcing.lock().unwrap_or_else(PoisonError::into_inner);
+        let names = self.requests.snapshot().names(RequestHandler::is_normal);
+        if *self.services() == *names {
+            return;
         }
+        let services = Services::new(names.clone());
+        *self.services.write().unwrap_or_else(PoisonError::into_inner) = services;
+        self.outlet().services(names);
     }
 
     /// Runs one request and answers it.
     pub(super) fn request(&self, delivery: Delivery) {
         let Delivery { sender, origin, message, work, .. } = delivery;
         let Work::Request { owed, deadline, depth, cancelled } = work else { return };
-        let call = Call { deadline, cancelled };
+        let call = Call { deadline, cancelled: Some(cancelled) };
         let duty = Duty::new(owed, call.clone(), self.desk.clone());
         if call.is_cancelled() {
             let why =
@@ -133,32 +146,57 @@ impl Dispatch {
     fn tick(&self, handlers: &List<TickHandler>, tick: Delivery) {
         let (envelope, payload) = Envelope::open(tick.message, tick.sender, tick.origin);
         let event = envelope.event.clone();
-        let mut matching = handlers.matching(event.as_str()).peekable();
-        if matching.peek().is_none() {
-            self.unhandled.fetch_add(1, Ordering::Relaxed);
-            log::trace!(target: LOG, "node {}: no handler for the tick {event}", self.node());
-        }
+        let mut matching = handlers.matching(event.as_str()).map(|entry| &entry.handler).peekable();
+        let is_heard = matching.peek().is_some();
         let _entered = context::enter(Context { deadline: None, depth: 0 });
-        for (entry, envelope) in dealt(matching, envelope) {
-            match fenced(event.as_str(), || (entry.handler)(envelope, &payload)) {
+        if !is_path(event.as_str()) {
+            self.hear(matching, envelope, &payload);
+            if !is_heard {
+                self.unheard(&event);
+            }
+            return;
+        }
+        self.hear(matching, envelope.clone(), &payload);
+        if !self.serve(envelope, payload) && !is_heard {
+            self.unheard(&event);
+        }
+    }
+
+    /// Runs handlers of ticks, whatever becomes of those before.
+    fn hear<'a>(
+        &self,
+        handlers: impl Iterator<Item = &'a TickHandler>,
+        envelope: Envelope,
+        payload: &Payload,
+    ) {
+        let event = envelope.event.clone();
+        for (handler, envelope) in dealt(handlers, envelope) {
+            match fenced(event.as_str(), || handler(envelope, payload)) {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => self.failed_tick(event.as_str(), Some(&error)),
-                Err(Panicked) => self.failed_tick(event.as_str(), None),
+                Ok(Err(error)) => self.desk.failed_tick(event.as_str(), Some(&error)),
+                Err(Panicked) => self.desk.failed_tick(event.as_str(), None),
             }
         }
     }
 
-    /// `said` is what the handler said, if it said anything and did not panic.
-    fn failed_tick(&self, event: &str, said: Option<&HandlerError>) {
-        let before = self.failed.fetch_add(1, Ordering::Relaxed);
-        let Some(error) = said else { return };
-        // A peer that sends nothing else must not fill the log: the gaps between two warnings double.
-        let level = if before.is_power_of_two() || before == 0 {
-            log::Level::Warn
-        } else {
-            log::Level::Debug
-        };
-        log::log!(target: LOG, level, "node {}: a handler of the tick {event:?} failed: {:?}", self.node(), error.to_string());
+    /// Hands a tick to the service at its path, as if it were a request that nobody waits for; false if there is none.
+    fn serve(&self, envelope: Envelope, payload: Payload) -> bool {
+        let (handlers, event) = (self.requests.snapshot(), envelope.event.clone());
+        let matching = handlers.matching(event.as_str()).map(|entry| &entry.handler);
+        // Handlers of errors that stand before all others are never asked, and are no service.
+        let mut chain = matching.skip_while(|handler| !handler.is_normal()).peekable();
+        if chain.peek().is_none() {
+            return false;
+        }
+        let call = Call { deadline: Instant::now() + self.request_timeout, cancelled: None };
+        let duty = Duty::of_tick(event.clone(), call.clone(), self.desk.clone());
+        chain::run(chain, Asked { envelope, call }, payload, duty);
+        true
+    }
+
+    fn unheard(&self, event: &EventName) {
+        self.unhandled.fetch_add(1, Ordering::Relaxed);
+        log::trace!(target: LOG, "node {}: no handler for the tick {event}", self.node());
     }
 }
 
@@ -177,3 +215,6 @@ impl Drop for Report<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

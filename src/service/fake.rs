@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::{Outlet, Service, context};
-use crate::config::Limits;
+use crate::config::{Config, Limits};
 use crate::error::{Error, ErrorKind, Execution};
 use crate::event::EventName;
 use crate::headers::Headers;
@@ -93,7 +93,8 @@ impl Fake {
             services: Mutex::default(),
             has_stopped: AtomicBool::new(false),
         });
-        let service = Service::start_with_idle(limits, "here", engine.clone(), idle);
+        let config = Config { limits: limits.clone(), ..Config::default() };
+        let service = Service::start_with_idle(&config, "here", engine.clone(), idle);
         Self { service: Arc::new(service), engine }
     }
 

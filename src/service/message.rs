@@ -13,7 +13,7 @@ use crate::payload::Payload;
 use crate::proto::Message;
 use crate::routing::PeerEntry;
 
-/// A request, as its handler sees it.
+/// A request, as its handler sees it; or a tick whose event is the path of a service, which wants no answer.
 #[non_exhaustive]
 pub struct Request<T> {
     /// What the caller sent.
@@ -30,16 +30,21 @@ pub struct Tick<T> {
     envelope: Envelope,
 }
 
-/// What requests have and ticks lack.
+/// What a handler of requests is told of the caller.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
     pub(super) deadline: Instant,
-    pub(super) cancelled: Arc<AtomicBool>,
+    /// Set once the caller has given up. A tick has none: nobody waits, so nobody gives up.
+    pub(super) cancelled: Option<Arc<AtomicBool>>,
 }
 
 impl Call {
     pub(super) fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
+        self.cancelled.as_ref().is_some_and(|cancelled| cancelled.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn wants_answer(&self) -> bool {
+        self.cancelled.is_some()
     }
 }
 
@@ -78,11 +83,36 @@ impl<T> Request<T> {
     }
 
     /// When the caller gives up. Calls that the handler makes on its own thread end by then, too.
+    ///
+    /// Nobody gives up on a tick ([`wants_answer`](Self::wants_answer)): for one this is the time at which its handlers began to run, and
+    /// the node's default timeout of requests, and calls that the handler makes have their own timeouts.
     pub fn deadline(&self) -> Instant {
         self.call.deadline
     }
 
-    /// Whether the caller has given up already, or its link is gone: nobody waits for the answer.
+    /// Whether somebody waits for the answer. False when a service is told something by a tick: what the handler answers, now or
+    /// later, goes nowhere, so it need not be worked out. A caller that gives up changes nothing here: see
+    /// [`is_cancelled`](Self::is_cancelled).
+    ///
+    /// # Example
+    /// ```
+    /// use threadmesh::{Node, Outcome, Request};
+    ///
+    /// let node = Node::builder().start()?;
+    /// node.register("/log/add", |request: Request<String>| {
+    ///     println!("{}", request.data);
+    ///     if !request.wants_answer() {
+    ///         return Outcome::Reply(None);
+    ///     }
+    ///     Outcome::Reply(Some("the checksum of the whole log, which takes long"))
+    /// })?;
+    /// # Ok::<(), threadmesh::Error>(())
+    /// ```
+    pub fn wants_answer(&self) -> bool {
+        self.call.wants_answer()
+    }
+
+    /// Whether the caller has given up already, or its link is gone: nobody waits for the answer any more. Never so for a tick.
     pub fn is_cancelled(&self) -> bool {
         self.call.is_cancelled()
     }

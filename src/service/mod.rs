@@ -24,12 +24,13 @@ use self::dispatch::Dispatch;
 use self::handler::RequestHandler;
 use self::pool::Pool;
 use self::registration::Which;
-use crate::config::{Limits, WORKER_IDLE};
+use crate::config::{Config, WORKER_IDLE};
 use crate::error::Error;
 use crate::handler_error::HandlerError;
 use crate::id::LinkId;
 use crate::payload::Decode;
 use crate::proto::{Answer, Delivery, Owed};
+use crate::routing::Services;
 
 pub use self::message::{Request, Tick};
 pub use self::outcome::{Finish, Later, Outcome, Respond, Verdict};
@@ -65,7 +66,8 @@ pub(crate) struct ServiceStats {
     pub(crate) pool: Counts,
     /// Ticks that no handler was for.
     pub(crate) unhandled_ticks: u64,
-    /// Runs of tick handlers that failed or panicked, and ticks that did not fit one.
+    /// Runs of tick handlers that failed or panicked, and ticks that did not fit one; a service that is told something by a tick
+    /// counts once, when all its handlers are done.
     pub(crate) failed_ticks: u64,
 }
 
@@ -77,18 +79,18 @@ pub(crate) struct Service {
 
 impl Service {
     /// A service without handlers. Workers start when there is work for them; their threads are named `tm-<node>-w<n>`.
-    pub(crate) fn start(limits: &Limits, node: &str, outlet: Arc<dyn Outlet>) -> Self {
-        Self::start_with_idle(limits, node, outlet, WORKER_IDLE)
+    pub(crate) fn start(config: &Config, node: &str, outlet: Arc<dyn Outlet>) -> Self {
+        Self::start_with_idle(config, node, outlet, WORKER_IDLE)
     }
 
     fn start_with_idle(
-        limits: &Limits,
+        config: &Config,
         node: &str,
         outlet: Arc<dyn Outlet>,
         idle: Duration,
     ) -> Self {
-        let dispatch = Arc::new(Dispatch::new(node, limits.message_bytes, outlet));
-        let pool = Pool::new(limits, idle, dispatch.clone());
+        let dispatch = Arc::new(Dispatch::new(node, config, outlet));
+        let pool = Pool::new(&config.limits, idle, dispatch.clone());
         Self { dispatch, pool }
     }
 
@@ -150,9 +152,10 @@ impl Service {
         requests + self.dispatch.ticks.remove_pattern(pattern)
     }
 
-    /// The exact names of requests that are handled here, in the order of registration.
-    #[cfg(test)]
-    pub(crate) fn services(&self) -> Vec<String> {
+    /// The exact names of requests that are handled here, in the order of registration: those that were announced last. What
+    /// was registered or removed is seen here as soon as that call returns. Waits for nothing.
+    #[cfg_attr(not(test), allow(dead_code, reason = "calls of a node to itself will look here"))]
+    pub(crate) fn services(&self) -> Services {
         self.dispatch.services()
     }
 

@@ -3,12 +3,14 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use super::Outlet;
 use super::message::Call;
 use super::outcome::{Trouble, encoded};
+use super::{LOG, Outlet};
 use crate::error::{Error, ErrorKind, Execution};
+use crate::event::EventName;
 use crate::handler_error::HandlerError;
 use crate::payload::{Encode, Payload};
 use crate::proto::{Answer, Owed};
@@ -24,6 +26,9 @@ const ENVELOPE_BYTES: usize = 64;
 /// caller: the chain of handlers has ended.
 ///
 /// It keeps neither a worker nor the node alive, and answering blocks only while the loop has a backlog.
+///
+/// If a service was told something by a tick, nobody waits: what is answered here goes nowhere, dropping it is fine, and only an error
+/// is counted and logged on this node. The tick was done when its handler returned.
 #[must_use = "dropping it answers NO_REPLY"]
 pub struct Responder<R> {
     duty: Duty,
@@ -35,12 +40,17 @@ impl<R> Responder<R> {
         Self { duty, answer: PhantomData }
     }
 
-    /// When the caller gives up.
+    /// When the caller gives up; as [`Request::deadline`](crate::Request::deadline).
     pub fn deadline(&self) -> Instant {
         self.duty.call.deadline
     }
 
-    /// Whether the caller has given up already, or its link is gone: nobody waits for the answer.
+    /// Whether somebody waits for the answer: as [`Request::wants_answer`](crate::Request::wants_answer).
+    pub fn wants_answer(&self) -> bool {
+        self.duty.call.wants_answer()
+    }
+
+    /// Whether the caller has given up already, or its link is gone: nobody waits for the answer any more.
     pub fn is_cancelled(&self) -> bool {
         self.duty.call.is_cancelled()
     }
@@ -54,8 +64,8 @@ impl<R> Responder<R> {
 impl<R: Encode> Responder<R> {
     /// Answers the request. An answer that cannot be encoded, or is too large, becomes the error `ENCODE` or `TOO_LARGE`.
     ///
-    /// False when it was too late: the caller has given up, its link is gone, or this node has stopped. True says only that the
-    /// answer is on its way.
+    /// False when nobody gets it: the caller has given up or never [waited](Self::wants_answer), its link is gone, or this node has
+    /// stopped. True says only that the answer is on its way.
     pub fn reply(self, answer: R) -> bool {
         self.duty.settle(encoded(Ok(answer)))
     }
@@ -69,12 +79,14 @@ impl<R> fmt::Debug for Responder<R> {
     }
 }
 
-/// Where the answers of a node are handed in.
+/// Where the answers of a node are handed in, and where it is noted what has failed that nobody waits for.
 pub(super) struct Desk {
     pub(super) node: String,
     /// The largest message.
     pub(super) message_bytes: usize,
     pub(super) outlet: Arc<dyn Outlet>,
+    /// How often handlers of ticks failed or panicked, and ticks did not fit one.
+    pub(super) failed_ticks: AtomicU64,
 }
 
 impl Desk {
@@ -97,19 +109,57 @@ impl Desk {
         let error = Error::new(ErrorKind::TooLarge, why);
         Answer::Fault(error.with_execution(Execution::Happened))
     }
+
+    /// `said` is what the handler said, if it said anything and did not panic.
+    pub(super) fn failed_tick(&self, event: &str, said: Option<&HandlerError>) {
+        let before = self.failed_ticks.fetch_add(1, Ordering::Relaxed);
+        let Some(error) = said else { return };
+        // A peer that sends nothing else must not fill the log: the gaps between two warnings double.
+        let level = if before.is_power_of_two() || before == 0 {
+            log::Level::Warn
+        } else {
+            log::Level::Debug
+        };
+        log::log!(target: LOG, level, "node {}: a handler of the tick {event:?} failed: {:?}", self.node, error.to_string());
+    }
+
+    /// What handlers of a service have made of a tick. Nobody waits, so it is fine if none of them answered.
+    fn ended_tick(&self, event: &str, ended: &Result<Payload, Trouble>) {
+        match ended {
+            Ok(_) => {}
+            Err(Trouble::Fault(error)) if error.kind() == ErrorKind::NoReply => {}
+            // The log has the text of the panic already.
+            Err(Trouble::Fault(error)) if error.kind() == ErrorKind::Handler => {
+                self.failed_tick(event, None);
+            }
+            Err(trouble) => self.failed_tick(event, Some(&trouble.to_handler_error())),
+        }
+    }
 }
 
 /// The duty to answer one request. Dropping it answers `NO_REPLY`.
 pub(super) struct Duty {
     /// Empty once the answer was given.
-    owed: Option<Owed>,
+    owed: Option<To>,
     pub(super) call: Call,
     desk: Arc<Desk>,
 }
 
+/// Whom an answer is for.
+enum To {
+    Caller(Owed),
+    /// For nobody: a tick of that name.
+    Nobody(EventName),
+}
+
 impl Duty {
     pub(super) fn new(owed: Owed, call: Call, desk: Arc<Desk>) -> Self {
-        Self { owed: Some(owed), call, desk }
+        Self { owed: Some(To::Caller(owed)), call, desk }
+    }
+
+    /// The same for a tick: what is answered goes nowhere.
+    pub(super) fn of_tick(event: EventName, call: Call, desk: Arc<Desk>) -> Self {
+        Self { owed: Some(To::Nobody(event)), call, desk }
     }
 
     /// The node that answers.
@@ -117,20 +167,27 @@ impl Duty {
         &self.desk.node
     }
 
-    /// Answers. False when nobody waits any more.
+    /// Answers. False when nobody waits, or not any more.
     pub(super) fn settle(mut self, ended: Result<Payload, Trouble>) -> bool {
-        let answer = self.desk.answer(ended);
-        self.give(answer)
+        self.give(ended)
     }
 
     pub(super) fn fault(mut self, error: Error) {
-        self.give(Answer::Fault(error));
+        self.give(Err(Trouble::Fault(error)));
     }
 
-    fn give(&mut self, answer: Answer) -> bool {
-        let Some(owed) = self.owed.take() else { return false };
-        let is_wanted = !self.call.is_cancelled();
-        self.desk.outlet.answer(owed, answer) && is_wanted
+    fn give(&mut self, ended: Result<Payload, Trouble>) -> bool {
+        match self.owed.take() {
+            Some(To::Caller(owed)) => {
+                let is_wanted = !self.call.is_cancelled();
+                self.desk.outlet.answer(owed, self.desk.answer(ended)) && is_wanted
+            }
+            Some(To::Nobody(event)) => {
+                self.desk.ended_tick(event.as_str(), &ended);
+                false
+            }
+            None => false,
+        }
     }
 }
 
@@ -144,6 +201,6 @@ impl Drop for Duty {
         } else {
             Error::new(ErrorKind::NoReply, "the responder was dropped without an answer")
         };
-        self.give(Answer::Fault(error));
+        self.give(Err(Trouble::Fault(error)));
     }
 }

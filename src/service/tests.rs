@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, bounded};
+
 use super::fake::{Fake, PATIENCE, assert_fault, fault, limits, reply, taken, tick};
-use super::{Outcome, Pattern, Request, Tick, context};
-use crate::config::Limits;
+use super::{Outcome, Outlet, Pattern, Request, Service, Tick, context};
+use crate::config::{Config, Limits};
 use crate::endpoint::Endpoint;
 use crate::error::{ErrorKind, Execution};
 use crate::event::EventName;
 use crate::handler_error::HandlerError;
+use crate::id::LinkId;
 use crate::payload::{Bytes, Encode};
-use crate::proto::{Answer, Work};
+use crate::proto::{Answer, Owed, Work};
 
 #[test]
 fn a_typed_handler_answers_and_sees_who_asked() {
@@ -246,10 +249,66 @@ fn services_are_the_exact_request_names_and_are_announced_when_they_change() {
     fake.service.on_request("a", |_: Request<()>| Ok(())).unwrap();
     fake.service.on_request("g*", |_: Request<()>| Ok(())).unwrap();
     fake.service.on_tick("t", |_: Tick<()>| ()).unwrap();
-    assert_eq!(fake.service.services(), ["b", "a"]);
+    assert_eq!(*fake.service.services(), ["b", "a"]);
     assert!(b.remove());
     let told = fake.engine.services.lock().unwrap().clone();
     assert_eq!(told, [vec!["b"], vec!["b", "a"], vec!["a"]]);
+}
+
+#[test]
+fn services_are_those_of_the_moment_as_soon_as_a_registration_or_removal_returns() {
+    let _bound = crate::bound::bound();
+    let fake = Fake::new(&limits(2, 4));
+    let paths =
+        || fake.service.services().paths().iter().map(ToString::to_string).collect::<Vec<_>>();
+    let add = fake.service.on_request("/math//add", |_: Request<()>| Ok(())).unwrap();
+    assert_eq!(paths(), ["/math/add"]);
+    fake.service.on_request("user:get", |_: Request<()>| Ok(())).unwrap();
+    fake.service.on_request("/add/", |_: Request<()>| Ok(())).unwrap();
+    assert_eq!(*fake.service.services(), ["/math/add", "user:get", "/add"]);
+    assert_eq!(paths(), ["/math/add", "/add"]);
+    // What changes nothing is a copy of the same list.
+    let before: *const [String] = &raw const *fake.service.services();
+    fake.service.on_request("/add", |_: Request<()>| Ok(())).unwrap();
+    fake.service.on_error("/other", |_, _: Request<()>| Ok(())).unwrap();
+    assert!(std::ptr::eq(before, &raw const *fake.service.services()));
+    assert!(add.remove());
+    fake.service.on_request("/math/add", |_: Request<()>| Ok(())).unwrap();
+    assert_eq!(paths(), ["/add", "/math/add"]);
+    assert_eq!(fake.service.remove(&Pattern::try_from("/add").unwrap()), 2);
+    assert_eq!(paths(), ["/math/add"]);
+    assert_eq!(fake.engine.services.lock().unwrap().last().unwrap().len(), 2);
+}
+
+/// A node whose loop has a backlog: it takes no news of services until it is let.
+struct Late(Receiver<()>);
+
+impl Outlet for Late {
+    fn answer(&self, _: Owed, _: Answer) -> bool {
+        false
+    }
+
+    fn consumed(&self, _: LinkId, _: u64, _: u64) {}
+
+    fn services(&self, _: Vec<String>) {
+        let _ = self.0.recv();
+    }
+}
+
+#[test]
+fn nobody_who_looks_at_the_services_waits_for_those_who_announce_them() {
+    let _bound = crate::bound::bound();
+    let (let_go, held) = bounded(0);
+    let service = Service::start(&Config::default(), "here", Arc::new(Late(held)));
+    std::thread::scope(|scope| {
+        scope.spawn(|| service.on_request("/a", |_: Request<()>| Ok(())).unwrap());
+        let until = Instant::now() + PATIENCE;
+        while service.services().is_empty() {
+            assert!(Instant::now() < until);
+            std::thread::yield_now();
+        }
+        drop(let_go);
+    });
 }
 
 #[test]

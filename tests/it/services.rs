@@ -1,10 +1,11 @@
 //! Services by path between real nodes, on the side that serves: what is found there, what peers are told, and what fire and forget does.
 
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use threadmesh::{
     Endpoint, ErrorKind, EventName, Execution, HandlerError, Node, NodeEvent, Outcome, Path,
-    Request,
+    Request, Tick,
 };
 
 use crate::support::{AT_ONCE, SOON, bounded, builder, expect_event, joined, pair, took};
@@ -154,5 +155,60 @@ fn peers_hear_of_a_service_when_it_comes_goes_and_comes_again() {
             assert_eq!(error.kind(), ErrorKind::NotFound);
         }
         assert_eq!(client.request::<i64, _>("s", "/built", &(3, 4)).unwrap(), 12);
+    });
+}
+
+#[test]
+fn a_tick_to_a_path_is_for_its_service_once_and_in_order_and_for_handlers_of_ticks_before() {
+    bounded("fire and forget", LIMIT, || {
+        let (client, server) = pair();
+        let (tell, told) = channel();
+        let heard = tell.clone();
+        let serve = move |request: Request<u32>| {
+            tell.send(("served", request.data, request.wants_answer())).unwrap();
+            Ok(request.data * 2)
+        };
+        server.register("/log", serve).unwrap();
+        let hear = move |tick: Tick<u32>| heard.send(("heard", tick.data, false)).unwrap();
+        server.on_tick("/log/", hear).unwrap();
+
+        let sent = 200;
+        assert_eq!(client.to("s").ticks("/log", 0..sent).all().unwrap(), 200);
+        client.flush("s", SOON).unwrap();
+        for n in 0..sent {
+            let pair = [told.try_recv(), told.try_recv()].map(Result::unwrap);
+            assert_eq!(pair, [("heard", n, false), ("served", n, false)]);
+        }
+        assert!(told.try_recv().is_err(), "each ran once");
+
+        // The same registration answers those who wait.
+        assert_eq!(client.request::<u32, _>("s", "/log", &21).unwrap(), 42);
+        assert_eq!(told.try_recv().unwrap(), ("served", 21, true));
+    });
+}
+
+#[test]
+fn a_service_that_fails_on_ticks_or_answers_them_later_serves_on() {
+    bounded("failing", LIMIT, || {
+        let (client, server) = pair();
+        let (hand_out, responders) = channel();
+        let serve = move |request: Request<u32>| match request.data {
+            0 => Err(HandlerError::new("E", "no")),
+            1 => std::panic::resume_unwind(Box::new("secret")),
+            2 => {
+                let hand_out = hand_out.clone();
+                Ok(Outcome::later(move |responder| hand_out.send(responder).unwrap()))
+            }
+            n => Ok(Outcome::Reply(n)),
+        };
+        server.register("/work", serve).unwrap();
+        assert_eq!(client.to("s").ticks("/work", 0..5).all().unwrap(), 5);
+        client.tick("s", "/nobody", &()).unwrap();
+        // Confirmed, though nobody has answered.
+        client.flush("s", SOON).unwrap();
+        let responder = responders.recv_timeout(SOON).unwrap();
+        assert!(!responder.wants_answer() && !responder.is_cancelled());
+        assert!(!responder.reply(7), "nobody gets it");
+        assert_eq!(client.request::<u32, _>("s", "/work", &9).unwrap(), 9);
     });
 }

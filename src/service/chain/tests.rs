@@ -65,7 +65,7 @@ fn if_nobody_answers_it_says_so_and_if_nobody_is_there_it_names_the_event() {
     let error = fault(taken(&fake.ask("a", &())));
     assert_eq!((error.kind(), error.execution()), (ErrorKind::NoHandler, Execution::Never));
     assert!(error.message().contains('a'), "{error}");
-    assert_eq!(fake.service.services(), [""; 0]);
+    assert!(fake.service.services().is_empty());
 
     fake.service.on_request("a", |_: Request<()>| Outcome::<()>::Next).unwrap();
     assert_fault(taken(&fake.ask("a", &())), ErrorKind::NoReply, Execution::Happened);

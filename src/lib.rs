@@ -440,9 +440,9 @@ pub use handler_error::HandlerError;
 pub use headers::Headers;
 pub use id::{MAX_ID_BYTES, NodeId};
 pub use node::{
-    All, Arrival, Builder, Call, Callback, Dial, Events, Explanation, Gather, Gathered, Handle,
-    Node, PeerRef, Pending, PolicyCounts, Reply, Selector, StopReport, Ticked, Told, predicate,
-    predicate_as,
+    All, Answers, Arrival, Builder, Call, Callback, Dial, Events, Explanation, Gather, Gathered,
+    Handle, Node, PathCall, PathTold, PeerRef, Pending, PolicyCounts, Reply, Selector, StopReport,
+    Ticked, Told, predicate, predicate_as,
 };
 pub use node_event::{Direction, Directions, LeftReason, NodeEvent, PeerInfo, PolicyStep};
 pub use options::Options;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::check::check;
+use super::core::Strategies;
 use super::handle::Handle;
 use super::names::random_id;
 use super::owner::Node;
@@ -17,7 +18,7 @@ use crate::id::{InstanceId, NodeId};
 use crate::options::Options;
 use crate::payload::Decode;
 use crate::proto::Local;
-use crate::routing::{Path, Strategy};
+use crate::routing::{FirstFind, Path, SendStrategy, Strategy};
 use crate::service::{Finish, IntoPath, IntoPattern, Pattern, Request, Respond, Tick};
 
 /// A node that is being put together, made by [`Node::builder`]. What is wrong with any part is said by [`start`](Self::start).
@@ -45,6 +46,7 @@ pub struct Builder {
     host: Option<String>,
     advertise: Option<Address>,
     strategy: Option<Arc<dyn Strategy>>,
+    send_strategy: Option<Arc<dyn SendStrategy>>,
     binds: Vec<Address>,
     connects: Vec<Address>,
     handlers: Vec<Register>,
@@ -64,6 +66,7 @@ impl Builder {
             host: None,
             advertise: None,
             strategy: None,
+            send_strategy: None,
             binds: Vec::new(),
             connects: Vec::new(),
             handlers: Vec::new(),
@@ -75,6 +78,17 @@ impl Builder {
     /// it is [`Random`](crate::Random).
     pub fn strategy(mut self, strategy: impl Strategy + 'static) -> Self {
         self.strategy = Some(Arc::new(strategy));
+        self
+    }
+
+    /// How calls by path choose, unless they say so themselves ([`PathCall::by`](crate::PathCall::by)); it can be changed while the node
+    /// runs ([`Handle::set_send_strategy`]). Without this it is [`FirstFind`](crate::FirstFind). What cannot be a default is
+    /// `INVALID_ARGUMENT`.
+    pub fn send_strategy(mut self, strategy: impl SendStrategy + 'static) -> Self {
+        if let Err(error) = strategy.check_default() {
+            self.wrong.get_or_insert(error);
+        }
+        self.send_strategy = Some(Arc::new(strategy));
         self
     }
 
@@ -244,7 +258,9 @@ impl Builder {
         let (host, advertise, config) = (self.host, self.advertise, self.config);
         let services = Vec::new();
         let local = Local { id, instance, options, services, host, advertise, config };
-        let node = Node::new(Handle::new(runtime::start(local, self.strategy, rng)?));
+        let send = self.send_strategy.unwrap_or_else(|| Arc::new(FirstFind));
+        let strategies = Strategies { choose: self.strategy, send };
+        let node = Node::new(Handle::new(runtime::start(local, strategies, rng)?));
         self.handlers.into_iter().try_for_each(|register| register(&node))?;
         self.binds.into_iter().try_for_each(|address| node.bind(address).map(drop))?;
         self.connects.into_iter().try_for_each(|address| node.connect_always(address))?;

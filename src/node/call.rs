@@ -21,9 +21,10 @@ use crate::config::LONGEST_TIMEOUT;
 use crate::error::{Error, ErrorKind};
 use crate::event::EventName;
 use crate::id::NodeId;
-use crate::routing::{Observation, Strategy};
+use crate::routing::{Observation, SendStrategy, Strategy};
 use crate::service;
 
+pub(super) use requests::post_request;
 pub use ticks::Ticked;
 
 /// A call that is being put together, made by [`Handle::to`] or [`Handle::any`]. Its last method sends it; one `Call` can send many
@@ -223,10 +224,13 @@ impl<'a> Call<'a> {
     }
 
     /// The strategy that is told how the call ends.
-    fn observer(&self) -> Option<Arc<dyn Strategy>> {
+    fn observer(&self) -> Option<Observer> {
         match self.whom {
             Whom::Id(_) => None,
-            Whom::Any(_) => self.strategy.as_ref().or(self.core().strategy.as_ref()).cloned(),
+            Whom::Any(_) => {
+                let strategy = self.strategy.as_ref().or(self.core().strategy.as_ref());
+                strategy.cloned().map(Observer::Chose)
+            }
         }
     }
 
@@ -242,10 +246,25 @@ pub(super) fn named(
     event.try_into().map_err(Into::into)
 }
 
-/// Tells a strategy how a call ended that it placed. The call has ended, so a panic changes nothing about it.
-pub(super) fn observe(strategy: &dyn Strategy, observation: &Observation<'_>) {
-    if catch_unwind(AssertUnwindSafe(|| strategy.observe(observation))).is_err() {
-        log::warn!(target: "threadmesh::node", "a strategy panicked while it observed a call to {}", observation.peer);
+/// Who has placed a call, and hears how it ends.
+#[derive(Clone)]
+pub(super) enum Observer {
+    /// Chose the peer.
+    Chose(Arc<dyn Strategy>),
+    /// Named it as a target.
+    Sent(Arc<dyn SendStrategy>),
+}
+
+impl Observer {
+    /// The call has ended, so a panic changes nothing about it.
+    pub(super) fn observe(&self, observation: &Observation<'_>) {
+        let observed = catch_unwind(AssertUnwindSafe(|| match self {
+            Self::Chose(strategy) => Strategy::observe(strategy, observation),
+            Self::Sent(strategy) => SendStrategy::observe(strategy, observation),
+        }));
+        if observed.is_err() {
+            log::warn!(target: "threadmesh::node", "a strategy panicked while it observed a call to {}", observation.peer);
+        }
     }
 }
 

@@ -17,16 +17,17 @@ use super::lookup::{Choice, Lookup};
 use super::news::News;
 use super::steps::Steps;
 use super::wake::{self, Arrival, Nothing, Slot, Wake};
+use crate::address::Address;
 use crate::config::{CALLER_GRACE, Config};
 use crate::dropped::{Dropped, NO_ROOM};
 use crate::error::{Error, ErrorKind, Execution};
 use crate::home::Home;
-use crate::id::{CallId, NodeId};
+use crate::id::{CallId, LinkId, NodeId};
 use crate::net::{Mailbox, Unposted};
 use crate::node_event::Directions;
 use crate::options::Options;
-use crate::proto::{Command, Done, Input};
-use crate::routing::{Directory, Strategy, cost};
+use crate::proto::{Command, Done, Input, Local};
+use crate::routing::{Directory, PeerEntry, SendStrategy, Strategy, cost};
 use crate::service::Service;
 
 /// Ids named in a `NODE_NOT_FOUND`, as a help against typing errors.
@@ -46,6 +47,13 @@ pub(crate) struct Core {
     pub(crate) service: Service,
     /// How calls choose that do not say so; by chance if the node does not either.
     pub(crate) strategy: Option<Arc<dyn Strategy>>,
+    /// How calls by path choose that do not say so. It can be another one at any time.
+    pub(super) send_strategy: RwLock<Arc<dyn SendStrategy>>,
+    /// The node itself as its calls by path saw it last.
+    pub(super) own: Mutex<Arc<PeerEntry>>,
+    /// What the program says about where others find it.
+    pub(super) advertise: Option<Address>,
+    pub(super) host: Option<String>,
     /// The keys that the engine was asked to keep the peers by.
     pub(super) indexed: Mutex<Vec<String>>,
     /// There are as many of these as may be, so that nobody need look.
@@ -66,6 +74,12 @@ pub(crate) struct Core {
     unroomed: AtomicU64,
     /// Commands that were refused because too many waited for the loop.
     unposted: AtomicU64,
+}
+
+/// How calls choose that do not say so.
+pub(crate) struct Strategies {
+    pub(crate) choose: Option<Arc<dyn Strategy>>,
+    pub(crate) send: Arc<dyn SendStrategy>,
 }
 
 /// Where the node listens.
@@ -98,13 +112,13 @@ pub(crate) fn on_loop_thread() -> bool {
 
 impl Core {
     pub(crate) fn new(
-        id: NodeId,
-        options: Options,
-        config: Config,
+        local: Local,
+        own: Arc<PeerEntry>,
         mailbox: Mailbox<Input<Wake>>,
         service: Service,
-        strategy: Option<Arc<dyn Strategy>>,
+        strategies: Strategies,
     ) -> Self {
+        let Local { id, options, config, advertise, host, .. } = local;
         Self {
             id,
             home: Home::here(),
@@ -113,7 +127,11 @@ impl Core {
             callbacks: Arc::default(),
             config,
             service,
-            strategy,
+            strategy: strategies.choose,
+            send_strategy: RwLock::new(strategies.send),
+            own: Mutex::new(own),
+            advertise,
+            host,
             indexed: Mutex::default(),
             all_indexed: AtomicBool::new(false),
             life: Life::new(),
@@ -368,11 +386,11 @@ impl Core {
             Input::Command(Command::Tick(tick)) => (&tick.plan, &tick.message, false),
             _ => return,
         };
+        let own = plan.room.filter(|room| *room == LinkId::OWN).map(|_| self.own_entry());
         let directory = self.directory();
-        let faces = directory.iter().flat_map(|peer| peer.up.iter().chain(peer.down.iter()));
-        let Some(face) = faces.into_iter().find(|face| Some(face.link) == plan.room) else {
-            return;
-        };
+        let peers = own.iter().chain(directory.iter());
+        let mut faces = peers.flat_map(|peer| peer.up.iter().chain(peer.down.iter()));
+        let Some(face) = faces.find(|face| Some(face.link) == plan.room) else { return };
         let cost = cost(message.payload.len());
         face.gauge.give_queue(cost);
         if is_call {

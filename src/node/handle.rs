@@ -22,7 +22,7 @@ use crate::id::NodeId;
 use crate::node_event::{Directions, NodeEvent, PeerInfo};
 use crate::options::Options;
 use crate::proto::{Command, Done};
-use crate::routing::{Directory, PeerEntry};
+use crate::routing::{Directory, PathPattern, PeerEntry};
 
 /// A way to a node: does everything but own it. Cheap to clone, and usable from any thread at once.
 ///
@@ -195,10 +195,12 @@ impl Handle {
     }
 
     /// Waits until a peer handles requests for an event, and says who: the first in join order. What tests and start-up
-    /// scripts use instead of sleeping. Only handlers for exactly this event count: patterns are not announced.
+    /// scripts use instead of sleeping. Only handlers for exactly this event count: patterns are not announced. A name that begins with `/`
+    /// is a path, which may be written carelessly and in which `*` stands for any one segment.
     ///
     /// # Errors
-    /// Nothing was sent in any case. `NOT_FOUND` when there was none within `timeout`; `INVALID_EVENT`; `WOULD_DEADLOCK`;
+    /// Nothing was sent in any case. `NOT_FOUND` when there was none within `timeout`; `INVALID_EVENT`; `INVALID_PATH`;
+    /// `WOULD_DEADLOCK`;
     /// `CLOSED`.
     ///
     /// # Blocking
@@ -217,13 +219,18 @@ impl Handle {
     /// # Ok::<(), threadmesh::Error>(())
     /// ```
     pub fn wait_for_service(&self, event: &str, timeout: Duration) -> Result<PeerInfo, Error> {
+        let nobody = || {
+            let why = format!("no peer serves {event:?} after {timeout:?}");
+            Error::new(ErrorKind::NotFound, why)
+        };
+        if event.starts_with('/') {
+            let pattern = PathPattern::new(event)?;
+            let serves = |peer: &&Arc<PeerEntry>| peer.services.paths().first(&pattern).is_some();
+            return self.wait_for(timeout, |peers| Ok(peers.iter().find(serves)), nobody);
+        }
         let event = EventName::new(event)?;
         let serves =
             |peer: &&Arc<PeerEntry>| peer.services.iter().any(|service| service == event.as_str());
-        let nobody = || {
-            let why = format!("no peer serves {:?} after {timeout:?}", event.as_str());
-            Error::new(ErrorKind::NotFound, why)
-        };
         self.wait_for(timeout, |peers| Ok(peers.iter().find(serves)), nobody)
     }
 

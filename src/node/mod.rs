@@ -5,6 +5,7 @@
 
 mod all;
 mod builder;
+mod by_path;
 mod call;
 mod callbacks;
 mod check;
@@ -20,6 +21,7 @@ mod life;
 mod lookup;
 mod names;
 mod news;
+mod own;
 mod owner;
 mod pending;
 mod runtime;
@@ -36,6 +38,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use all::{All, Told};
 pub use builder::Builder;
+pub use by_path::{Answers, PathCall, PathTold};
 pub use call::{Call, Ticked};
 pub use callbacks::Callback;
 pub use dial::{Dial, PeerRef};

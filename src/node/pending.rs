@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvError};
 
-use super::call::observe;
+use super::call::Observer;
 use super::core::Core;
 use super::wake::{self, Arrival, Nothing};
 use crate::config::{CALLER_GRACE, LONGEST_TIMEOUT};
@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Execution};
 use crate::id::{CallId, NodeId};
 use crate::payload::Decode;
 use crate::proto::Done;
-use crate::routing::{Observation, Strategy};
+use crate::routing::Observation;
 
 /// An answer, and where it came from.
 #[derive(Clone, Debug)]
@@ -76,8 +76,7 @@ pub struct Pending<T> {
     core: Arc<Core>,
     call: CallId,
     peer: NodeId,
-    /// Placed the call, and hears how it ends.
-    strategy: Option<Arc<dyn Strategy>>,
+    observer: Option<Observer>,
     receiver: Receiver<Arrival>,
     began: Instant,
     deadline: Instant,
@@ -86,20 +85,20 @@ pub struct Pending<T> {
 }
 
 /// What identifies a request that was posted.
-pub(crate) struct Started {
+pub(super) struct Started {
     pub(crate) call: CallId,
     pub(crate) peer: NodeId,
-    pub(crate) strategy: Option<Arc<dyn Strategy>>,
+    pub(crate) observer: Option<Observer>,
     pub(crate) receiver: Receiver<Arrival>,
     pub(crate) began: Instant,
     pub(crate) deadline: Instant,
 }
 
 impl<T: Decode> Pending<T> {
-    pub(crate) fn new(core: Arc<Core>, started: Started) -> Self {
-        let Started { call, peer, strategy, receiver, began, deadline } = started;
+    pub(super) fn new(core: Arc<Core>, started: Started) -> Self {
+        let Started { call, peer, observer, receiver, began, deadline } = started;
         let (finished, value) = (false, PhantomData);
-        Self { core, call, peer, strategy, receiver, began, deadline, finished, value }
+        Self { core, call, peer, observer, receiver, began, deadline, finished, value }
     }
 
     /// Waits for the answer and decodes it.
@@ -175,7 +174,7 @@ impl<T: Decode> Pending<T> {
     }
 
     fn observe(&self, reply: &Result<Reply<T>, Error>) {
-        let Some(strategy) = &self.strategy else { return };
+        let Some(observer) = &self.observer else { return };
         let observation = match reply {
             Ok(reply) => Observation::new(&reply.handled_by, Some(reply.elapsed), None),
             Err(error) => {
@@ -183,7 +182,7 @@ impl<T: Decode> Pending<T> {
                 Observation::new(peer, Some(self.began.elapsed()), Some(error))
             }
         };
-        observe(&**strategy, &observation);
+        observer.observe(&observation);
     }
 
     /// The caller's own clock: it keeps the promise even if the loop is late.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
 
-use super::core::{Core, on_loop_thread, this_is_a_loop_thread};
+use super::core::{Core, Strategies, on_loop_thread, this_is_a_loop_thread};
 use super::life::{Begun, StopReport, Threads};
 use super::lock;
 use super::wake::{self, Wake};
@@ -23,7 +23,7 @@ use crate::error::{Error, ErrorKind};
 use crate::net::{self, Above, Mailbox};
 use crate::node_event::NodeEvent;
 use crate::proto::{Answer, Command, Delivery, Done, Input, Local, Mesh, Owed, StopCut};
-use crate::routing::{Directory, Strategy};
+use crate::routing::Directory;
 use crate::service::{Outlet, Service};
 
 /// What the engine and the loop may take beyond the bound of a stop before they are left to themselves.
@@ -34,19 +34,19 @@ const UNWIND_GRACE: Duration = Duration::from_millis(20);
 /// Starts the threads of a node.
 pub(crate) fn start(
     mut local: Local,
-    strategy: Option<Arc<dyn Strategy>>,
+    strategies: Strategies,
     rng: fastrand::Rng,
 ) -> Result<Arc<Core>, Error> {
     let links = &mut local.config.limits.links;
     *links = links_within(*links, &fs::read_to_string("/proc/self/limits").unwrap_or_default());
-    let (id, options, config) = (local.id.clone(), local.options.clone(), local.config.clone());
+    let links = local.config.limits.links;
     let (prepared, mailbox) = net::prepare().map_err(no_resources)?;
     let outlet = Arc::new(Outbox { mailbox: mailbox.clone() });
-    let service = Service::start(&config, id.as_str(), outlet);
-    let links = config.limits.links;
-    let core = Arc::new(Core::new(id, options, config, mailbox, service, strategy));
+    let service = Service::start(&local.config, local.id.as_str(), outlet);
+    let engine = Mesh::new(local.clone(), rng, Instant::now());
+    let Some(own) = engine.own().cloned() else { unreachable!("a new engine reaches itself") };
+    let core = Arc::new(Core::new(local, own, mailbox, service, strategies));
     let above = Upstairs { core: Arc::clone(&core) };
-    let engine = Mesh::new(local, rng, Instant::now());
     let event_loop = prepared.into_loop(engine, above, links);
     let (alive, ended) = bounded::<()>(0);
     let shared = Arc::clone(&core);

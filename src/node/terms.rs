@@ -4,8 +4,11 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::all::All;
+use super::by_path::PathCall;
 use super::call::Call;
 use super::core::Core;
+use super::lookup::Lookup;
+use super::wake::Wake;
 use crate::config::{HEADERS_BYTES, LONGEST_TIMEOUT};
 use crate::error::{Error, ErrorKind, Execution};
 use crate::event::EventName;
@@ -13,7 +16,8 @@ use crate::headers::Headers;
 use crate::id::NodeId;
 use crate::node_event::Directions;
 use crate::payload::Encode;
-use crate::proto::Message;
+use crate::proto::{Command, Message, Tick};
+use crate::routing::Full;
 use crate::service;
 use crate::value::Value;
 
@@ -128,6 +132,7 @@ macro_rules! say_terms {
 
 say_terms!(Call);
 say_terms!(All);
+say_terms!(PathCall);
 
 impl Terms {
     /// What is wrong with a header is told when the call is sent.
@@ -153,6 +158,47 @@ impl Terms {
         let message = Message { event, headers, payload: data.encode()? };
         check_size(core, whom, &message)?;
         Ok(message)
+    }
+
+    /// Whether a tick without room waits for it. Inside a handler it never does.
+    pub(super) fn tick_waits(&self) -> bool {
+        self.wait.is_some() && service::context::current().is_none()
+    }
+
+    /// Takes room for a tick to whom was found, and posts it; without room it waits if it may.
+    pub(super) fn tick(
+        &self,
+        core: &Core,
+        lookup: &mut Lookup,
+        message: Message,
+    ) -> Result<(), Error> {
+        match lookup.take_tick(&message) {
+            Ok(plan) => {
+                let latest = || Instant::now() + core.config.request_timeout;
+                core.post_until(Command::Tick(Tick { plan, message, wait: None }), latest)
+            }
+            Err(_) if self.tick_waits() => self.park_tick(core, lookup, message),
+            Err(error) => Err(core.count_unroomed(error)),
+        }
+    }
+
+    /// Lets the engine park the tick until there is room.
+    pub(super) fn park_tick(
+        &self,
+        core: &Core,
+        lookup: &Lookup,
+        message: Message,
+    ) -> Result<(), Error> {
+        let (patience, now) = (self.wait.unwrap_or_default(), Instant::now());
+        let until = now.checked_add(patience.min(LONGEST_TIMEOUT)).unwrap_or(now);
+        let (wake, receiver) = Wake::new(None);
+        let plan = lookup.plan(None);
+        core.post(Command::Tick(Tick { plan, message, wait: Some((until, wake)) }), until)?;
+        match core.done(&receiver, until) {
+            Some(result) => result.map(|_done| ()),
+            // The loop is late. It may take the tick at this very moment.
+            None => Err(lookup.no_room(Full::Ticks).with_execution(Execution::Unknown)),
+        }
     }
 
     /// How long and how deep: what the call says, within what the handler allows that makes it.

@@ -86,6 +86,13 @@ impl Wakes {
         Ok(Wake { end: End::Shared(self.sender.clone(), number), slot: Some(slot?) })
     }
 
+    /// The next token, for a command that is no call.
+    pub(crate) fn draw_free(&mut self) -> Wake {
+        let number = self.next;
+        self.next += 1;
+        Wake { end: End::Shared(self.sender.clone(), number), slot: None }
+    }
+
     /// The end that waits for them all.
     pub(crate) fn into_receiver(self) -> Receiver<Numbered> {
         self.receiver

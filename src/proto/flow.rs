@@ -184,6 +184,8 @@ impl<T> Mesh<T> {
         self.change_own(|own| own.services = Services::new(services.clone()));
         self.local.services = services;
         self.services_version += 1;
+        // Calls that wait for somebody who serves a path may be about this node itself.
+        out.push(Output::Publish);
         self.tell_all(out, |link| link.tell_services = true);
     }
 

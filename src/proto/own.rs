@@ -53,7 +53,6 @@ impl<T> Mesh<T> {
     }
 
     /// The node as its own calls see it, but for what may have changed since.
-    #[cfg_attr(not(test), allow(dead_code, reason = "calls by path will use it"))]
     pub(crate) fn own(&self) -> Option<&Arc<PeerEntry>> {
         self.peers.by_key.get(&PeerKey::OWN).map(|peer| &peer.entry)
     }

@@ -22,7 +22,6 @@ pub(crate) use gauge::{Full, Gauge, Share, cost};
 pub(crate) use pace::Pace;
 pub use path::{Path, PathPattern, PathTree};
 pub(crate) use plan::{Plan, Step, make_plan};
-#[allow(unused_imports, reason = "calls by path will use it")]
 pub(crate) use send::Recipient;
 pub use send::{
     BroadcastGlobal, BroadcastLocal, FirstFind, KnownNode, Outgoing, PathTable, SendStrategy,

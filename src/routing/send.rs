@@ -23,7 +23,6 @@ pub use builtin::{BroadcastGlobal, BroadcastLocal, FirstFind, SendToAll, SendToA
 pub use known::KnownNode;
 pub use message::Outgoing;
 pub use table::PathTable;
-#[allow(unused_imports, reason = "calls by path will use it")]
 pub(crate) use targets::Recipient;
 pub use targets::{SendTarget, Targets};
 

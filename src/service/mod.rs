@@ -154,7 +154,6 @@ impl Service {
 
     /// The exact names of requests that are handled here, in the order of registration: those that were announced last. What
     /// was registered or removed is seen here as soon as that call returns. Waits for nothing.
-    #[cfg_attr(not(test), allow(dead_code, reason = "calls of a node to itself will look here"))]
     pub(crate) fn services(&self) -> Services {
         self.dispatch.services()
     }

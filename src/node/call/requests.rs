@@ -2,16 +2,17 @@
 
 use std::time::Instant;
 
-use super::{Call, named};
+use super::{Call, Observer, named};
 use crate::endpoint::IntoEvent;
 use crate::error::Error;
 use crate::event::EventName;
-use crate::node::lookup::Room;
+use crate::node::handle::Handle;
+use crate::node::lookup::{Lookup, Room};
 use crate::node::pending::{Pending, Reply, Started};
 use crate::node::terms::Times;
 use crate::node::wake::Wake;
 use crate::payload::{Decode, Encode};
-use crate::proto::{Command, Request};
+use crate::proto::{Command, Message, Request};
 
 impl Call<'_> {
     /// Sends a request, waits for the answer and decodes it.
@@ -108,22 +109,34 @@ impl Call<'_> {
     ) -> Result<Pending<T>, Error> {
         let began = Instant::now();
         self.core().may_block()?;
-        let Times { deadline, depth, nested } = self.terms.times(self.core(), began)?;
+        let times = self.terms.times(self.core(), began)?;
         let message = self.terms.message(self.core(), &self.whom, event, data)?;
-        let mut lookup = match room {
-            Room::Awaited => self.lookup(&message.event, Some(deadline))?,
+        let lookup = match room {
+            Room::Awaited => self.lookup(&message.event, Some(times.deadline))?,
             Room::Now => self.look()?.ok_or_else(|| self.nobody(&message.event))?,
         };
-        let (wake, receiver) = Wake::new(Some(self.core().take_slot()?));
-        let plan = lookup
-            .take_call(&message, if nested { Room::Now } else { room })
-            .map_err(|error| self.core().count_unroomed(error))?;
-        let call = self.core().draw_call();
-        let request = Request { call, plan, message, deadline, depth, token: wake };
-        let latest = if room == Room::Now { began } else { deadline };
-        self.core().post(Command::Request(request), latest)?;
-        let (peer, strategy) = (lookup.peer().clone(), self.observer());
-        let started = Started { call, peer, strategy, receiver, began, deadline };
-        Ok(Pending::new(self.handle.shared(), started))
+        post_request(self.handle, lookup, message, (began, times), room, self.observer())
     }
+}
+
+/// Takes room for a request to whom was found, and posts it.
+pub(in crate::node) fn post_request<T: Decode>(
+    handle: &Handle,
+    mut lookup: Lookup,
+    message: Message,
+    (began, times): (Instant, Times),
+    room: Room,
+    observer: Option<Observer>,
+) -> Result<Pending<T>, Error> {
+    let (core, Times { deadline, depth, nested }) = (handle.core(), times);
+    let (wake, receiver) = Wake::new(Some(core.take_slot()?));
+    let plan = lookup.take_call(&message, if nested { Room::Now } else { room });
+    let plan = plan.map_err(|error| core.count_unroomed(error))?;
+    let call = core.draw_call();
+    let request = Request { call, plan, message, deadline, depth, token: wake };
+    let latest = if room == Room::Now { began } else { deadline };
+    core.post(Command::Request(request), latest)?;
+    let peer = lookup.peer().clone();
+    let started = Started { call, peer, observer, receiver, began, deadline };
+    Ok(Pending::new(handle.shared(), started))
 }

@@ -2,8 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Call, Whom, named, observe};
-use crate::config::LONGEST_TIMEOUT;
+use super::{Call, Whom, named};
 use crate::endpoint::IntoEvent;
 use crate::error::{Error, Execution};
 use crate::event::EventName;
@@ -13,8 +12,7 @@ use crate::node::terms;
 use crate::node::wake::Wake;
 use crate::payload::Encode;
 use crate::proto::{Command, Input, Message, Tick};
-use crate::routing::{Full, Observation};
-use crate::service;
+use crate::routing::Observation;
 
 /// How many ticks of a batch were accepted: all of them, or those before the first that was refused.
 #[derive(Clone, Debug)]
@@ -66,15 +64,7 @@ impl Call<'_> {
         }
         let message = self.terms.message(self.core(), &self.whom, named(event)?, data)?;
         let mut lookup = self.lookup(&message.event, None)?;
-        match lookup.take_tick(&message) {
-            Ok(plan) => {
-                let latest = || Instant::now() + self.core().config.request_timeout;
-                self.core()
-                    .post_until(Command::Tick(Tick { plan, message, wait: None }), latest)?;
-            }
-            Err(_) if self.waits() => self.wait_for_room(&lookup, message, Instant::now())?,
-            Err(error) => return Err(self.core().count_unroomed(error)),
-        }
+        self.terms.tick(self.core(), &mut lookup, message)?;
         self.observe_tick(&lookup);
         Ok(())
     }
@@ -148,7 +138,7 @@ impl Call<'_> {
                 ChunkEnd::Last => return Ok(()),
                 ChunkEnd::Refused(error) => return Err(error),
                 ChunkEnd::NoRoom(message) => {
-                    self.wait_for_room(&lookup, message, Instant::now())?;
+                    self.terms.park_tick(self.core(), &lookup, message)?;
                     *accepted += 1;
                 }
             }
@@ -171,41 +161,16 @@ impl Call<'_> {
             };
             match lookup.take_tick(&message) {
                 Ok(plan) => chunk.ticks.push(Command::Tick(Tick { plan, message, wait: None })),
-                Err(_) if self.waits() => return ChunkEnd::NoRoom(message),
+                Err(_) if self.terms.tick_waits() => return ChunkEnd::NoRoom(message),
                 Err(error) => return ChunkEnd::Refused(self.core().count_unroomed(error)),
             }
         }
         ChunkEnd::Full
     }
 
-    /// Whether a tick without room waits for it. Inside a handler it never does.
-    fn waits(&self) -> bool {
-        self.terms.wait.is_some() && service::context::current().is_none()
-    }
-
-    /// Lets the engine park the tick until there is room.
-    fn wait_for_room(
-        &self,
-        lookup: &Lookup,
-        message: Message,
-        began: Instant,
-    ) -> Result<(), Error> {
-        let patience = self.terms.wait.unwrap_or_default().min(LONGEST_TIMEOUT);
-        let until = began.checked_add(patience).unwrap_or(began);
-        let (wake, receiver) = Wake::new(None);
-        let plan = lookup.plan(None);
-        self.core()
-            .post(Command::Tick(Tick { plan, message, wait: Some((until, wake)) }), until)?;
-        match self.core().done(&receiver, until) {
-            Some(result) => result.map(|_done| ()),
-            // The loop is late. It may take the tick at this very moment.
-            None => Err(lookup.no_room(Full::Ticks).with_execution(Execution::Unknown)),
-        }
-    }
-
     fn observe_tick(&self, lookup: &Lookup) {
-        if let Some(strategy) = self.observer() {
-            observe(&*strategy, &Observation::new(lookup.peer(), None, None));
+        if let Some(observer) = self.observer() {
+            observer.observe(&Observation::new(lookup.peer(), None, None));
         }
     }
 }

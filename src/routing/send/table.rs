@@ -42,7 +42,6 @@ pub struct PathTable {
 impl PathTable {
     /// What a call sees that may go in these directions to all but `except`. `own` has the key [`PeerKey::OWN`](crate::id::PeerKey) and
     /// is on its own host; it is left out by giving none. `seed` decides what strategies do that go by chance.
-    #[allow(dead_code, reason = "calls by path will use it")]
     pub(crate) fn new(
         own: Option<Arc<PeerEntry>>,
         directory: Directory,
@@ -70,8 +69,13 @@ impl PathTable {
 
     /// The node of that id.
     pub fn get(&self, id: &str) -> Option<KnownNode<'_>> {
+        self.entry(id).map(self.known())
+    }
+
+    /// What the node of that id is reached by.
+    pub(crate) fn entry(&self, id: &str) -> Option<&Arc<PeerEntry>> {
         let peer = || self.directory.get(id).filter(|peer| self.shows(peer));
-        self.own.as_ref().filter(|own| own.id == *id).or_else(peer).map(self.known())
+        self.own.as_ref().filter(|own| own.id == *id).or_else(peer)
     }
 
     /// The number of nodes. They are counted one by one.

@@ -1,5 +1,7 @@
 //! What a send strategy answers: who gets the message, by which path, and whether all of them or one.
 
+use std::fmt;
+
 use crate::address::Address;
 use crate::id::NodeId;
 use crate::routing::path::PathPattern;
@@ -85,6 +87,16 @@ pub struct SendTarget {
     path: PathPattern,
 }
 
+/// The node and the path as one: `rcv/math/mul`.
+impl fmt::Display for SendTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.to {
+            Recipient::Node(id) => write!(f, "{id}{}", self.path),
+            Recipient::Address(address) => write!(f, "{address}{}", self.path),
+        }
+    }
+}
+
 /// Whom a target means.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Recipient {
@@ -129,7 +141,6 @@ impl SendTarget {
     }
 
     /// Whom it means, one or the other.
-    #[allow(dead_code, reason = "calls by path will use it")]
     pub(crate) fn to(&self) -> &Recipient {
         &self.to
     }

@@ -1,0 +1,131 @@
+//! A call by path, from the caller's side: what it says. Whom it finds and how it is sent stands in the files below.
+
+mod answers;
+mod find;
+mod send;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::core::Core;
+use super::handle::Handle;
+use super::terms::Terms;
+use crate::error::Error;
+use crate::routing::{PathPattern, SendStrategy};
+
+pub use answers::{Answers, PathTold};
+
+/// A call to whoever serves a path, made by [`Handle::call`]. Its last method sends it; one `PathCall` can send many times, and looks anew
+/// each time who serves what.
+///
+/// Who gets the message is decided by a [`SendStrategy`]: that of the call ([`by`](Self::by)), else that of the node
+/// ([`Builder::send_strategy`](crate::Builder::send_strategy), [`Handle::set_send_strategy`]), else [`FirstFind`](crate::FirstFind). It sees
+/// the node itself first and then the peers, in the order in which they joined, each with the paths it has announced
+/// ([`Handle::path_table`]).
+///
+/// # The node itself
+/// may serve what it calls. Such a call skips the network and nothing else: it obeys the same deadline, runs on the node's workers like one
+/// that came from a peer, and works as soon as [`register`](Handle::register) has returned. A call that is limited to one direction, or that
+/// [`except`](Self::except)s the node's own id, leaves it out.
+///
+/// # Nobody serves it
+/// There are two ways to be told `NOT_FOUND`. *Local*: no known node serves what the path means, and nothing was sent; the error
+/// names no [`peer`](Error::peer), and there is a warning in the log and a [`NodeEvent::Error`](crate::NodeEvent::Error). *Remote*: a node
+/// was asked that serves no such path, because the strategy ignores paths or the service was removed a moment ago; it is the error's
+/// [`peer`](Error::peer). A call to one goes on to the next who serves it then, if the strategy knows one. Neither has run anything.
+///
+/// # Example
+/// ```
+/// # use std::time::Duration;
+/// # use threadmesh::{Node, Request, RoundRobin, SendToAll};
+/// # let adder = Node::builder().id("adder").bind("127.0.0.1:0").start()?;
+/// adder.register("math/add", |request: Request<(i64, i64)>| Ok(request.data.0 + request.data.1))?;
+/// # let node = Node::builder().id("node").start()?;
+/// node.register("math/mul", |request: Request<(i64, i64)>| Ok(request.data.0 * request.data.1))?;
+/// # node.connect(adder.local_addr()?)?;
+///
+/// // One answer, from the first that serves it.
+/// let eight: i64 = node.call("/math/add").request(&(1, 7))?;
+/// assert_eq!(eight, 8);
+///
+/// // All answers: one for each path that `*` may mean, on each node.
+/// let all = node.call("/math/*").by(SendToAll).request_all::<i64>(&(1, 7))?;
+/// let shown: Vec<String> = all.iter().map(|(to, answer)| format!("{to} = {}", answer.as_ref().unwrap())).collect();
+/// assert_eq!(shown, ["node/math/mul = 7", "adder/math/add = 8"]);
+///
+/// // One of them by turns, with a time of its own.
+/// let turns = node.call("/math/*").by(RoundRobin::new()).timeout(Duration::from_secs(3));
+/// assert_eq!((turns.request::<i64>(&(1, 7))?, turns.request::<i64>(&(1, 7))?), (7, 8));
+/// # Ok::<(), threadmesh::Error>(())
+/// ```
+#[derive(Clone)]
+#[must_use = "a call does nothing until it is sent"]
+pub struct PathCall<'a> {
+    handle: &'a Handle,
+    /// As the program wrote it.
+    path: String,
+    strategy: Option<Arc<dyn SendStrategy>>,
+    /// How long it may wait until somebody serves the path.
+    match_patience: Option<Duration>,
+    pub(super) terms: Terms,
+}
+
+impl<'a> PathCall<'a> {
+    pub(super) fn new(handle: &'a Handle, path: &str) -> Self {
+        let (path, terms) = (path.to_owned(), Terms::default());
+        Self { handle, path, strategy: None, match_patience: None, terms }
+    }
+
+    /// Who gets the message, in place of the strategy of the node. Every [`Strategy`](crate::Strategy) is a send strategy, too.
+    ///
+    /// What a strategy remembers lives as long as it does: keep the call, or share the strategy as an `Arc`.
+    ///
+    /// # Threads
+    /// The strategy runs on the thread that makes the call.
+    pub fn by(mut self, strategy: impl SendStrategy + 'static) -> Self {
+        self.strategy = Some(Arc::new(strategy));
+        self
+    }
+
+    /// Waits for somebody whom the strategy wants, at most so long and not beyond the deadline of the call, instead of failing at once when
+    /// there is nobody: what a program says whose services may start later than itself.
+    pub fn wait_for_match(mut self, patience: Duration) -> Self {
+        self.match_patience = Some(patience);
+        self
+    }
+
+    /// How long a tick to one may wait for room in the peer's window; without this it does not wait. Ticks to many never do, nor do those
+    /// that are sent from inside a handler.
+    pub fn wait(mut self, patience: Duration) -> Self {
+        self.terms.wait = Some(patience);
+        self
+    }
+
+    /// The node that makes the call.
+    pub fn handle(&self) -> &'a Handle {
+        self.handle
+    }
+
+    fn core(&self) -> &'a Core {
+        self.handle.core()
+    }
+
+    fn pattern(&self) -> Result<PathPattern, Error> {
+        PathPattern::new(&self.path)
+    }
+}
+
+impl fmt::Display for PathCall<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "whoever serves {:?}", self.path)
+    }
+}
+
+impl fmt::Debug for PathCall<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("PathCall");
+        out.field("path", &self.path).field("directions", &self.terms.directions);
+        out.field("timeout", &self.terms.timeout).finish_non_exhaustive()
+    }
+}

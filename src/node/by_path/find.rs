@@ -1,0 +1,226 @@
+//! From a path to those who get the message: the strategy is asked, and whom it names is found, or dialled. It must not send anything to them.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::slice;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::PathCall;
+use crate::config::LONGEST_TIMEOUT;
+use crate::error::{Error, ErrorKind, Execution};
+use crate::event::EventName;
+use crate::id::NodeId;
+use crate::node::lookup::{Choice, Lookup};
+use crate::node_event::{Directions, NodeEvent};
+use crate::payload::Encode;
+use crate::proto::Message;
+use crate::routing::{
+    Outgoing, PathPattern, PathTable, Recipient, SendStrategy, SendTarget, Targets,
+};
+use crate::service;
+
+/// Paths named in a `NOT_FOUND`, as a help against typing errors.
+const PATHS_NAMED: usize = 8;
+
+/// A message that is going somewhere, and how it was asked for.
+pub(super) struct Letter {
+    pub(super) pattern: PathPattern,
+    pub(super) message: Message,
+    /// `None` for a tick.
+    pub(super) deadline: Option<Instant>,
+}
+
+/// Whom the strategy wants.
+pub(super) struct Wanted {
+    pub(super) targets: Targets,
+    /// What it chose from.
+    pub(super) table: PathTable,
+    pub(super) strategy: Arc<dyn SendStrategy>,
+}
+
+impl PathCall<'_> {
+    /// The message as it is asked for; whoever is found may call it something else.
+    pub(super) fn letter(
+        &self,
+        data: &(impl Encode + ?Sized),
+        deadline: Option<Instant>,
+    ) -> Result<Letter, Error> {
+        let pattern = self.pattern()?;
+        let event = event_of(&pattern)?;
+        let message = self.terms.message(self.core(), self, event, data)?;
+        Ok(Letter { pattern, message, deadline })
+    }
+
+    /// Asks the strategy, and again while there is nobody, as long as the call says.
+    pub(super) fn wanted(&self, letter: &Letter) -> Result<Wanted, Error> {
+        let wanted = self.ask(letter)?;
+        if !wanted.targets.as_slice().is_empty() {
+            return Ok(wanted);
+        }
+        let Some(patience) = self.match_patience else { return Err(self.nobody(letter, &wanted)) };
+        let until = Instant::now().checked_add(patience.min(LONGEST_TIMEOUT));
+        // A tick has no deadline, but the handler that sends it may have one.
+        let inherited = service::context::current().and_then(|context| context.deadline);
+        let until = until.into_iter().chain(letter.deadline).chain(inherited).min();
+        loop {
+            self.core().may_block()?;
+            let seen = self.core().news.count();
+            let wanted = self.ask(letter)?;
+            if !wanted.targets.as_slice().is_empty() {
+                return Ok(wanted);
+            }
+            if !self.core().news.wait(seen, until) {
+                // Somebody may have come in the last moment.
+                let wanted = self.ask(letter)?;
+                let nobody = wanted.targets.as_slice().is_empty();
+                return if nobody { Err(self.nobody(letter, &wanted)) } else { Ok(wanted) };
+            }
+        }
+    }
+
+    fn ask(&self, letter: &Letter) -> Result<Wanted, Error> {
+        let strategy = self.strategy.clone().unwrap_or_else(|| self.core().send_strategy());
+        let table = self.core().path_table(self.terms.directions, &self.terms.except);
+        let now = Instant::now();
+        let outgoing = Outgoing {
+            path: &self.path,
+            pattern: &letter.pattern,
+            payload: &letter.message.payload,
+            headers: &letter.message.headers,
+            timeout: letter.deadline.map(|deadline| deadline.saturating_duration_since(now)),
+            wants_answer: letter.deadline.is_some(),
+        };
+        let asked = catch_unwind(AssertUnwindSafe(|| strategy.targets(&outgoing, &table)));
+        let targets = asked.map_err(|_| {
+            let why = "the send strategy of the call panicked; nothing was sent";
+            Error::new(ErrorKind::UserCodePanicked, why)
+        })?;
+        Ok(Wanted { targets, table, strategy })
+    }
+
+    /// The one who gets the message, and alternates: the first of the targets that can be found, and those behind it. Its path becomes the
+    /// name of the message.
+    pub(super) fn one_of(
+        &self,
+        letter: &mut Letter,
+        targets: Vec<SendTarget>,
+        table: &PathTable,
+    ) -> Result<Lookup, Error> {
+        let (mut choices, mut paths, mut failed) = (Vec::new(), Vec::new(), None);
+        for target in targets {
+            // An address behind somebody who is there is not worth waiting for.
+            if target.address().is_some() && !choices.is_empty() {
+                continue;
+            }
+            self.each_of(letter, slice::from_ref(&target), table, |_, found| match found {
+                Ok(choice) => {
+                    choices.push(choice);
+                    paths.push(target.path().clone());
+                }
+                Err(error) => failed = failed.take().or(Some(error)),
+            });
+        }
+        let Some(path) = paths.first() else {
+            return Err(failed.unwrap_or_else(|| self.not_found(&letter.pattern, table)));
+        };
+        letter.message.event = event_of(path)?;
+        if paths.iter().any(|other| other != path) {
+            for (choice, path) in choices.iter_mut().zip(&paths) {
+                choice.event = Some(event_of(path)?);
+            }
+        }
+        let mut choices = choices.into_iter();
+        let Some(first) = choices.next() else {
+            return Err(self.not_found(&letter.pattern, table));
+        };
+        let one = Lookup::one(first, self.terms.directions);
+        Ok(Lookup { alternates: choices.collect(), by_path: true, ..one })
+    }
+
+    /// Each of the targets as it is found: those that are known first, then those at addresses that have to be dialled, so that these keep
+    /// nobody waiting.
+    pub(super) fn each_of(
+        &self,
+        letter: &Letter,
+        targets: &[SendTarget],
+        table: &PathTable,
+        mut found: impl FnMut(usize, Result<Choice, Error>),
+    ) {
+        let (mut numbers, mut addresses) = (Vec::new(), Vec::new());
+        for (at, target) in targets.iter().enumerate() {
+            match target.to() {
+                Recipient::Node(id) => found(at, self.known(id, table)),
+                Recipient::Address(address) => {
+                    numbers.push(at);
+                    addresses.push(address.clone());
+                }
+            }
+        }
+        if !addresses.is_empty() {
+            let until = letter.deadline.unwrap_or_else(|| self.dialling_ends());
+            let choice = |entry: Result<_, Error>| entry.map(Choice::new);
+            self.core().reach(addresses, until, |at, entry| found(numbers[at], choice(entry)));
+        }
+    }
+
+    fn known(&self, id: &NodeId, table: &PathTable) -> Result<Choice, Error> {
+        match table.entry(id.as_str()) {
+            Some(entry) => Ok(Choice::new(Arc::clone(entry))),
+            None => Err(self.core().not_found(id.as_str(), self.terms.directions)),
+        }
+    }
+
+    /// How long a tick may dial.
+    fn dialling_ends(&self) -> Instant {
+        let timeout = self.terms.timeout.unwrap_or(self.core().config.connect_timeout);
+        let (now, inherited) = (Instant::now(), service::context::current());
+        let own = now.checked_add(timeout.min(LONGEST_TIMEOUT)).unwrap_or(now);
+        inherited.and_then(|context| context.deadline).map_or(own, |handler| handler.min(own))
+    }
+
+    /// The strategy wants nobody: the program may want to know that apart from the call.
+    fn nobody(&self, letter: &Letter, wanted: &Wanted) -> Error {
+        let error = self.not_found(&letter.pattern, &wanted.table);
+        log::warn!(target: "threadmesh::node", "{}: {error}", self.core().id);
+        self.core().hub.publish(&NodeEvent::Error(error.clone()));
+        error
+    }
+
+    fn not_found(&self, pattern: &PathPattern, table: &PathTable) -> Error {
+        let limits = if self.terms.directions == Directions::BOTH && self.terms.except.is_empty() {
+            "known node"
+        } else {
+            "node that the call may go to"
+        };
+        let mut paths: Vec<&str> = Vec::new();
+        for path in table.iter().flat_map(|node| node.paths().iter()) {
+            if paths.len() > PATHS_NAMED {
+                break;
+            }
+            if !paths.contains(&path.as_str()) {
+                paths.push(path.as_str());
+            }
+        }
+        let others = match paths.len() {
+            0 => format!("none of the {} known serves any path", nodes(table.len())),
+            named if named > PATHS_NAMED => {
+                format!("they serve {} and others", paths[..PATHS_NAMED].join(", "))
+            }
+            _ => format!("they serve {}", paths.join(", ")),
+        };
+        let message = format!("no {limits} serves {:?}; {others}", pattern.as_str());
+        Error::new(ErrorKind::NotFound, message)
+            .with_execution(Execution::Never)
+            .with_context("path", pattern.as_str())
+            .with_context("found", "local")
+    }
+}
+
+fn nodes(count: usize) -> String {
+    if count == 1 { "1 node".to_owned() } else { format!("{count} nodes") }
+}
+
+/// What a message to that path is called.
+pub(super) fn event_of(path: &PathPattern) -> Result<EventName, Error> {
+    EventName::new(path.as_str())
+}

@@ -19,7 +19,7 @@ use crate::node_event::Directions;
 use crate::options::Options;
 use crate::payload::Payload;
 use crate::proto::planted::Planted;
-use crate::proto::{Command, ConnectMode, Message, Request, Tick, Whom};
+use crate::proto::{Command, ConnectMode, Mesh, Message, Request, Tick, Whom};
 use crate::routing::{PeerEntry, Plan, Step as PlanStep, cost};
 
 /// How long healed engines have to come to rest: longer than any deadline of the script and any timeout of its configs.
@@ -128,6 +128,7 @@ fn play(world: &mut World, length: Duration) {
 pub(super) fn draw(seed: u64) -> World {
     let mut world = World::new(seed, Swarm::none());
     world.swarm = Swarm::draw(&mut world.rng);
+    world.own_calls = true;
     let nodes = world.rng.usize(2..6);
     let config = any_config(&mut world.rng);
     for number in 0..nodes {
@@ -392,9 +393,13 @@ impl World {
         }
     }
 
-    /// Where a message may go: a peer, up to three alternates, and room if there is some.
-    fn any_plan(&mut self, n: usize) -> Option<(Plan, usize)> {
-        let peers: Vec<_> = self.nodes[n].published.iter().cloned().collect();
+    /// Where a message may go: a peer, or now and then the node itself, and up to three alternates.
+    fn any_plan(&mut self, n: usize) -> Option<(Plan, Arc<PeerEntry>)> {
+        let node = &self.nodes[n];
+        let mut peers: Vec<_> = node.published.iter().cloned().collect();
+        let own = node.mesh.as_ref().and_then(Mesh::own).cloned();
+        let may_be = self.own_calls && (peers.is_empty() || self.rng.u8(..8) == 0);
+        peers.extend(own.filter(|_| may_be));
         if peers.is_empty() {
             return None;
         }
@@ -405,12 +410,12 @@ impl World {
             let others = (0..peers.len()).filter(|peer| *peer != first).take(3);
             plan.alternates = others.map(step).collect();
         }
-        Some((plan, first))
+        Some((plan, peers.swap_remove(first)))
     }
 
     pub(super) fn request(&mut self, n: usize, len: usize, within: Duration) -> Option<Label> {
-        let (plan, peer) = self.any_plan(n)?;
-        self.send_request(n, plan, peer, len, within)
+        let (plan, entry) = self.any_plan(n)?;
+        self.send_request(n, plan, &entry, len, within)
     }
 
     /// To the first of these peers, the others being alternates.
@@ -429,21 +434,20 @@ impl World {
         let mut steps = keys?.into_iter().map(step);
         let mut plan = Plan::one(steps.next()?, None);
         plan.alternates = steps.collect();
-        let peer = published.iter().position(|entry| entry.id.as_str() == names[0])?;
-        self.send_request(n, plan, peer, len, within)
+        let entry = published.get(names[0])?.clone();
+        self.send_request(n, plan, &entry, len, within)
     }
 
     fn send_request(
         &mut self,
         n: usize,
         mut plan: Plan,
-        peer: usize,
+        entry: &PeerEntry,
         len: usize,
         within: Duration,
     ) -> Option<Label> {
         let label = self.ask(n, Asked::Request, within);
         let message = message('r', label, len);
-        let entry = self.nodes[n].published.iter().nth(peer)?;
         let face = entry.face(Directions::BOTH)?;
         plan.room = face.gauge.ask_call(cost(message.payload.len())).ok().map(|()| face.link);
         if self.is_doubtful(n, &plan) {
@@ -463,12 +467,11 @@ impl World {
     }
 
     pub(super) fn tick(&mut self, n: usize, len: usize) -> Option<Label> {
-        let (mut plan, peer) = self.any_plan(n)?;
+        let (mut plan, entry) = self.any_plan(n)?;
         let label = self.label();
         // In order are those that take their own room on the one link of their plan.
         let kind = if plan.alternates.is_empty() { 'o' } else { 't' };
         let mut message = message(kind, label, len);
-        let entry = self.nodes[n].published.iter().nth(peer)?;
         let face = entry.face(Directions::BOTH)?;
         plan.room = face.gauge.ask_tick(cost(message.payload.len())).ok().map(|()| face.link);
         if self.is_doubtful(n, &plan) {
@@ -500,17 +503,15 @@ impl World {
     }
 
     fn flush(&mut self, n: usize) {
-        let Some((plan, peer)) = self.any_plan(n) else { return };
+        let Some((plan, entry)) = self.any_plan(n) else { return };
         let within = Duration::from_millis(self.rng.u64(1..2_000));
         let label = self.ask(n, Asked::Flush, within);
         if self.is_doubtful(n, &plan) {
             self.oracle.suspect(label);
         }
-        if let Some(entry) = self.nodes[n].published.iter().nth(peer) {
-            let links: Vec<_> = entry.up.iter().chain(&entry.down).map(|face| face.link).collect();
-            let life = self.life(n);
-            self.oracle.flush_begins(label, life, &links);
-        }
+        let links: Vec<_> = entry.up.iter().chain(&entry.down).map(|face| face.link).collect();
+        let life = self.life(n);
+        self.oracle.flush_begins(label, life, &links);
         let (peer, deadline) = (plan.first.peer, self.now + within);
         self.command(n, Command::Flush { peer, deadline, token: label });
     }

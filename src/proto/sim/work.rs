@@ -19,7 +19,7 @@ impl World {
     pub(super) fn deliver(&mut self, n: usize, delivery: Delivery) {
         let (from, at) = (delivery.sender.id.clone(), self.nodes[n].id.clone());
         let trusted = !self.nodes[n].hostile && !self.comes_from_hostile(n, delivery.link);
-        if !self.oracle.is_joined(n, &from) {
+        if delivery.link != LinkId::OWN && !self.oracle.is_joined(n, &from) {
             self.oracle.fail(format!("node {n} gets a message of {from}, who has not joined"));
         }
         if trusted {
@@ -55,6 +55,9 @@ impl World {
     }
 
     fn comes_from_hostile(&self, n: usize, link: LinkId) -> bool {
+        if link == LinkId::OWN {
+            return self.nodes[n].hostile;
+        }
         let socket = self.nodes[n].sockets.get(&link);
         let wire = socket.and_then(|socket| Some((self.wires.get(&socket.wire)?, socket.end)));
         let Some((wire, end)) = wire else { return self.oracle.has_hostile() };

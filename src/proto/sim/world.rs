@@ -36,6 +36,8 @@ pub(super) struct World {
     pub(super) log: Transcript,
     pub(super) seen: Coverage,
     pub(super) oracle: Oracle,
+    /// Whether nodes now and then call themselves.
+    pub(super) own_calls: bool,
     /// Which lives keep dialling whom for ever.
     pub(super) wants: BTreeSet<(Life, usize)>,
     /// The last of the numbers that order things, name wires and label commands.
@@ -91,6 +93,7 @@ impl World {
             log: Transcript::new(),
             seen: Coverage::default(),
             oracle: Oracle::default(),
+            own_calls: false,
             wants: BTreeSet::new(),
             serial: 0,
             at_this_instant: 0,

@@ -11,11 +11,12 @@ use crate::error::{Error, ErrorKind, Execution};
 use crate::event::EventName;
 use crate::id::NodeId;
 use crate::node::lookup::{Choice, Lookup};
+use crate::node::terms::Terms;
 use crate::node_event::{Directions, NodeEvent};
 use crate::payload::Encode;
 use crate::proto::Message;
 use crate::routing::{
-    Outgoing, PathPattern, PathTable, Recipient, SendStrategy, SendTarget, Targets,
+    Outgoing, PathPattern, PathTable, PeerEntry, Recipient, SendStrategy, SendTarget, Targets,
 };
 use crate::service;
 
@@ -158,8 +159,9 @@ impl PathCall<'_> {
         }
         if !addresses.is_empty() {
             let until = letter.deadline.unwrap_or_else(|| self.dialling_ends());
-            let choice = |entry: Result<_, Error>| entry.map(Choice::new);
-            self.core().reach(addresses, until, |at, entry| found(numbers[at], choice(entry)));
+            self.core().reach(addresses, until, |at, reached| {
+                found(numbers[at], reached.and_then(|entry| self.allowed(entry)));
+            });
         }
     }
 
@@ -168,6 +170,20 @@ impl PathCall<'_> {
             Some(entry) => Ok(Choice::new(Arc::clone(entry))),
             None => Err(self.core().not_found(id.as_str(), self.terms.directions)),
         }
+    }
+
+    /// Whoever is at an address may be somebody the call does not mean.
+    fn allowed(&self, entry: Arc<PeerEntry>) -> Result<Choice, Error> {
+        let Terms { directions, except, .. } = &self.terms;
+        let is_meant = if entry.is_own() {
+            *directions == Directions::BOTH
+        } else {
+            entry.face(*directions).is_some()
+        };
+        if !is_meant || except.contains(&entry.id) {
+            return Err(self.core().not_found(entry.id.as_str(), *directions));
+        }
+        Ok(Choice::new(entry))
     }
 
     /// How long a tick may dial.

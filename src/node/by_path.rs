@@ -68,13 +68,15 @@ pub struct PathCall<'a> {
     strategy: Option<Arc<dyn SendStrategy>>,
     /// How long it may wait until somebody serves the path.
     match_patience: Option<Duration>,
+    /// That there is nobody is no news.
+    is_quiet: bool,
     pub(super) terms: Terms,
 }
 
 impl<'a> PathCall<'a> {
     pub(super) fn new(handle: &'a Handle, path: &str) -> Self {
         let (path, terms) = (path.to_owned(), Terms::default());
-        Self { handle, path, strategy: None, match_patience: None, terms }
+        Self { handle, path, strategy: None, match_patience: None, is_quiet: false, terms }
     }
 
     /// Who gets the message, in place of the strategy of the node. Every [`Strategy`](crate::Strategy) is a send strategy, too.
@@ -85,6 +87,21 @@ impl<'a> PathCall<'a> {
     /// The strategy runs on the thread that makes the call.
     pub fn by(mut self, strategy: impl SendStrategy + 'static) -> Self {
         self.strategy = Some(Arc::new(strategy));
+        self
+    }
+
+    pub(super) fn by_shared(mut self, strategy: Arc<dyn SendStrategy>) -> Self {
+        self.strategy = Some(strategy);
+        self
+    }
+
+    pub(super) fn with_terms(mut self, terms: Terms) -> Self {
+        self.terms = terms;
+        self
+    }
+
+    pub(super) fn quietly(mut self) -> Self {
+        self.is_quiet = true;
         self
     }
 

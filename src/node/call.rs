@@ -11,6 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::by_path::PathCall;
 use super::choose::Wanted;
 use super::core::Core;
 use super::handle::Handle;
@@ -21,6 +22,7 @@ use crate::config::LONGEST_TIMEOUT;
 use crate::error::{Error, ErrorKind};
 use crate::event::EventName;
 use crate::id::NodeId;
+use crate::proto::Message;
 use crate::routing::{Observation, SendStrategy, Strategy};
 use crate::service;
 
@@ -65,6 +67,8 @@ pub struct Call<'a> {
 enum Whom<'a> {
     Id(&'a str),
     Any(Selector),
+    /// Whoever serves the path that the event is.
+    Path(Arc<dyn SendStrategy>),
 }
 
 impl fmt::Display for Whom<'_> {
@@ -72,6 +76,7 @@ impl fmt::Display for Whom<'_> {
         match self {
             Self::Id(id) => write!(f, "{id:?}"),
             Self::Any(selector) => write!(f, "any peer with {selector}"),
+            Self::Path(_) => write!(f, "whoever serves it"),
         }
     }
 }
@@ -86,6 +91,10 @@ impl<'a> Call<'a> {
 
     pub(super) fn any(handle: &'a Handle, selector: Selector) -> Self {
         Self::new(handle, Whom::Any(selector))
+    }
+
+    pub(super) fn by_path(handle: &'a Handle, strategy: Arc<dyn SendStrategy>) -> Self {
+        Self::new(handle, Whom::Path(strategy))
     }
 
     fn new(handle: &'a Handle, whom: Whom<'a>) -> Self {
@@ -161,17 +170,21 @@ impl<'a> Call<'a> {
     /// The same call for a further copy, which goes to somebody else than these if the call does not name its peer.
     pub(crate) fn copy_past<'p>(&self, peers: impl IntoIterator<Item = &'p NodeId>) -> Self {
         let mut copy = Self { is_copy: true, ..self.clone() };
-        if matches!(copy.whom, Whom::Any(_)) {
+        if !matches!(copy.whom, Whom::Id(_)) {
             copy.terms.except.extend(peers.into_iter().cloned());
         }
         copy
     }
 
     /// Who gets the message, waiting for somebody who matches as long as the call says.
-    fn lookup(&self, event: &EventName, deadline: Option<Instant>) -> Result<Lookup, Error> {
-        if let Some(found) = self.look()? {
+    fn lookup(&self, message: &Message, deadline: Option<Instant>) -> Result<Lookup, Error> {
+        if let Whom::Path(strategy) = &self.whom {
+            return self.serving(message, strategy, self.match_patience).place(message, deadline);
+        }
+        if let Some(found) = self.look(message, deadline)? {
             return Ok(found);
         }
+        let event = &message.event;
         let Some(patience) = self.match_patience else { return Err(self.nobody(event)) };
         let until = Instant::now().checked_add(patience.min(LONGEST_TIMEOUT));
         // A tick has no deadline, but the handler that sends it may have one.
@@ -180,18 +193,18 @@ impl<'a> Call<'a> {
         loop {
             self.core().may_block()?;
             let seen = self.core().news.count();
-            if let Some(found) = self.look()? {
+            if let Some(found) = self.look(message, deadline)? {
                 return Ok(found);
             }
             if !self.core().news.wait(seen, until) {
                 // Somebody may have come in the last moment.
-                return self.look()?.ok_or_else(|| self.nobody(event));
+                return self.look(message, deadline)?.ok_or_else(|| self.nobody(event));
             }
         }
     }
 
     /// Who gets the message as of now.
-    fn look(&self) -> Result<Option<Lookup>, Error> {
+    fn look(&self, message: &Message, deadline: Option<Instant>) -> Result<Option<Lookup>, Error> {
         match &self.whom {
             Whom::Id(id) => {
                 let excepted = self.terms.except.iter().any(|other| other == *id);
@@ -200,6 +213,26 @@ impl<'a> Call<'a> {
             Whom::Any(selector) => {
                 self.core().choose(self.wanted(selector), self.strategy.as_deref())
             }
+            Whom::Path(strategy) => {
+                self.serving(message, strategy, None).place(message, deadline).map(Some)
+            }
+        }
+    }
+
+    /// The call by path that this is, for the path of that message.
+    fn serving(
+        &self,
+        message: &Message,
+        strategy: &Arc<dyn SendStrategy>,
+        patience: Option<Duration>,
+    ) -> PathCall<'a> {
+        let (path, strategy) = (message.event.as_str(), Arc::clone(strategy));
+        let call =
+            PathCall::new(self.handle, path).with_terms(self.terms.clone()).by_shared(strategy);
+        let call = if self.is_copy { call.quietly() } else { call };
+        match patience {
+            Some(patience) => call.wait_for_match(patience),
+            None => call,
         }
     }
 
@@ -207,6 +240,7 @@ impl<'a> Call<'a> {
         match &self.whom {
             Whom::Id(id) => self.core().not_found(id, self.terms.directions),
             // Nobody looks at what is said of a copy.
+            Whom::Path(_) => Error::new(ErrorKind::NotFound, "nobody serves it"),
             Whom::Any(_) if self.is_copy => {
                 Error::new(ErrorKind::NoNodesMatchFilter, "there is nobody else")
             }
@@ -225,12 +259,13 @@ impl<'a> Call<'a> {
 
     /// The strategy that is told how the call ends.
     fn observer(&self) -> Option<Observer> {
-        match self.whom {
+        match &self.whom {
             Whom::Id(_) => None,
             Whom::Any(_) => {
                 let strategy = self.strategy.as_ref().or(self.core().strategy.as_ref());
                 strategy.cloned().map(Observer::Chose)
             }
+            Whom::Path(strategy) => Some(Observer::Sent(Arc::clone(strategy))),
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use super::by_path::PathCall;
+use super::call::Call;
 use super::core::Core;
 use super::handle::Handle;
 use super::lock;
@@ -138,6 +139,25 @@ impl Handle {
     /// ```
     pub fn call(&self, path: impl AsRef<str>) -> PathCall<'_> {
         PathCall::new(self, path.as_ref())
+    }
+
+    /// Prepares calls by path whose path is the event of each request: what a policy is put around, and a tick in a batch.
+    ///
+    /// A [`Call`](crate::Call) is for one, so a strategy that means many is `INVALID_ARGUMENT` when it is sent, and nothing is.
+    ///
+    /// # Example
+    /// ```
+    /// use threadmesh::{Node, Request, Retry, RoundRobin, Target};
+    ///
+    /// let node = Node::builder().start()?;
+    /// node.register("/math/mul", |request: Request<(i64, i64)>| Ok(request.data.0 * request.data.1))?;
+    ///
+    /// let by_turns = node.by_path(RoundRobin::new()).retry(&Retry::new().attempts(3));
+    /// assert_eq!(by_turns.request::<i64, _>("/math/*", &(2, 3))?, 6);
+    /// # Ok::<(), threadmesh::Error>(())
+    /// ```
+    pub fn by_path(&self, strategy: impl SendStrategy + 'static) -> Call<'_> {
+        Call::by_path(self, Arc::new(strategy))
     }
 
     /// All nodes that a call by path may go to, this one first, and the paths they serve: what a [`SendStrategy`] would see now. As text it

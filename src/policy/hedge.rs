@@ -96,6 +96,11 @@ impl Default for Hedge {
     }
 }
 
+/// Nobody is left who could get another copy.
+fn is_nobody(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::NoNodesMatchFilter | ErrorKind::NotFound)
+}
+
 impl<'a> Call<'a> {
     /// Puts a hedge around this call, which must be [`idempotent`](Self::idempotent). Nothing is sent yet.
     ///
@@ -154,7 +159,7 @@ impl Hedged<'_> {
                 self.call.handle().policy_step(PolicyStep::HedgeSent { event, copy });
             }
             // There is nobody else, and there will hardly be when the next copy is due.
-            Err(error) if error.kind() == ErrorKind::NoNodesMatchFilter => race.no_more_copies(),
+            Err(error) if is_nobody(error.kind()) => race.no_more_copies(),
             Err(error) => race.fail(error),
         }
     }

@@ -16,6 +16,8 @@ use crate::payload::{Decode, Encode, Payload};
 /// Whatever a request can be sent to: a [`Call`], and every policy around one. Policies take any target and are targets
 /// themselves, so they compose in any order.
 ///
+/// Calls by path are a target too: [`Handle::by_path`] takes the path from the event of each request.
+///
 /// A target can be sent to any number of times, by several threads at once. Its methods are found once the trait is imported:
 /// `use threadmesh::Target`.
 ///

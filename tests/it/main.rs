@@ -23,6 +23,7 @@ mod herd;
 mod life;
 mod links;
 mod options;
+mod path_policies;
 mod policies;
 mod pool;
 #[cfg(target_os = "linux")]

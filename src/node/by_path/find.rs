@@ -52,6 +52,22 @@ impl PathCall<'_> {
         Ok(Letter { pattern, message, deadline })
     }
 
+    /// Who gets this message of a call to one. Each who may get it says by which path.
+    pub(in crate::node) fn place(
+        &self,
+        message: &Message,
+        deadline: Option<Instant>,
+    ) -> Result<Lookup, Error> {
+        let (pattern, message) = (self.pattern()?, message.clone());
+        let mut letter = Letter { pattern, message, deadline };
+        let Wanted { targets, table, .. } = self.wanted(&letter)?;
+        let mut lookup = self.one_of(&mut letter, in_order(targets)?, &table)?;
+        for choice in std::iter::once(&mut lookup.first).chain(&mut lookup.alternates) {
+            choice.event.get_or_insert_with(|| letter.message.event.clone());
+        }
+        Ok(lookup)
+    }
+
     /// Asks the strategy, and again while there is nobody, as long as the call says.
     pub(super) fn wanted(&self, letter: &Letter) -> Result<Wanted, Error> {
         let wanted = self.ask(letter)?;
@@ -197,8 +213,10 @@ impl PathCall<'_> {
     /// The strategy wants nobody: the program may want to know that apart from the call.
     fn nobody(&self, letter: &Letter, wanted: &Wanted) -> Error {
         let error = self.not_found(&letter.pattern, &wanted.table);
-        log::warn!(target: "threadmesh::node", "{}: {error}", self.core().id);
-        self.core().hub.publish(&NodeEvent::Error(error.clone()));
+        if !self.is_quiet {
+            log::warn!(target: "threadmesh::node", "{}: {error}", self.core().id);
+            self.core().hub.publish(&NodeEvent::Error(error.clone()));
+        }
         error
     }
 
@@ -239,4 +257,20 @@ fn nodes(count: usize) -> String {
 /// What a message to that path is called.
 pub(super) fn event_of(path: &PathPattern) -> Result<EventName, Error> {
     EventName::new(path.as_str())
+}
+
+/// The targets of a strategy that chooses one.
+pub(super) fn in_order(targets: Targets) -> Result<Vec<SendTarget>, Error> {
+    match targets {
+        Targets::One(target) => Ok(vec![target]),
+        Targets::InOrder(targets) => Ok(targets),
+        Targets::Each(targets) => {
+            let why = format!(
+                "the strategy of this call means many nodes ({} now), and only one answer was asked for; ask with `request_all`, or \
+                 choose one with another strategy",
+                targets.len()
+            );
+            Err(Error::new(ErrorKind::InvalidArgument, why).with_execution(Execution::Never))
+        }
+    }
 }

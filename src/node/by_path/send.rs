@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::find::{Letter, Wanted, event_of};
+use super::find::{Letter, Wanted, event_of, in_order};
 use super::{Answers, PathCall, PathTold};
-use crate::error::{Error, ErrorKind, Execution};
+use crate::error::{Error, ErrorKind};
 use crate::node::all::{ask, tick_each};
 use crate::node::call::{Observer, post_request};
 use crate::node::gather::{Asked, Gather, Until};
@@ -193,22 +193,6 @@ impl PathCall<'_> {
                 self.terms.tick(self.core(), &mut lookup, letter.message)?;
                 Ok(PathTold { sent: 1, skipped: Vec::new() })
             }
-        }
-    }
-}
-
-/// The targets of a strategy that chooses one.
-fn in_order(targets: Targets) -> Result<Vec<SendTarget>, Error> {
-    match targets {
-        Targets::One(target) => Ok(vec![target]),
-        Targets::InOrder(targets) => Ok(targets),
-        Targets::Each(targets) => {
-            let why = format!(
-                "the strategy of this call means many nodes ({} now), and only one answer was asked for; ask with `request_all`, or \
-                 choose one with another strategy",
-                targets.len()
-            );
-            Err(Error::new(ErrorKind::InvalidArgument, why).with_execution(Execution::Never))
         }
     }
 }

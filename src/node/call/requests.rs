@@ -112,8 +112,11 @@ impl Call<'_> {
         let times = self.terms.times(self.core(), began)?;
         let message = self.terms.message(self.core(), &self.whom, event, data)?;
         let lookup = match room {
-            Room::Awaited => self.lookup(&message.event, Some(times.deadline))?,
-            Room::Now => self.look()?.ok_or_else(|| self.nobody(&message.event))?,
+            Room::Awaited => self.lookup(&message, Some(times.deadline))?,
+            Room::Now => {
+                let found = self.look(&message, Some(times.deadline))?;
+                found.ok_or_else(|| self.nobody(&message.event))?
+            }
         };
         post_request(self.handle, lookup, message, (began, times), room, self.observer())
     }

@@ -10,7 +10,7 @@ use crate::node::core::Core;
 use crate::node::lookup::Lookup;
 use crate::node::terms;
 use crate::node::wake::Wake;
-use crate::payload::Encode;
+use crate::payload::{Encode, Payload};
 use crate::proto::{Command, Input, Message, Tick};
 use crate::routing::Observation;
 
@@ -60,10 +60,10 @@ impl Call<'_> {
         // Whoever chooses among several takes locks, which a fork must not.
         match self.whom {
             Whom::Id(_) => self.core().may_tick()?,
-            Whom::Any(_) => self.core().may_block()?,
+            Whom::Any(_) | Whom::Path(_) => self.core().may_block()?,
         }
         let message = self.terms.message(self.core(), &self.whom, named(event)?, data)?;
-        let mut lookup = self.lookup(&message.event, None)?;
+        let mut lookup = self.lookup(&message, None)?;
         self.terms.tick(self.core(), &mut lookup, message)?;
         self.observe_tick(&lookup);
         Ok(())
@@ -84,7 +84,8 @@ impl Call<'_> {
     ) -> Result<(), Error> {
         self.core().may_block()?;
         let message = self.terms.message(self.core(), &self.whom, named(event)?, data)?;
-        let mut lookup = self.look()?.ok_or_else(|| self.nobody(&message.event))?;
+        let found = self.look(&message, None)?;
+        let mut lookup = found.ok_or_else(|| self.nobody(&message.event))?;
         let taken = lookup.take_tick(&message);
         let plan = taken.map_err(|error| self.core().count_unroomed(error))?;
         self.core().post_until(Command::Tick(Tick { plan, message, wait: None }), Instant::now)?;
@@ -120,10 +121,12 @@ impl Call<'_> {
         accepted: &mut usize,
     ) -> Result<(), Error> {
         self.core().may_block()?;
-        let mut lookup = self.lookup(event, None)?;
+        let headers = self.terms.headers.clone()?;
+        let (payload, named) = (Payload::null(), event.clone());
+        let first = Message { event: named, headers: headers.clone(), payload };
+        let mut lookup = self.lookup(&first, None)?;
         // All to one peer, so that they stay in order.
         lookup.alternates.clear();
-        let headers = self.terms.headers.clone()?;
         let mut messages = batch.into_iter().map(|data| {
             let payload = data.encode()?;
             let message = Message { event: event.clone(), headers: headers.clone(), payload };

@@ -11,6 +11,7 @@
 //! | message before the handshake | `HANDSHAKE_FRAME_BYTES` | a message is too long | `every_limit_of_what_peers_send_holds_to_the_last_and_is_counted` |
 //! | message, segment | `message_bytes`, `SEGMENT_MOST_BYTES` | a message is too long | `every_limit_of_what_peers_send_holds_to_the_last_and_is_counted` |
 //! | id | `MAX_ID_BYTES` | a text is not a node id | `an_id_has_at_most_128_bytes` |
+//! | host, address | `HOST_BYTES`, `ADDRESS_BYTES` | a host, an address is too long | `every_limit_of_what_peers_send_holds_to_the_last_and_is_counted` |
 //! | event | `EVENT_BYTES` | an event name is not allowed | `an_event_has_at_most_1024_bytes` |
 //! | path | `EVENT_BYTES` | nothing is dropped: the text is refused with `INVALID_PATH` | `a_path_has_at_most_1024_bytes` |
 //! | options | `OPTIONS_BYTES`, `OPTIONS_ENTRIES`, `OPTIONS_DEPTH` | a reason for each | `options_have_at_most_64_entries_4_levels_and_8192_bytes` |
@@ -238,6 +239,10 @@ pub(crate) const CALLER_GRACE: Duration = Duration::from_millis(5);
 pub(crate) const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Longest event name, in bytes; also the longest service path, as a path is announced as the name of an event.
 pub(crate) const EVENT_BYTES: usize = 1_024;
+/// The longest name of a host that a node gives itself: that of a name of the DNS.
+pub(crate) const HOST_BYTES: usize = 255;
+/// The longest address that peers tell, as text: a host, brackets, a colon and a port.
+pub(crate) const ADDRESS_BYTES: usize = 300;
 /// Options: encoded bytes, entries and nesting.
 pub(crate) const OPTIONS_BYTES: usize = 8 * 1024;
 /// Entries in one options map.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::check::check;
+use super::check::{check, check_host};
 use super::core::Strategies;
 use super::handle::Handle;
 use super::names::random_id;
@@ -130,7 +130,7 @@ impl Builder {
         self
     }
 
-    /// The name of the machine, as peers are told. Without this they go by the IP address.
+    /// The name of the machine, as peers are told: at most 255 bytes. Without this they go by the IP address.
     pub fn host(mut self, name: impl Into<String>) -> Self {
         self.host = Some(name.into());
         self
@@ -247,6 +247,7 @@ impl Builder {
             return Err(wrong);
         }
         check(&self.config)?;
+        check_host(self.host.as_deref())?;
         let mut rng = fastrand::Rng::new();
         let id = match self.id {
             Some(id) => NodeId::new(id)?,

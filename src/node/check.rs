@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{Config, LONGEST_TIMEOUT, Limits};
+use crate::config::{Config, HOST_BYTES, LONGEST_TIMEOUT, Limits};
 use crate::error::{Error, ErrorKind};
 
 /// The length word of a frame leaves this many bits.
@@ -29,6 +29,17 @@ pub(super) fn check(config: &Config) -> Result<(), Error> {
         return invalid("reconnect_first is longer than reconnect_longest".to_owned());
     }
     check_limits(&config.limits)
+}
+
+/// # Errors
+/// `INVALID_ARGUMENT` for a name that no peer would take.
+pub(super) fn check_host(host: Option<&str>) -> Result<(), Error> {
+    match host.map_or(0, str::len) {
+        len if len > HOST_BYTES => {
+            invalid(format!("the host has {len} bytes, at most {HOST_BYTES} are told"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn durations(config: &Config) -> [(&'static str, Duration); 10] {

@@ -205,7 +205,7 @@ impl<T> Mesh<T> {
                 self.violated(id, "a handshake message after the handshake", out);
             }
             // Routers and membership: nothing of it is asked by this version, and questions are answered.
-            Control::DirectoryQuestion { call, .. } | Control::JoinQuestion { call } => {
+            Control::DirectoryQuestion { call, .. } | Control::JoinQuestion { call, .. } => {
                 let why = format!("{} is no router and answers no such question", self.local.id);
                 if self.take_place(id, out).is_some() {
                     self.push_fault(id, call, Error::new(ErrorKind::Refused, why), out);

@@ -47,10 +47,10 @@ pub(crate) fn shape(kind: u64) -> (Shape, usize) {
         HELLO => control(13),
         SERVICES | REFUSE | CONSUMED | GRANT | OPTIONS | DIRECTORY_PAGE | MEMBERS
         | MEMBER_JOINED => control(2),
-        READY | CANCEL | JOIN_QUESTION => control(0),
+        READY | CANCEL => control(0),
         FAULT | GOODBYE | HEARTBEAT => control(4),
         DIRECTORY_QUESTION | SERVICES_CHANGED => control(3),
-        MEMBER_LEFT => control(1),
+        JOIN_QUESTION | MEMBER_LEFT => control(1),
         REQUEST => data(2),
         TICK => data(1),
         REPLY => data(0),

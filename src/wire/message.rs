@@ -43,8 +43,8 @@ pub(crate) enum Control {
     DirectoryQuestion { call: CallId, question: DirectoryQuestion },
     /// Some of them, in order of their ids.
     DirectoryPage { call: CallId, peers: Vec<(NodeId, Options)>, more: bool },
-    /// Who else is a member?
-    JoinQuestion { call: CallId },
+    /// Who else is a member? `address` is where the asker can be dialled; without one it is no member.
+    JoinQuestion { call: CallId, address: Option<String> },
     /// Some of them.
     Members { call: CallId, members: Vec<Member>, more: bool },
     /// A member has joined at the sender.
@@ -222,7 +222,10 @@ pub(crate) fn put_control(out: &mut Vec<u8>, control: &Control) {
         }
         Control::DirectoryQuestion { call, question } => put_question(out, *call, question),
         Control::DirectoryPage { call, peers, more } => put_page(out, *call, peers, *more),
-        Control::JoinQuestion { call } => put_start(out, kinds::JOIN_QUESTION, call.0),
+        Control::JoinQuestion { call, address } => {
+            put_start(out, kinds::JOIN_QUESTION, call.0);
+            put_optional(out, address.as_deref());
+        }
         Control::Members { call, members, more } => {
             put_start(out, kinds::MEMBERS, call.0);
             put_bool(out, *more);

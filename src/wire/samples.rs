@@ -126,7 +126,11 @@ fn rare() -> Vec<(&'static str, Control)> {
         ("directory-question", Control::DirectoryQuestion { call: CALL, question: first }),
         ("directory-question-next", Control::DirectoryQuestion { call: CALL, question: second }),
         ("directory-page", Control::DirectoryPage { call: CALL, peers, more: false }),
-        ("join-question", Control::JoinQuestion { call: CALL }),
+        (
+            "join-question",
+            Control::JoinQuestion { call: CALL, address: Some("10.0.0.1:7000".to_owned()) },
+        ),
+        ("join-question-of-a-guest", Control::JoinQuestion { call: CALL, address: None }),
         ("members", Control::Members { call: CALL, members: vec![member()], more: false }),
         ("member-joined", Control::MemberJoined(member())),
         ("member-left", Control::MemberLeft { id: id("m") }),

@@ -23,6 +23,14 @@ fn an_id_has_at_most_128_bytes() {
 }
 
 #[test]
+fn a_host_has_at_most_255_bytes() {
+    let _bound = crate::bound::bound();
+    let named = |len: usize| Node::builder().host("x".repeat(len)).start();
+    named(255).unwrap();
+    refused(named(256), ErrorKind::InvalidArgument, "255");
+}
+
+#[test]
 fn an_event_has_at_most_1024_bytes() {
     let _bound = crate::bound::bound();
     let (server, client) = pair();

@@ -43,6 +43,10 @@ const LIMITS: &[Limit] = &[
     limit("a message", 4_096 + 24_576, Stage::Joined, unknown, "a message is too long"),
     limit("a message in segments", 4_096 + 24_576, Stage::Joined, in_two, "a message is too long"),
     limit("an id", 128, Stage::Handshake, id, "a text is not a node id"),
+    limit("a host", 255, Stage::Handshake, host, "a host is too long"),
+    limit("an address", 300, Stage::Handshake, advertised, "an address is too long"),
+    limit("the address of an asker", 300, Stage::Joined, asker, "an address is too long"),
+    limit("the address of a member", 300, Stage::Joined, member, "an address is too long"),
     limit("an event", 1_024, Stage::Joined, event, "an event name is not allowed"),
     limit("a service", 1_024, Stage::Joined, service, "a service name is empty or too long"),
     limit("bytes of options", 8_192, Stage::Joined, options_bytes, "a value has too many bytes"),
@@ -110,6 +114,22 @@ fn in_two(bytes: usize) -> Vec<u8> {
 
 fn id(bytes: usize) -> Vec<u8> {
     frame(&hello_but(0, &letters(bytes)))
+}
+
+fn host(bytes: usize) -> Vec<u8> {
+    frame(&hello_but(5, &letters(bytes)))
+}
+
+fn advertised(bytes: usize) -> Vec<u8> {
+    frame(&hello_but(6, &letters(bytes)))
+}
+
+fn asker(bytes: usize) -> Vec<u8> {
+    frame(&message(kinds::JOIN_QUESTION, 3, &[&letters(bytes)]))
+}
+
+fn member(bytes: usize) -> Vec<u8> {
+    frame(&message(kinds::MEMBER_JOINED, 0, &[&text("m"), &letters(bytes)]))
 }
 
 fn event(bytes: usize) -> Vec<u8> {

@@ -261,7 +261,7 @@ fn routers() -> Vec<Row> {
         row("a question about the directory", &[question], refused(NO_ANSWER)),
         row(
             "a question about members",
-            &[message(kinds::JOIN_QUESTION, 3, &[])],
+            &[message(kinds::JOIN_QUESTION, 3, &[NULL])],
             refused(NO_ANSWER),
         ),
         row("a page that nobody asked for", &[page], Counted(skipped, 1)),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{filter, list, node_id, node_ids, number};
 use crate::cbor::{Kind, Malformed, Reader};
-use crate::config::{EVENT_BYTES, SERVICES};
+use crate::config::{ADDRESS_BYTES, EVENT_BYTES, HOST_BYTES, SERVICES};
 use crate::error::{ErrorKind, Execution};
 use crate::id::{CallId, InstanceId, NodeId};
 use crate::options::Options;
@@ -77,7 +77,7 @@ fn rare(kind: u64, call: CallId, reader: &mut Reader<'_>) -> Result<Control, Mal
             let more = reader.bool()?;
             Control::DirectoryPage { call, more, peers: list(reader, PAGE, peer)? }
         }
-        kinds::JOIN_QUESTION => Control::JoinQuestion { call },
+        kinds::JOIN_QUESTION => Control::JoinQuestion { call, address: optional_address(reader)? },
         kinds::MEMBERS => {
             let more = reader.bool()?;
             Control::Members { call, more, members: list(reader, PAGE, paired_member)? }
@@ -95,8 +95,8 @@ fn hello(reader: &mut Reader<'_>) -> Result<Hello, Malformed> {
         options_version: reader.unsigned()?,
         options: Options::read(reader)?,
         services_version: reader.unsigned()?,
-        host: optional_text(reader)?,
-        advertise: optional_text(reader)?,
+        host: optional(reader, host)?,
+        advertise: optional_address(reader)?,
         capabilities: capabilities(reader)?,
         heartbeat_ms: number(reader)?,
         liveness_ms: number(reader)?,
@@ -157,10 +157,7 @@ fn execution(reader: &mut Reader<'_>) -> Result<Execution, Malformed> {
 fn question(reader: &mut Reader<'_>) -> Result<DirectoryQuestion, Malformed> {
     Ok(DirectoryQuestion {
         filter: filter(reader)?.to_vec(),
-        after: match reader.kind()? {
-            Kind::Null => reader.null().map(|()| None)?,
-            _ => Some(node_id(reader)?),
-        },
+        after: optional(reader, node_id)?,
         limit: number(reader)?,
     })
 }
@@ -176,7 +173,7 @@ fn paired_member(reader: &mut Reader<'_>) -> Result<Member, Malformed> {
 }
 
 fn member(reader: &mut Reader<'_>) -> Result<Member, Malformed> {
-    Ok(Member { id: node_id(reader)?, address: text(reader)? })
+    Ok(Member { id: node_id(reader)?, address: address(reader)? })
 }
 
 fn pair(reader: &mut Reader<'_>) -> Result<(), Malformed> {
@@ -193,10 +190,32 @@ fn names(reader: &mut Reader<'_>) -> Result<Vec<String>, Malformed> {
     })
 }
 
-fn optional_text(reader: &mut Reader<'_>) -> Result<Option<String>, Malformed> {
+fn optional_address(reader: &mut Reader<'_>) -> Result<Option<String>, Malformed> {
+    optional(reader, address)
+}
+
+/// Not whether it is one: what cannot be dialled is no reason to close a link.
+fn address(reader: &mut Reader<'_>) -> Result<String, Malformed> {
+    let address = text(reader)?;
+    if address.len() > ADDRESS_BYTES {
+        Err(Malformed("an address is too long"))
+    } else {
+        Ok(address)
+    }
+}
+
+fn host(reader: &mut Reader<'_>) -> Result<String, Malformed> {
+    let host = text(reader)?;
+    if host.len() > HOST_BYTES { Err(Malformed("a host is too long")) } else { Ok(host) }
+}
+
+fn optional<'a, T>(
+    reader: &mut Reader<'a>,
+    read: impl Fn(&mut Reader<'a>) -> Result<T, Malformed>,
+) -> Result<Option<T>, Malformed> {
     match reader.kind()? {
         Kind::Null => reader.null().map(|()| None),
-        _ => text(reader).map(Some),
+        _ => read(reader).map(Some),
     }
 }
 

@@ -32,6 +32,9 @@
 //! | control messages queued | `CONTROL_QUEUE_BYTES` | nothing is dropped: state is told later | `control_messages_leave_half_of_their_room_to_what_must_be_said` |
 //! | control messages | `CONTROL_BURST`, `CONTROL_PER_SECOND` | a flood of control messages | `a_second_brings_a_thousand_control_messages_more` |
 //! | worker queue | `worker_queue_jobs`, `worker_queue_bytes` | requests beyond the queue of the workers | `requests_beyond_the_queue_are_busy_and_ticks_are_not` |
+//! | members | `MEMBERS` | members beyond those that are kept | `ten_thousand_members_and_junk_cost_a_bounded_amount` |
+//! | members dialled at once | `MEMBER_DIALS` | nothing is dropped: the others wait | `no_more_than_sixty_four_members_are_dialled_at_once` |
+//! | questions for members | `MEMBERS_ASKED` | nothing is dropped: the question fails with `BUSY` | `sixteen_questions_wait_and_one_more_is_busy` |
 //! | workers | `workers_max` | nothing is dropped; nested requests while all workers waited | `workers_up_to_the_limit_are_started_and_one_more_is_not` |
 //! | workers running | `WORKERS_RUNNING` | nothing is dropped | `no_more_than_sixty_four_workers_are_started_for_running_ones` |
 //! | events of a subscriber | `events_per_subscriber` | events that subscribers missed, and `NodeEvent::Missed` | `events_up_to_the_limit_wait_and_one_more_is_missed_and_counted` |
@@ -243,6 +246,24 @@ pub(crate) const EVENT_BYTES: usize = 1_024;
 pub(crate) const HOST_BYTES: usize = 255;
 /// The longest address that peers tell, as text: a host, brackets, a colon and a port.
 pub(crate) const ADDRESS_BYTES: usize = 300;
+/// Members a node knows: each may cost it a dial, and a mesh in which everybody has a link with everybody is smaller.
+pub(crate) const MEMBERS: usize = 4_096;
+/// Members that are dialled at once: a newcomer to a large mesh, or one that is told lies, does not use up its descriptors.
+pub(crate) const MEMBER_DIALS: usize = 64;
+/// A member that could not be reached for this long is forgotten; a restart takes less.
+pub(crate) const MEMBER_GIVE_UP: Duration = Duration::from_secs(60);
+/// A new member may take so long to dial this node; then it is dialled. The node with the larger id waits twice as long.
+pub(crate) const MEMBER_PATIENCE: Duration = Duration::from_secs(2);
+/// Who asked for members within this is told of those that become known afterwards: what two seeds hear of each other takes less.
+pub(crate) const MEMBERS_LATELY: Duration = Duration::from_secs(10);
+/// Members named in one message.
+pub(crate) const MEMBERS_PAGE: usize = 256;
+/// Bytes of one such message, so that two of them fit into the control messages of a link.
+pub(crate) const MEMBERS_PAGE_BYTES: usize = 12 * 1024;
+/// Questions for members that may wait for their answer on one link: a program asks once.
+pub(crate) const MEMBERS_ASKED: usize = 16;
+/// Members told of at once, before the next [`TELL_PAUSE`]: 400 in a second stay well below a flood.
+pub(crate) const MEMBERS_TOLD: usize = 2;
 /// Options: encoded bytes, entries and nesting.
 pub(crate) const OPTIONS_BYTES: usize = 8 * 1024;
 /// Entries in one options map.

@@ -69,6 +69,7 @@
 //! | choose one of several | the strategies that come with the crate: see [Choosing peers](#choosing-peers) |
 //! | choose by a strategy of one's own | [`strategy_fn`]; [`Strategy`], [`Candidates`], [`Candidate`], [`Rank`], [`Observation`] |
 //! | gather the answers of many | [`Gather`] from [`Handle::request_all`] |
+//! | be a member of a mesh in which everybody is connected to everybody | [`Handle::join`], [`Joined`]: see [Joining a mesh](#joining-a-mesh) |
 //! | know who matches, and why others do not | [`Handle::get_filtered_peers`], [`Handle::explain`] |
 //! | send with a timeout, headers, in batches | [`Call`] from [`Handle::to`] or [`Handle::any`] |
 //! | have several requests under way | [`Pending`] from [`Call::start`] |
@@ -84,6 +85,13 @@
 //! | put a policy of one's own around calls | [`Target`], [`Parcel`], [`Place`] |
 //! | name services by paths, and find those that a pattern means; calls by path come next | [`Path`], [`PathPattern`], [`PathTree`] |
 //! | change times and limits | [`Config`], [`Limits`] |
+//!
+//! # Joining a mesh
+//!
+//! [`join`](Handle::join) makes a node a member of a mesh whose members are all connected to each other: it is given the addresses of a few
+//! **seeds**, asks the first that answers who the members are, and connects to them; the seed tells the others of it. Any member is a
+//! seed, and all nodes may share one list. Members that stop are forgotten at once, members that die are noticed as any lost peer is, dialled
+//! again for a minute, and forgotten then. A node that does not listen gets its links too, but is no member.
 //!
 //! # Choosing peers
 //!
@@ -441,8 +449,8 @@ pub use headers::Headers;
 pub use id::{MAX_ID_BYTES, NodeId};
 pub use node::{
     All, Answers, Arrival, Builder, Call, Callback, Dial, Events, Explanation, Gather, Gathered,
-    Handle, Node, PathCall, PathTold, PeerRef, Pending, PolicyCounts, Reply, Selector, StopReport,
-    Ticked, Told, predicate, predicate_as,
+    Handle, Joined, Node, PathCall, PathTold, PeerRef, Pending, PolicyCounts, Reply, Selector,
+    StopReport, Ticked, Told, predicate, predicate_as,
 };
 pub use node_event::{Direction, Directions, LeftReason, NodeEvent, PeerInfo, PolicyStep};
 pub use options::Options;

@@ -62,7 +62,7 @@ impl<T> Mesh<T> {
         if faces.sum::<usize>() != ready || self.directory.len() + own != self.peers.by_key.len() {
             return Some("the directory lists other links than those that stand".to_owned());
         }
-        None
+        self.broken_members()
     }
 }
 
@@ -135,6 +135,7 @@ impl<T> Mesh<T> {
         self.links.values().map(of_link).sum::<usize>()
             + self.calls.len()
             + self.dial_timers()
+            + self.member_timers()
             + self.flushes.len()
             + usize::from(self.stopping.is_some())
     }

@@ -1,17 +1,20 @@
 //! Addresses this node dials: who waits for them, pauses between attempts, links that are dialled again when lost.
 
-use std::collections::{BTreeMap, VecDeque};
+mod members;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::leave::Ending;
 use super::link::Link;
+use super::members::is_failure;
 use super::mesh::{Mesh, Out, Timer, disarm};
 use super::planted::{Planted, has};
 use super::timers::TimerId;
 use super::{ConnectMode, Done, Output, QueryId, Whom};
 use crate::address::Address;
-use crate::config::{DIAL_FIRST, DIAL_LONGEST, Reconnect};
+use crate::config::{DIAL_FIRST, DIAL_LONGEST, MEMBER_GIVE_UP, Reconnect};
 use crate::error::{Error, ErrorKind};
 use crate::id::{LinkId, NodeId, PeerKey};
 use crate::node_event::{Direction, LeftReason, NodeEvent};
@@ -25,12 +28,21 @@ pub(super) struct DialId(u64);
 pub(super) struct Dials<T> {
     by_id: BTreeMap<DialId, Dial<T>>,
     by_address: BTreeMap<Address, DialId>,
+    /// Members that are being dialled, and those that wait for their turn.
+    trying: BTreeSet<DialId>,
+    waiting: BTreeSet<DialId>,
     last: u64,
 }
 
 impl<T> Default for Dials<T> {
     fn default() -> Self {
-        Self { by_id: BTreeMap::new(), by_address: BTreeMap::new(), last: 0 }
+        Self {
+            by_id: BTreeMap::new(),
+            by_address: BTreeMap::new(),
+            trying: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            last: 0,
+        }
     }
 }
 
@@ -46,7 +58,13 @@ struct Dial<T> {
     pause: Duration,
     /// Since when a link that once stood is being dialled again.
     lost: Option<Instant>,
-    /// Who was found there last.
+    /// Since when a member is being dialled.
+    began: Option<Instant>,
+    /// The program wants this link, for whatever reason; else it was dialled just to ask for members.
+    wanted: bool,
+    /// Who answers there has said who the members are, and is asked again whenever it is reached.
+    seed: bool,
+    /// Who was found there last, or is expected there.
     leads_to: Option<NodeId>,
     last_error: Option<Error>,
 }
@@ -58,6 +76,8 @@ enum Keep {
     WhileWaited,
     /// It has stood once, or nobody ever waited: until it is disconnected or given up.
     Standing,
+    /// A member lives there: until it is disconnected, says goodbye or could not be reached for a while.
+    Member,
 }
 
 #[derive(Debug)]
@@ -85,7 +105,16 @@ enum Stage {
 struct Waiter<T> {
     mode: ConnectMode,
     deadline: Instant,
+    wish: Wish,
     token: T,
+}
+
+/// What somebody waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Wish {
+    Link,
+    /// And then that who answers has said who the members are, and these have joined, until the instant.
+    Members(Instant),
 }
 
 impl<T> Mesh<T> {
@@ -97,7 +126,24 @@ impl<T> Mesh<T> {
         token: T,
         out: &mut Out<T>,
     ) {
-        let waiter = Waiter { mode, deadline, token };
+        self.want(address, Waiter { mode, deadline, wish: Wish::Link, token }, out);
+    }
+
+    /// Connects to a seed, and asks it.
+    pub(super) fn join_by(
+        &mut self,
+        address: Address,
+        answered_by: Instant,
+        deadline: Instant,
+        token: T,
+        out: &mut Out<T>,
+    ) {
+        self.come_together();
+        let (mode, wish) = (ConnectMode::Once, Wish::Members(deadline));
+        self.want(address, Waiter { mode, deadline: answered_by, wish, token }, out);
+    }
+
+    fn want(&mut self, address: Address, waiter: Waiter<T>, out: &mut Out<T>) {
         let known = self.dials.by_address.get(&address).copied();
         if let Some(id) = known {
             let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
@@ -105,9 +151,9 @@ impl<T> Mesh<T> {
                 dial.waiters.push(waiter);
                 return self.arm_waiters(id);
             };
-            if let Some(info) = self.peers.by_key.get(&peer).and_then(|peer| peer.entry.info()) {
-                let result = Ok(Done::Connected(info));
-                return out.push(Output::Complete { token: waiter.token, result });
+            if self.peers.by_key.contains_key(&peer) {
+                dial.outlive(waiter.wish == Wish::Link);
+                return self.tell_waiter(id, peer, waiter, out);
             }
         }
         let id = self.new_dial(address, Keep::WhileWaited, vec![waiter]);
@@ -117,10 +163,13 @@ impl<T> Mesh<T> {
 
     pub(super) fn connect_always(&mut self, address: Address, token: T, out: &mut Out<T>) {
         let known = self.dials.by_address.get(&address);
-        if let Some(dial) = known.and_then(|id| self.dials.by_id.get_mut(id)) {
-            dial.keep = Keep::Standing;
-        } else {
-            let id = self.new_dial(address, Keep::Standing, Vec::new());
+        let id = match known.copied() {
+            Some(id) => id,
+            None => self.new_dial(address, Keep::Standing, Vec::new()),
+        };
+        self.keep_standing(id);
+        if matches!(self.dials.by_id.get(&id).map(|dial| &dial.stage), Some(Stage::Between)) {
+            self.rest(id);
             self.attempt(id, out);
         }
         out.push(Output::Complete { token, result: Ok(Done::Nothing) });
@@ -129,7 +178,7 @@ impl<T> Mesh<T> {
     fn new_dial(&mut self, address: Address, keep: Keep, waiters: Vec<Waiter<T>>) -> DialId {
         self.dials.last += 1;
         let id = DialId(self.dials.last);
-        let stage = Stage::Resolving(QueryId(id.0));
+        let stage = Stage::Between;
         let dial = Dial {
             address: address.clone(),
             stage,
@@ -138,6 +187,9 @@ impl<T> Mesh<T> {
             keep,
             pause: Duration::ZERO,
             lost: None,
+            began: None,
+            wanted: false,
+            seed: false,
             leads_to: None,
             last_error: None,
         };
@@ -146,8 +198,19 @@ impl<T> Mesh<T> {
         id
     }
 
-    /// Resolves the name anew, as for every attempt, and dials.
+    /// Dials, a member when it is its turn.
     fn attempt(&mut self, id: DialId, out: &mut Out<T>) {
+        let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
+        if dial.keep == Keep::Member {
+            dial.stage = Stage::Between;
+            self.dials.waiting.insert(id);
+            return;
+        }
+        self.attempt_now(id, out);
+    }
+
+    /// Resolves the name anew, as for every attempt, and dials.
+    fn attempt_now(&mut self, id: DialId, out: &mut Out<T>) {
         let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
         if let Some(addr) = dial.address.numeric() {
             return self.try_next(id, VecDeque::from([addr]), out);
@@ -227,7 +290,11 @@ impl<T> Mesh<T> {
 
     /// Every address of the name was tried: those who try once are told, the others wait for the next round.
     fn pause(&mut self, id: DialId, error: Error, out: &mut Out<T>) {
+        self.rest(id);
         self.fail_waiters(id, &error, |waiter| waiter.mode == ConnectMode::Once, out);
+        if let Some(member) = self.dials.by_id.get(&id).and_then(|dial| dial.leads_to.clone()) {
+            self.member_unreached(&member, out);
+        }
         let config = &self.local.config;
         let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
         dial.last_error = Some(error);
@@ -236,7 +303,7 @@ impl<T> Mesh<T> {
         }
         let (first, longest) = match dial.keep {
             Keep::WhileWaited => (DIAL_FIRST, DIAL_LONGEST),
-            Keep::Standing => (config.reconnect_first, config.reconnect_longest),
+            Keep::Standing | Keep::Member => (config.reconnect_first, config.reconnect_longest),
         };
         let before = if has(Planted::HerdInHaste) { Duration::ZERO } else { dial.pause };
         dial.pause = (before * 2).clamp(first, longest);
@@ -244,7 +311,7 @@ impl<T> Mesh<T> {
             Keep::WhileWaited => dial.pause,
             Keep::Standing if has(Planted::HerdInStep) => dial.pause,
             // Half to whole, so that a herd does not come back in step.
-            Keep::Standing => dial.pause.mul_f64(0.5 + self.rng.f64() / 2.0),
+            Keep::Standing | Keep::Member => dial.pause.mul_f64(0.5 + self.rng.f64() / 2.0),
         };
         let timer = self.timers.arm(self.now + pause, Timer::Dial(id));
         dial.stage = Stage::Pausing(timer);
@@ -264,6 +331,9 @@ impl<T> Mesh<T> {
         let give_up = self.give_up_at(id);
         let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
         if give_up.is_some_and(|at| at <= now) {
+            if dial.keep == Keep::Member && !dial.waiters.is_empty() {
+                return self.outlast_member(id, out);
+            }
             return self.give_up_dial(id, error, out);
         }
         if dial.waiters.is_empty() && dial.keep == Keep::WhileWaited {
@@ -274,7 +344,12 @@ impl<T> Mesh<T> {
 
     fn give_up_at(&self, id: DialId) -> Option<Instant> {
         let dial = self.dials.by_id.get(&id)?;
-        dial.lost?.checked_add(self.local.config.reconnect_give_up?)
+        match dial.keep {
+            Keep::Member => dial.began?.checked_add(MEMBER_GIVE_UP),
+            Keep::WhileWaited | Keep::Standing => {
+                dial.lost?.checked_add(self.local.config.reconnect_give_up?)
+            }
+        }
     }
 
     fn arm_waiters(&mut self, id: DialId) {
@@ -311,17 +386,25 @@ impl<T> Mesh<T> {
     }
 
     fn dial_stands(&mut self, id: DialId, stage: Stage, peer: PeerKey, out: &mut Out<T>) {
+        self.rest(id);
         let name = self.peers.name(peer);
         let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
         dial.stage = stage;
-        dial.keep = Keep::Standing;
-        dial.pause = Duration::ZERO;
-        dial.leads_to.clone_from(&name);
+        dial.stands();
+        let seed = dial.seed;
+        let expected = std::mem::replace(&mut dial.leads_to, name.clone());
         let again = dial.lost.take().is_some();
         let address = dial.address.to_string();
         self.tell_waiters(id, peer, out);
         let name = name.filter(|_| again);
         out.extend(name.map(|id| Output::Event(NodeEvent::Reconnected { address, id })));
+        // Somebody else lives there now.
+        if let Some(gone) = expected.filter(|id| self.peers.by_id(id).is_none()) {
+            self.forget_member(&gone, out);
+        }
+        if seed {
+            self.ask_seed(id, peer, None, out);
+        }
     }
 
     /// The address leads to a peer that another dial has joined already.
@@ -348,18 +431,33 @@ impl<T> Mesh<T> {
         let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
         let waiters = std::mem::take(&mut dial.waiters);
         self.arm_waiters(id);
+        for waiter in waiters {
+            self.tell_waiter(id, peer, waiter, out);
+        }
+    }
+
+    fn tell_waiter(&mut self, id: DialId, peer: PeerKey, waiter: Waiter<T>, out: &mut Out<T>) {
+        if let Wish::Members(until) = waiter.wish {
+            let wish = Some((waiter.deadline, until, waiter.token));
+            return self.ask_seed(id, peer, wish, out);
+        }
         let Some(info) = self.peers.by_key.get(&peer).and_then(|peer| peer.entry.info()) else {
             return;
         };
-        out.extend(waiters.into_iter().map(|waiter| Output::Complete {
-            token: waiter.token,
-            result: Ok(Done::Connected(info.clone())),
-        }));
+        out.push(Output::Complete { token: waiter.token, result: Ok(Done::Connected(info)) });
     }
 
     /// A joined link of a dial is lost: dials it again if the policy says so.
     pub(super) fn dial_lost(&mut self, id: DialId, reason: &LeftReason, out: &mut Out<T>) {
+        let member = self.dials.by_id.get(&id).filter(|dial| dial.keep == Keep::Member);
+        let member = member.and_then(|dial| dial.leads_to.as_ref());
+        // A member with which another link stands is not dialled, and neither is one that went of its own will.
+        let needed = |id: &NodeId| {
+            let known = self.members.by_id.contains_key(id) && self.peers.by_id(id).is_none();
+            known && (is_failure(reason) || *reason == LeftReason::Replaced)
+        };
         let again = self.stopping.is_none()
+            && member.is_none_or(needed)
             && match (self.local.config.reconnect, reason) {
                 // This node had two links under way to one listener: it took the first for the one that counts and closed the
                 // second, while to the listener the second had replaced the first. Now neither stands.
@@ -377,6 +475,7 @@ impl<T> Mesh<T> {
         let now = self.now;
         let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
         dial.lost = Some(now);
+        dial.began = Some(now).filter(|_| dial.keep == Keep::Member);
         let address = dial.address.to_string();
         let error =
             Error::new(ErrorKind::ConnectionLost, format!("the link to {address} was lost"));
@@ -400,7 +499,8 @@ impl<T> Mesh<T> {
     fn give_up_dial(&mut self, id: DialId, error: Error, out: &mut Out<T>) {
         self.fail_waiters(id, &error, |_| true, out);
         let Some(dial) = self.dials.by_id.get(&id) else { return };
-        if dial.keep == Keep::Standing {
+        // Of a member that was never reached nobody knows.
+        if dial.keep == Keep::Standing || dial.keep == Keep::Member && dial.lost.is_some() {
             let address = dial.address.to_string();
             out.push(Output::Event(NodeEvent::ReconnectFailed { address, error }));
         }
@@ -409,6 +509,7 @@ impl<T> Mesh<T> {
 
     /// Forgets an address and whatever is under way to it, so that nothing joins later.
     fn remove_dial(&mut self, id: DialId, out: &mut Out<T>) {
+        self.rest(id);
         let Some(mut dial) = self.dials.by_id.remove(&id) else { return };
         if self.dials.by_address.get(&dial.address) == Some(&id) {
             self.dials.by_address.remove(&dial.address);
@@ -432,12 +533,27 @@ impl<T> Mesh<T> {
             let error = error.with_execution(crate::error::Execution::Never);
             out.push(Output::Complete { token: waiter.token, result: Err(error) });
         }
+        if let Some(member) = &dial.leads_to {
+            self.member_dial_gone(member, id, out);
+        }
     }
 
     pub(super) fn disconnect(&mut self, whom: Whom, token: T, out: &mut Out<T>) {
-        match whom {
-            Whom::Address(address) => self.disconnect_address(&address, out),
-            Whom::Id(id) => self.disconnect_peer(&id, out),
+        let member = match whom {
+            Whom::Address(address) => {
+                let dial = self.dials.by_address.get(&address).copied();
+                let dial = dial.and_then(|id| self.dials.by_id.get(&id));
+                let member = dial.and_then(|dial| dial.leads_to.clone());
+                self.disconnect_address(&address, out);
+                member
+            }
+            Whom::Id(id) => {
+                self.disconnect_peer(&id, out);
+                Some(id)
+            }
+        };
+        if let Some(member) = member {
+            self.keep_apart(&member, out);
         }
         out.push(Output::Complete { token, result: Ok(Done::Nothing) });
     }

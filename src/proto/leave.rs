@@ -70,6 +70,7 @@ impl<T> Mesh<T> {
         if direction == Direction::Up {
             self.aliases_lost(key, &reason, out);
         }
+        self.member_lost(id, &peer, &reason, out);
     }
 
     /// A tick that waited for room was not sent: it goes on to the next of its plan, if there is one.

@@ -106,6 +106,7 @@ impl<T> Mesh<T> {
                 log::info!(target: "threadmesh::proto", "{} listens on {local}", self.local.id);
                 self.listener = Listener::Open { address, local };
                 self.warn_of_plaintext(local);
+                self.say_listening(out);
                 out.extend(
                     waiters.into_iter().map(|token| Output::Complete {
                         token,
@@ -148,6 +149,7 @@ impl<T> Mesh<T> {
         for id in down {
             self.say_goodbye(id, Farewell::Disconnect, LeftReason::Disconnected, out);
         }
+        self.say_listening(out);
         out.push(Output::Complete { token, result: Ok(Done::Nothing) });
     }
 

@@ -36,6 +36,8 @@ impl<T> Mesh<T> {
             next = next.min(link.progress + config.write_stall);
         }
         next = link.tells_at().map_or(next, |at| next.min(at));
+        let tells_members = link.telling.tells_at().filter(|_| link.queue.has_control_room());
+        next = tells_members.map_or(next, |at| next.min(at));
         let soonest = self.now + Duration::from_millis(1);
         self.arm_link(id, next.max(soonest));
     }
@@ -65,6 +67,10 @@ impl<T> Mesh<T> {
             return self.forget(id, true, out);
         }
         if now >= link.wrote + link.theirs.heartbeat {
+            if self.close_double(id, out) {
+                return;
+            }
+            let Some(link) = self.links.get_mut(&id) else { return };
             link.queue.rest();
             if !link.writing {
                 self.heartbeat(id, 0, out);

@@ -8,6 +8,7 @@ use super::dial::{DialId, Dials};
 use super::flush::Flush;
 use super::link::Link;
 use super::listen::Listener;
+use super::members::Members;
 use super::memory::Memory;
 use super::peers::Peers;
 use super::stop::Stopping;
@@ -39,6 +40,10 @@ pub(super) enum Timer {
     Dial(DialId),
     /// The first deadline of those who wait for a dial, or the time to give it up.
     Waiters(DialId),
+    /// The end of the wait for a member.
+    Member(u64),
+    /// The end of the wait for an answer about members, or for the members.
+    Question(CallId),
     /// The bound of a stop.
     Stop,
 }
@@ -76,10 +81,14 @@ pub(super) struct Counters {
     pub(crate) slow_peers: u64,
     /// Requests and ticks that waited in line for room, and none came in time.
     pub(crate) unroomed: u64,
+    /// Members that are not kept because there are as many as may be.
+    pub(crate) members: u64,
+    /// Addresses of others that are none.
+    pub(crate) addresses: u64,
 }
 
 impl Counters {
-    fn reasons(self) -> [(&'static str, u64); 15] {
+    fn reasons(self) -> [(&'static str, u64); 17] {
         // Taken apart, so that none is forgotten.
         let Self {
             links,
@@ -97,6 +106,8 @@ impl Counters {
             crowded_links,
             slow_peers,
             unroomed,
+            members,
+            addresses,
         } = self;
         [
             ("connections beyond the limit of links", links),
@@ -114,6 +125,8 @@ impl Counters {
             ("links beyond their share of the memory", crowded_links),
             ("links to peers that did not read", slow_peers),
             (NO_ROOM, unroomed),
+            ("members beyond those that are kept", members),
+            ("addresses of others that are none", addresses),
         ]
     }
 }
@@ -140,6 +153,7 @@ pub(crate) struct Mesh<T> {
     pub(super) peers: Peers,
     pub(super) calls: BTreeMap<CallId, Call<T>>,
     pub(super) dials: Dials<T>,
+    pub(super) members: Members<T>,
     pub(super) listener: Listener<T>,
     /// Answers to `Listen` that are under way and mean nothing any more.
     pub(super) stale_listens: u32,
@@ -181,6 +195,7 @@ impl<T> Mesh<T> {
             peers: Peers::default(),
             calls: BTreeMap::new(),
             dials: Dials::default(),
+            members: Members::default(),
             listener: Listener::Closed,
             stale_listens: 0,
             stopping: None,
@@ -238,6 +253,7 @@ impl<T> Mesh<T> {
         while std::mem::take(&mut self.recheck) {
             self.judge_all(out);
         }
+        self.dial_members(out);
         self.proceed_stop(out);
         debug_assert_eq!(self.broken_invariant(), None);
     }
@@ -297,6 +313,10 @@ impl<T> Mesh<T> {
                 self.connect(address, mode, deadline, token, out);
             }
             Command::ConnectAlways { address, token } => self.connect_always(address, token, out),
+            Command::Join { address, answered_by, deadline, token } => {
+                self.join_by(address, answered_by, deadline, token, out);
+            }
+            Command::JoinAlways { address, token } => self.join_always(address, token, out),
             Command::Disconnect { whom, token } => self.disconnect(whom, token, out),
             Command::Flush { peer, deadline, token } => {
                 self.flush_peer(peer, deadline, token, out);
@@ -320,6 +340,8 @@ impl<T> Mesh<T> {
                 Timer::Flush(number) => self.flush_due(number, out),
                 Timer::Dial(dial) => self.dial_due(dial, out),
                 Timer::Waiters(dial) => self.waiters_due(dial, out),
+                Timer::Member(number) => self.member_due(number, out),
+                Timer::Question(call) => self.question_due(call, out),
                 Timer::Stop => self.stop_due(out),
             }
         }
@@ -334,6 +356,9 @@ impl<T> Mesh<T> {
 
     /// Gives the kernel what it may take, if it is not at work on this link already.
     pub(super) fn flush(&mut self, id: LinkId, out: &mut Out<T>) {
+        if !self.members.news.is_empty() {
+            self.tell_members(id);
+        }
         self.refresh(id, out);
         if id == LinkId::OWN {
             return self.deliver_own(out);

@@ -125,7 +125,9 @@ impl<T> Mesh<T> {
         let execution = if handled { Execution::Happened } else { Execution::Unknown };
         let why = format!("the answer has header {key}, which is not part of protocol 1");
         let error = Error::new(ErrorKind::Unsupported, why).with_execution(execution);
-        self.answered(id, call, Err(error), out);
+        if !self.question_refused(id, call, &error, out) {
+            self.answered(id, call, Err(error), out);
+        }
     }
 
     fn data(&mut self, id: LinkId, head: Data<'_>, payload: Payload, out: &mut Out<T>) {
@@ -204,17 +206,22 @@ impl<T> Mesh<T> {
             | Control::Refuse { .. } => {
                 self.violated(id, "a handshake message after the handshake", out);
             }
-            // Routers and membership: nothing of it is asked by this version, and questions are answered.
-            Control::DirectoryQuestion { call, .. } | Control::JoinQuestion { call, .. } => {
+            Control::JoinQuestion { call, address } => {
+                self.members_asked(id, call, address.as_deref(), out);
+            }
+            Control::Members { call, members, more } => {
+                self.members_named(id, call, members, more, out);
+            }
+            Control::MemberJoined(member) => self.member_joined(id, &member, out),
+            Control::MemberLeft { id: member } => self.member_left(id, &member, out),
+            // Routers: nothing of it is asked by this version, and questions are answered.
+            Control::DirectoryQuestion { call, .. } => {
                 let why = format!("{} is no router and answers no such question", self.local.id);
                 if self.take_place(id, out).is_some() {
                     self.push_fault(id, call, Error::new(ErrorKind::Refused, why), out);
                 }
             }
-            Control::DirectoryPage { .. }
-            | Control::Members { .. }
-            | Control::MemberJoined(_)
-            | Control::MemberLeft { .. } => self.dropped.unknown_kinds += 1,
+            Control::DirectoryPage { .. } => self.dropped.unknown_kinds += 1,
         }
     }
 
@@ -232,7 +239,9 @@ impl<T> Mesh<T> {
             out.push(Output::Event(NodeEvent::Error(error)));
             return;
         }
-        self.answered(id, call, Err(error), out);
+        if !self.question_refused(id, call, &error, out) {
+            self.answered(id, call, Err(error), out);
+        }
     }
 
     fn options_changed(&mut self, id: LinkId, version: u64, options: Options, out: &mut Out<T>) {
@@ -284,7 +293,12 @@ impl<T> Mesh<T> {
                 LeftReason::Protocol(format!("the peer says: {}", told(why)))
             }
         };
+        let stopped =
+            self.peer_of(id).filter(|_| *farewell == Farewell::Stop && self.has_announced(id));
         self.leave(id, reason, out);
+        if let Some(peer) = stopped {
+            self.tell_stopped(&peer, out);
+        }
         if let Some(link) = self.links.get_mut(&id) {
             link.queue.drop_unframed();
         }

@@ -14,11 +14,13 @@ mod flush;
 pub(crate) mod fuzz;
 mod handshake;
 mod io;
+mod join;
 mod leave;
 mod line;
 mod link;
 mod listen;
 mod liveness;
+mod members;
 mod memory;
 mod mesh;
 mod messages;
@@ -160,6 +162,10 @@ pub(crate) enum Command<T> {
     Connect { address: Address, mode: ConnectMode, deadline: Instant, token: T },
     /// `Done::Nothing`. Keeps dialling for ever.
     ConnectAlways { address: Address, token: T },
+    /// `Done::Joined`: dials a seed once and asks it for the members, which it must have said by `answered_by`, and dials them.
+    Join { address: Address, answered_by: Instant, deadline: Instant, token: T },
+    /// `Done::Nothing`. Keeps dialling a seed for ever, and asks it whenever it is reached.
+    JoinAlways { address: Address, token: T },
     /// `Done::Nothing`, also when there was nothing to disconnect.
     Disconnect { whom: Whom, token: T },
     /// `Done::Nothing` once the peer has confirmed every tick that was accepted for it before.
@@ -185,6 +191,8 @@ impl<T> Command<T> {
             | Self::Dropped { token }
             | Self::Connect { token, .. }
             | Self::ConnectAlways { token, .. }
+            | Self::Join { token, .. }
+            | Self::JoinAlways { token, .. }
             | Self::Disconnect { token, .. }
             | Self::Flush { token, .. } => Some(token),
             Self::Stop { token, .. } => token,
@@ -249,6 +257,12 @@ pub(crate) enum Done {
     Nothing,
     Listening(SocketAddr),
     Connected(PeerInfo),
+    /// The seed has answered: the other members it named, those that have joined and those that could not be reached.
+    Joined {
+        seed: NodeId,
+        reached: Vec<NodeId>,
+        unreached: Vec<NodeId>,
+    },
     Answered(Answered),
     Stopped(StopCut),
     Dropped(Dropped),

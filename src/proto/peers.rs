@@ -180,6 +180,7 @@ impl<T> Mesh<T> {
             (None, None) => is_near,
             _ => false,
         };
+        self.count_address(hello.advertise.as_deref());
         let place = Place::new(&hello, face.remote, is_local);
         let key = self.link_peer(hello, shaking.services, direction, face, place, out);
         if let Some(link) = self.links.get_mut(&id) {
@@ -189,6 +190,7 @@ impl<T> Mesh<T> {
         if let Some(dial) = dial {
             self.dial_joined(dial, key, out);
         }
+        self.member_here(id, out);
         self.flush(id, out);
     }
 

@@ -41,6 +41,7 @@ impl<T> Mesh<T> {
         let (phase, cut) = (Phase::Draining, StopCut::default());
         self.stopping = Some(Stopping { waiters, bound, phase, timer, cut });
         self.close_listener(out);
+        self.members_closed(out);
         self.stop_dialling(&closed(), out);
         self.flushes_closed(closed, out);
         // A plain thread is told at once; what handlers ask may still let them finish.

@@ -14,6 +14,7 @@ use crate::routing::{Full, Gauge, Step, cost};
 
 mod flush;
 mod limits;
+mod members;
 mod memory;
 mod own;
 mod steps;

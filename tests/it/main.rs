@@ -22,6 +22,7 @@ mod handlers;
 mod herd;
 mod life;
 mod links;
+mod members;
 mod options;
 mod path_policies;
 mod policies;

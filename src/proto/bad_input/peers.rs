@@ -2,8 +2,8 @@
 
 use super::Expected::{Counted, Ended, Fault, Ignored, Left, Told, Violation};
 use super::bytes::{
-    NULL, TRUE, array, blob, control, frames, hello, kinds, map, message, message_with, number,
-    put_hello, request, request_with, services, text, tick,
+    FALSE, NULL, TRUE, array, blob, control, frames, hello, kinds, map, message, message_with,
+    number, put_hello, request, request_with, services, text, tick,
 };
 use super::{Counters, Expected, Row, Stage};
 use crate::config::CONTROL_BURST;
@@ -18,6 +18,7 @@ pub(super) fn rows() -> Vec<Row> {
     rows.extend(ticks());
     rows.extend(unknown());
     rows.extend(routers());
+    rows.extend(members());
     rows.extend(farewells());
     rows
 }
@@ -235,7 +236,7 @@ fn unknown() -> Vec<Row> {
     ]
 }
 
-/// Questions for routers and members, and answers to questions that nobody asked.
+/// Questions for routers, and answers to questions that nobody asked.
 fn routers() -> Vec<Row> {
     const NO_ROUTER: &str = "… is no router and forwards nothing";
     const NO_ANSWER: &str = "… is no router and answers no such question";
@@ -254,24 +255,49 @@ fn routers() -> Vec<Row> {
     let refused = |why| Fault(3, ErrorKind::Refused, why);
     let question = message(kinds::DIRECTORY_QUESTION, 3, &[&blob(&[0xa0]), NULL, &number(1)]);
     let page = message(kinds::DIRECTORY_PAGE, 9, &[&[0xf4], &array(&[])]);
-    let members = message(kinds::MEMBERS, 9, &[&[0xf4], &array(&[])]);
     vec![
         row("a request to forward", &[forward(kinds::FORWARD_REQUEST)], refused(NO_ROUTER)),
         row("a tick to forward", &[forward(kinds::FORWARD_TICK)], refused(NO_ROUTER)),
         row("a question about the directory", &[question], refused(NO_ANSWER)),
-        row(
-            "a question about members",
-            &[message(kinds::JOIN_QUESTION, 3, &[NULL])],
-            refused(NO_ANSWER),
-        ),
         row("a page that nobody asked for", &[page], Counted(skipped, 1)),
-        row("members that nobody asked for", &[members], Counted(skipped, 1)),
+    ]
+}
+
+/// Questions and news about members: nothing here is worth closing a link.
+fn members() -> Vec<Row> {
+    let joined =
+        |id: &str, address: &str| message(kinds::MEMBER_JOINED, 0, &[&text(id), &text(address)]);
+    let named = |more: &[u8]| message(kinds::MEMBERS, 9, &[more, &array(&[])]);
+    vec![
+        row("a question about members", &[message(kinds::JOIN_QUESTION, 3, &[NULL])], Ignored),
+        row(
+            "a question about members from nowhere",
+            &[message(kinds::JOIN_QUESTION, 3, &[&text("nowhere at all")])],
+            Counted(no_addresses, 1),
+        ),
+        row(
+            "members that nobody asked for, without end",
+            &[named(TRUE), named(TRUE)],
+            Counted(late_answers, 2),
+        ),
+        row(
+            "members that nobody asked for, under the number of a request",
+            &[message(kinds::MEMBERS, 1, &[FALSE, &array(&[])])],
+            Counted(late_answers, 1),
+        ),
+        row("a member at no address", &[joined("m", "m")], Counted(no_addresses, 1)),
+        row("a member that is this node", &[joined("acceptor", "10.0.0.1:1")], Ignored),
+        row("a member somewhere", &[joined("m", "10.0.0.1:1")], Ignored),
         row(
             "a member that nobody knows has left",
             &[message(kinds::MEMBER_LEFT, 0, &[&text("m")])],
-            Counted(skipped, 1),
+            Ignored,
         ),
     ]
+}
+
+fn no_addresses(dropped: &mut Counters) -> &mut u64 {
+    &mut dropped.addresses
 }
 
 /// Goodbyes, also such as make no sense, and updates that are not news.

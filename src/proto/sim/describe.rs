@@ -81,6 +81,10 @@ impl fmt::Display for Given<'_> {
             Command::ConnectAlways { address, token } => {
                 write!(f, "connect {address} always ({})", token.0)
             }
+            Command::Join { address, token, .. } => write!(f, "join {address} ({})", token.0),
+            Command::JoinAlways { address, token } => {
+                write!(f, "join {address} always ({})", token.0)
+            }
             Command::Disconnect { whom, token } => write!(f, "disconnect {whom:?} ({})", token.0),
             Command::Flush { peer, token, .. } => write!(f, "flush peer {} ({})", peer.0, token.0),
             Command::SetOptions { .. } => f.write_str("set options"),
@@ -156,6 +160,7 @@ pub(super) fn name_of(output: &Output<Label>) -> &'static str {
             Ok(Done::Nothing) => "complete: nothing",
             Ok(Done::Listening(_)) => "complete: listening",
             Ok(Done::Connected(_)) => "complete: connected",
+            Ok(Done::Joined { .. }) => "complete: joined",
             Ok(Done::Answered(_)) => "complete: answered",
             Ok(Done::Stopped(_)) => "complete: stopped",
             Ok(Done::Dropped(_)) => "complete: dropped",

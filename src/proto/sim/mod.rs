@@ -27,6 +27,10 @@ mod world;
 #[cfg(test)]
 mod disconnects;
 #[cfg(test)]
+mod members;
+#[cfg(test)]
+mod mergers;
+#[cfg(test)]
 pub(super) mod scenarios;
 #[cfg(test)]
 pub(super) mod tests;

@@ -51,6 +51,12 @@ fn chosen_range() -> (u64, u64) {
     (from, from + number("SIM_SEEDS").unwrap_or(SEEDS))
 }
 
+/// The seeds that are to be run, `usual` many unless somebody says otherwise.
+pub(super) fn chosen(usual: u64) -> std::ops::Range<u64> {
+    let from = number("SIM_FROM").unwrap_or(0);
+    chosen_seed().map_or(from..from + number("SIM_SEEDS").unwrap_or(usual), |seed| seed..seed + 1)
+}
+
 /// What many seeds came to: the coverage, and each kind of failure with its first seed and how often it came.
 #[derive(Default)]
 struct Survey {

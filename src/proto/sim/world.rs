@@ -38,6 +38,8 @@ pub(super) struct World {
     pub(super) oracle: Oracle,
     /// Whether nodes now and then call themselves.
     pub(super) own_calls: bool,
+    /// The nodes that no other node can reach, nor they the others.
+    pub(super) apart: BTreeSet<usize>,
     /// Which lives keep dialling whom for ever.
     pub(super) wants: BTreeSet<(Life, usize)>,
     /// The last of the numbers that order things, name wires and label commands.
@@ -94,6 +96,7 @@ impl World {
             seen: Coverage::default(),
             oracle: Oracle::default(),
             own_calls: false,
+            apart: BTreeSet::new(),
             wants: BTreeSet::new(),
             serial: 0,
             at_this_instant: 0,
@@ -218,6 +221,7 @@ impl World {
         if refused {
             self.struck(Fault::Refuse, "dialling");
         }
+        let listener = listener.filter(|to| self.apart.contains(to) == self.apart.contains(&node));
         let (Some(listener), false, false) = (listener, swallowed, refused) else {
             self.wires.remove(&number);
             let cause = Cause::Refused(if swallowed { "timed out" } else { "refused" }.to_owned());
@@ -313,6 +317,19 @@ impl World {
         let Some(wire) = self.wires.get(&wire) else { return };
         for node in wire.nodes(&self.nodes).into_iter().flatten() {
             self.oracle.excuse_silence(node, until + AFTERMATH);
+        }
+    }
+
+    /// Parts the network: these nodes here, the others there. Nobody in particular parts nothing.
+    pub(super) fn part(&mut self, apart: BTreeSet<usize>) {
+        self.note(format_args!("apart: {apart:?}"));
+        self.apart = apart;
+        let nodes = &self.nodes;
+        for wire in self.wires.values_mut() {
+            let [from, to] = wire.nodes(nodes).map(|n| n.is_some_and(|n| self.apart.contains(&n)));
+            if from != to {
+                wire.tcp.reset();
+            }
         }
     }
 

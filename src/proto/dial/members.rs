@@ -1,0 +1,182 @@
+//! Dials for members and seeds: as long as the member is looked for, and no more of them at once than a few.
+
+use std::time::Duration;
+
+use super::{Dial, DialId, Keep, Stage, Wish};
+use crate::address::Address;
+use crate::config::MEMBER_DIALS;
+use crate::id::NodeId;
+use crate::proto::members::Place;
+use crate::proto::mesh::{Mesh, Out};
+
+impl<T> Mesh<T> {
+    /// Keeps dialling a seed, and asks it whenever it is reached.
+    pub(in crate::proto) fn join_always(&mut self, address: Address, token: T, out: &mut Out<T>) {
+        self.members.taking_part = true;
+        self.connect_always(address.clone(), token, out);
+        let Some(id) = self.dials.by_address.get(&address).copied() else { return };
+        let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
+        dial.seed = true;
+        if let Stage::Joined { peer, .. } | Stage::Alias { peer } = dial.stage {
+            self.ask_seed(id, peer, None, out);
+        }
+    }
+
+    /// The program wants this link for ever.
+    pub(super) fn keep_standing(&mut self, id: DialId) {
+        let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
+        (dial.wanted, dial.began) = (true, None);
+        if std::mem::replace(&mut dial.keep, Keep::Standing) != Keep::Member {
+            return;
+        }
+        if let Some(member) = dial.leads_to.clone() {
+            self.member_dial_taken(&member, id);
+        }
+        self.arm_waiters(id);
+    }
+
+    /// A dial for a member, if its address is free for that; its place then. `None` if somebody else dials there already.
+    pub(in crate::proto) fn dial_for(
+        &mut self,
+        address: Address,
+        member: &NodeId,
+        out: &mut Out<T>,
+    ) -> Option<Place> {
+        let Some(id) = self.dials.by_address.get(&address).copied() else {
+            let id = self.new_dial(address, Keep::Member, Vec::new());
+            if let Some(dial) = self.dials.by_id.get_mut(&id) {
+                (dial.began, dial.leads_to) = (Some(self.now), Some(member.clone()));
+            }
+            self.arm_waiters(id);
+            self.attempt(id, out);
+            return Some(Place::Dialled(id));
+        };
+        let dial = self.dials.by_id.get_mut(&id)?;
+        match (&dial.stage, dial.keep) {
+            (Stage::Joined { .. } | Stage::Alias { .. }, _) => {
+                // Somebody else lives there now.
+                self.forget_member(member, out);
+                Some(Place::Nowhere)
+            }
+            (_, Keep::Member) => {
+                // Whoever it was dialled for, the newer word counts.
+                let before = dial.leads_to.replace(member.clone());
+                if let Some(before) = before.filter(|before| before != member) {
+                    self.forget_member(&before, out);
+                }
+                Some(Place::Dialled(id))
+            }
+            (_, Keep::WhileWaited | Keep::Standing) => {
+                dial.leads_to.get_or_insert_with(|| member.clone());
+                None
+            }
+        }
+    }
+
+    /// The dial by which a lost member is dialled again.
+    pub(in crate::proto) fn redial_of(&self, member: &NodeId) -> Option<DialId> {
+        let theirs = |dial: &Dial<T>| dial.keep == Keep::Member && dial.is_for(member);
+        self.dials.by_id.iter().find(|(_, dial)| theirs(dial)).map(|(id, _)| *id)
+    }
+
+    /// Whether that dial is under way for that member.
+    pub(in crate::proto) fn dials_for(&self, id: DialId, member: &NodeId) -> bool {
+        let dial = self.dials.by_id.get(&id);
+        dial.is_some_and(|dial| dial.keep == Keep::Member && dial.is_for(member))
+    }
+
+    /// The member is forgotten, and its dial with it, unless the program waits for it.
+    pub(in crate::proto) fn drop_member_dial(
+        &mut self,
+        id: DialId,
+        member: &NodeId,
+        out: &mut Out<T>,
+    ) {
+        let theirs = |dial: &&mut Dial<T>| dial.keep == Keep::Member && dial.is_for(member);
+        let Some(dial) = self.dials.by_id.get_mut(&id).filter(theirs) else { return };
+        if dial.waiters.is_empty() {
+            return self.remove_dial(id, out);
+        }
+        self.outlast_member(id, out);
+    }
+
+    /// The member has come by itself: a dial that has not reached anything yet is not needed. One that has might be what the other side
+    /// counts on, while it lets its own go.
+    pub(in crate::proto) fn dismiss_dial(&mut self, id: DialId, out: &mut Out<T>) {
+        let Some(dial) = self.dials.by_id.get(&id) else { return };
+        let rests = matches!(dial.stage, Stage::Resolving(_) | Stage::Pausing(_) | Stage::Between);
+        if rests && dial.keep == Keep::Member && dial.waiters.is_empty() {
+            self.remove_dial(id, out);
+        }
+    }
+
+    /// Whether the program would not miss the link of that dial.
+    pub(in crate::proto) fn is_spare(&self, id: DialId) -> bool {
+        let keep = self.dials.by_id.get(&id).map(|dial| dial.keep);
+        keep == Some(Keep::Member) && !self.has_alias(id)
+    }
+
+    /// Who answers there is a seed from now on. Its address.
+    pub(in crate::proto) fn keep_seed(&mut self, id: DialId) -> Option<Address> {
+        let dial = self.dials.by_id.get_mut(&id)?;
+        (dial.seed, dial.wanted) = (true, true);
+        Some(dial.address.clone())
+    }
+
+    /// Nobody was told who the members are: what was dialled for that alone is let go.
+    pub(in crate::proto) fn undo_join(&mut self, id: DialId, out: &mut Out<T>) {
+        let unwanted = |dial: &&Dial<T>| !dial.wanted && dial.waiters.is_empty();
+        let Some(dial) = self.dials.by_id.get(&id).filter(unwanted) else { return };
+        let address = dial.address.clone();
+        self.disconnect_address(&address, out);
+    }
+
+    /// Dials members whose turn it is.
+    pub(in crate::proto) fn dial_members(&mut self, out: &mut Out<T>) {
+        while self.dials.trying.len() < MEMBER_DIALS {
+            let Some(id) = self.dials.waiting.pop_first() else { return };
+            self.dials.trying.insert(id);
+            self.attempt_now(id, out);
+        }
+    }
+
+    pub(super) fn rest(&mut self, id: DialId) {
+        self.dials.trying.remove(&id);
+        self.dials.waiting.remove(&id);
+    }
+
+    /// The member is given up, and the program still waits for whoever is at its address.
+    pub(super) fn outlast_member(&mut self, id: DialId, out: &mut Out<T>) {
+        let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
+        (dial.keep, dial.began) = (Keep::WhileWaited, None);
+        let member = dial.leads_to.clone();
+        self.arm_waiters(id);
+        if let Some(member) = member {
+            self.forget_member(&member, out);
+        }
+    }
+}
+
+impl<T> Dial<T> {
+    /// Whether it is under way, and to that node.
+    pub(super) fn is_for(&self, id: &NodeId) -> bool {
+        let stands = matches!(self.stage, Stage::Joined { .. } | Stage::Alias { .. });
+        !stands && self.leads_to.as_ref() == Some(id)
+    }
+
+    /// It has a link now. What the program waited for outlives what made this node dial there.
+    pub(super) fn stands(&mut self) {
+        (self.pause, self.began) = (Duration::ZERO, None);
+        let links = self.waiters.iter().any(|waiter| waiter.wish == Wish::Link);
+        if self.keep != Keep::Member || !self.waiters.is_empty() {
+            self.outlive(links);
+        }
+    }
+
+    /// From now on it is the program's: it waits for the link, or for what is said over it.
+    pub(super) fn outlive(&mut self, for_the_link: bool) {
+        // A member's link does not go with a question that failed.
+        self.wanted |= for_the_link || self.keep == Keep::Member;
+        self.keep = Keep::Standing;
+    }
+}

@@ -1,0 +1,508 @@
+//! The question about members: asked, answered in pages, and told on to those who should know. It must not decide what a
+//! member is: that stands in `members.rs`.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::ops::Bound;
+use std::time::Instant;
+
+use super::dial::DialId;
+use super::members::{Member, Place, Word};
+use super::mesh::{Mesh, Out, Timer};
+use super::stop::closed;
+use super::timers::TimerId;
+use super::{Done, Output};
+use crate::address::Address;
+use crate::config::{
+    MEMBERS, MEMBERS_ASKED, MEMBERS_LATELY, MEMBERS_PAGE, MEMBERS_PAGE_BYTES, MEMBERS_TOLD,
+    TELL_PAUSE,
+};
+use crate::error::{Error, ErrorKind, Execution};
+use crate::id::{CallId, LinkId, NodeId, PeerKey};
+use crate::wire::{Control, Member as Named};
+
+/// The engine draws the numbers of its own questions, which callers never reach.
+const OURS: u64 = 1 << 63;
+
+/// What this node has asked.
+#[derive(Debug)]
+pub(super) struct Question<T> {
+    link: LinkId,
+    seed: NodeId,
+    dial: DialId,
+    /// Who waits for the members, and until when; nobody if the seed was dialled again by itself.
+    wish: Option<(Instant, T)>,
+    timer: TimerId,
+    pages: usize,
+    /// The last page has come.
+    answered: bool,
+    named: BTreeSet<NodeId>,
+    /// Of those: who is being dialled for the first time.
+    open: BTreeSet<NodeId>,
+    unreached: BTreeSet<NodeId>,
+}
+
+/// What of members one link still has to say.
+#[derive(Default, Debug)]
+pub(super) struct Telling {
+    /// When the other side last asked.
+    pub(super) asked: Option<Instant>,
+    /// The other side has answered a question of this one.
+    answered: bool,
+    /// Questions of the other side, each with the last member that was named.
+    answers: VecDeque<(CallId, Option<NodeId>)>,
+    /// Members the other side should hear of.
+    told: BTreeSet<NodeId>,
+    /// Not before this is it told of more.
+    after: Option<Instant>,
+}
+
+impl Telling {
+    pub(super) fn is_done(&self) -> bool {
+        self.answers.is_empty() && self.told.is_empty()
+    }
+
+    /// When there is more to tell, if there is.
+    pub(super) fn tells_at(&self) -> Option<Instant> {
+        self.after.filter(|_| !self.told.is_empty())
+    }
+}
+
+/// Asking.
+impl<T> Mesh<T> {
+    /// Asks the seed that a dial has reached.
+    pub(super) fn ask_seed(
+        &mut self,
+        dial: DialId,
+        peer: PeerKey,
+        wish: Option<(Instant, Instant, T)>,
+        out: &mut Out<T>,
+    ) {
+        let entry = self.peers.by_key.get(&peer).map(|peer| &peer.entry);
+        let found = entry.and_then(|entry| Some((entry.up.as_ref()?.link, entry.id.clone())));
+        let Some((link, seed)) = found.filter(|(link, _)| self.links.contains_key(link)) else {
+            if let Some((_, _, token)) = wish {
+                let why = "the link to the seed was lost before it was asked";
+                let error = Error::new(ErrorKind::ConnectionLost, why);
+                let result = Err(error.with_execution(Execution::Never));
+                out.push(Output::Complete { token, result });
+            }
+            return;
+        };
+        self.members.taking_part = true;
+        let here = self.members.by_id.iter().filter(|(_, member)| member.place == Place::Here);
+        if here.clone().any(|(id, _)| *id != seed) {
+            self.members.merging = Some(self.now + MEMBERS_LATELY);
+        }
+        self.members.last_question += 1;
+        let call = CallId(OURS | self.members.last_question);
+        let patience = self.now + self.local.config.connect_timeout;
+        let answered_by = wish.as_ref().map_or(patience, |(answered_by, ..)| *answered_by);
+        let question = Question {
+            link,
+            seed,
+            dial,
+            wish: wish.map(|(_, until, token)| (until, token)),
+            timer: self.timers.arm(answered_by, Timer::Question(call)),
+            pages: 0,
+            answered: false,
+            named: BTreeSet::new(),
+            open: BTreeSet::new(),
+            unreached: BTreeSet::new(),
+        };
+        self.members.questions.insert(call, question);
+        let address = self.advertised(link).map(|address| address.to_string());
+        if let Some(link) = self.links.get_mut(&link) {
+            link.queue.push_state(&Control::JoinQuestion { call, address });
+        }
+        self.flush(link, out);
+    }
+
+    /// A page of the answer.
+    pub(super) fn members_named(
+        &mut self,
+        link: LinkId,
+        call: CallId,
+        members: Vec<Named>,
+        more: bool,
+        out: &mut Out<T>,
+    ) {
+        let asked = |question: &&mut Question<T>| question.link == link && !question.answered;
+        let Some(question) = self.members.questions.get_mut(&call).filter(asked) else {
+            self.dropped.late_answers += 1;
+            return;
+        };
+        question.pages += 1;
+        if question.named.len() + members.len() > MEMBERS || question.pages > MEMBERS {
+            let why = format!("{} names more members than {MEMBERS}", question.seed);
+            let error = Error::new(ErrorKind::TooLarge, why);
+            return self.question_failed(call, error.with_execution(Execution::Unknown), out);
+        }
+        let mut news = Vec::new();
+        for member in members {
+            if self.member_named(call, &member, out) {
+                news.push(member.id);
+            }
+        }
+        if !more {
+            news.extend(self.answered_by(call, out));
+        }
+        for id in news {
+            self.tell_of(&id, link, out);
+        }
+        self.question_proceeds(call, out);
+    }
+
+    /// One of the members that the answer names. Whether it is news.
+    fn member_named(&mut self, call: CallId, member: &Named, out: &mut Out<T>) -> bool {
+        let own = member.address.parse().is_ok_and(|address| self.is_own_address(&address));
+        let Some(question) = self.members.questions.get_mut(&call) else { return false };
+        let from = question.link;
+        if own || member.id == self.local.id || !question.named.insert(member.id.clone()) {
+            return false;
+        }
+        let news = self.learn(&member.id, &member.address, (Word::Named, from), out);
+        let link = self.link_to(&member.id);
+        if let Some(link) = link {
+            // The link may be older than this node's part in the mesh.
+            self.say_member(link);
+            self.flush(link, out);
+        }
+        let known = self.members.by_id.contains_key(&member.id);
+        if let Some(question) = self.members.questions.get_mut(&call).filter(|_| link.is_none()) {
+            let which = if known { &mut question.open } else { &mut question.unreached };
+            which.insert(member.id.clone());
+        }
+        news
+    }
+
+    /// The last page has come: the seed is a member, and is asked again whenever it was lost and is back. Its name, if others should
+    /// hear of it: it may have been started anew.
+    fn answered_by(&mut self, call: CallId, out: &mut Out<T>) -> Option<NodeId> {
+        let question = self.members.questions.get_mut(&call)?;
+        question.answered = true;
+        let (seed, dial, link) = (question.seed.clone(), question.dial, question.link);
+        if let Some((until, _)) = &question.wish {
+            let timer = self.timers.arm(*until, Timer::Question(call));
+            self.timers.disarm(std::mem::replace(&mut question.timer, timer));
+        }
+        let dialled = self.keep_seed(dial);
+        let told = self.peers.by_id(&seed).and_then(|peer| peer.entry.address.clone());
+        let address = told.or(dialled)?.to_string();
+        let news = self.learn(&seed, &address, (Word::Own, link), out);
+        let first = self.links.get_mut(&link)?;
+        let first = !std::mem::replace(&mut first.telling.answered, true);
+        (news || first).then_some(seed)
+    }
+
+    /// Looks whether a question is done with.
+    fn question_proceeds(&mut self, call: CallId, out: &mut Out<T>) {
+        let done = |question: &Question<T>| {
+            question.answered && (question.open.is_empty() || question.wish.is_none())
+        };
+        if self.members.questions.get(&call).is_some_and(done) {
+            self.question_done(call, out);
+        }
+    }
+
+    /// Tells of whoever was reached so far.
+    fn question_done(&mut self, call: CallId, out: &mut Out<T>) {
+        let Some(question) = self.members.questions.remove(&call) else { return };
+        self.timers.disarm(question.timer);
+        let Some((_, token)) = question.wish else { return };
+        let unreached: Vec<NodeId> = question.unreached.into_iter().chain(question.open).collect();
+        let reached = question.named.into_iter().filter(|id| !unreached.contains(id)).collect();
+        let (seed, done) = (question.seed, |seed| Done::Joined { seed, reached, unreached });
+        out.push(Output::Complete { token, result: Ok(done(seed)) });
+    }
+
+    /// A link with that member stands.
+    pub(super) fn member_reached(&mut self, id: &NodeId, out: &mut Out<T>) {
+        self.settle(
+            |question| {
+                let late = question.unreached.remove(id);
+                question.open.remove(id) || late
+            },
+            out,
+        );
+    }
+
+    /// The first dial of that member has failed, or it is none any more.
+    pub(super) fn member_unreached(&mut self, id: &NodeId, out: &mut Out<T>) {
+        self.settle(
+            |question| {
+                let open = question.open.remove(id);
+                open && question.unreached.insert(id.clone())
+            },
+            out,
+        );
+    }
+
+    fn settle(&mut self, change: impl Fn(&mut Question<T>) -> bool, out: &mut Out<T>) {
+        let all = self.members.questions.iter_mut();
+        let changed: Vec<CallId> =
+            all.filter_map(|(call, question)| change(question).then_some(*call)).collect();
+        for call in changed {
+            self.question_proceeds(call, out);
+        }
+    }
+
+    pub(super) fn question_due(&mut self, call: CallId, out: &mut Out<T>) {
+        let Some(question) = self.members.questions.get(&call) else { return };
+        if question.answered {
+            return self.question_done(call, out);
+        }
+        let why = format!("{} did not say in time who the members are", question.seed);
+        let error = Error::new(ErrorKind::RequestTimeout, why);
+        self.question_failed(call, error.with_execution(Execution::Unknown), out);
+    }
+
+    /// An error in place of the answer, if it is about a question of this node.
+    pub(super) fn question_refused(
+        &mut self,
+        link: LinkId,
+        call: CallId,
+        error: &Error,
+        out: &mut Out<T>,
+    ) -> bool {
+        let question = self.members.questions.get(&call);
+        if question.is_some_and(|question| question.link == link && !question.answered) {
+            self.question_failed(call, error.clone(), out);
+            return true;
+        }
+        false
+    }
+
+    /// Nobody is left who waits for the answer. What this node has dialled just to ask is let go.
+    fn question_failed(&mut self, call: CallId, error: Error, out: &mut Out<T>) {
+        let Some(question) = self.members.questions.remove(&call) else { return };
+        self.timers.disarm(question.timer);
+        log::debug!(target: "threadmesh::proto", "asking {} for members: {error}", question.seed);
+        self.undo_join(question.dial, out);
+        if let Some((_, token)) = question.wish {
+            let error = error.with_peer(question.seed);
+            out.push(Output::Complete { token, result: Err(error) });
+        }
+    }
+
+    /// A link is lost, and with it the answers that were to come over it.
+    pub(super) fn questions_lost(&mut self, link: LinkId, peer: &NodeId, out: &mut Out<T>) {
+        let lost = self.members.questions.iter().filter(|(_, question)| question.link == link);
+        let lost = lost.filter(|(_, question)| !question.answered);
+        let lost: Vec<CallId> = lost.map(|(call, _)| *call).collect();
+        for call in lost {
+            let why = format!("the link to {peer} was lost before it had said who the members are");
+            let error = Error::new(ErrorKind::ConnectionLost, why);
+            self.question_failed(call, error.with_execution(Execution::Unknown), out);
+        }
+    }
+
+    pub(super) fn questions_closed(&mut self, out: &mut Out<T>) {
+        for question in std::mem::take(&mut self.members.questions).into_values() {
+            self.timers.disarm(question.timer);
+            let token = question.wish.map(|(_, token)| token);
+            out.extend(token.map(|token| Output::Complete { token, result: Err(closed()) }));
+        }
+    }
+
+    /// The link that messages to a peer take.
+    fn link_to(&self, id: &NodeId) -> Option<LinkId> {
+        let entry = &self.peers.by_id(id)?.entry;
+        Some(entry.face(entry.directions())?.link)
+    }
+}
+
+/// Answering and telling.
+impl<T> Mesh<T> {
+    /// The other side asks who the members are.
+    pub(super) fn members_asked(
+        &mut self,
+        link: LinkId,
+        call: CallId,
+        address: Option<&str>,
+        out: &mut Out<T>,
+    ) {
+        let Some(id) = self.peer_of(link) else { return };
+        let Some(asking) = self.links.get_mut(&link) else { return };
+        let stopping = self.stopping.is_some();
+        if stopping || asking.telling.answers.len() >= MEMBERS_ASKED {
+            let why = if stopping { "it is stopping" } else { "it is being asked already" };
+            let why = format!("{} does not say who the members are: {why}", self.local.id);
+            if self.take_place(link, out).is_some() {
+                self.push_fault(link, call, Error::new(ErrorKind::Busy, why), out);
+            }
+            return;
+        }
+        let first = asking.telling.asked.replace(self.now).is_none();
+        asking.telling.answers.push_back((call, None));
+        self.members.taking_part = true;
+        self.members.news.insert(link);
+        let mut news = false;
+        match address {
+            Some(address) => {
+                self.peer_moved(link, Some(address), out);
+                news = self.learn(&id, address, (Word::Own, link), out);
+                if let Some(member) = self.members.by_id.get_mut(&id) {
+                    member.announced = true;
+                }
+            }
+            None => self.forget_member(&id, out),
+        }
+        if (news || first) && self.members.by_id.contains_key(&id) {
+            self.tell_of(&id, link, out);
+        }
+        self.flush(link, out);
+    }
+
+    /// Others than the one who said so may want to know.
+    pub(super) fn pass_on(&mut self, id: &NodeId, from: LinkId, out: &mut Out<T>) {
+        if self.members.merging.is_some_and(|until| self.now < until) {
+            self.tell_of(id, from, out);
+        } else {
+            self.tell_late_askers(id, from, out);
+        }
+    }
+
+    /// Who asked lately did so before this was known.
+    fn tell_late_askers(&mut self, id: &NodeId, from: LinkId, out: &mut Out<T>) {
+        let lately = self.lately();
+        self.tell_those(id, from, |asked, _| asked.is_some_and(|asked| asked >= lately), out);
+    }
+
+    /// A member is back, or is here for the first time. Who asked meanwhile was not told of it, since answers name only those who are here;
+    /// and those who are new since it was lost do not know it, nor it them. Of one that this node has dialled for the first time, those who
+    /// are new since it was named know nothing either, unless the same node has named them.
+    pub(super) fn tell_of_arrival(
+        &mut self,
+        id: &NodeId,
+        from: LinkId,
+        place: Place,
+        out: &mut Out<T>,
+    ) {
+        let Some(member) = self.members.by_id.get(id) else { return };
+        let (lost, since, source) = (member.lost, member.since, member.source);
+        let lately = self.lately();
+        let asked_since = lost.map_or(lately, |lost| lost.min(lately));
+        let dialled = matches!(place, Place::Dialled(_));
+        let listens = |asked: Option<Instant>, other: Option<&Member>| {
+            let is_new = other.is_some_and(|other| match lost {
+                Some(lost) => other.since >= lost,
+                None => dialled && other.since >= since && other.source != source,
+            });
+            is_new || asked.is_some_and(|asked| asked >= asked_since)
+        };
+        self.tell_those(id, from, listens, out);
+    }
+
+    /// Tells of a member all members and whoever has asked.
+    fn tell_of(&mut self, id: &NodeId, from: LinkId, out: &mut Out<T>) {
+        self.tell_those(id, from, |asked, member| asked.is_some() || member.is_some(), out);
+    }
+
+    fn lately(&self) -> Instant {
+        self.now.checked_sub(MEMBERS_LATELY).unwrap_or(self.now)
+    }
+
+    /// Tells of a member those who listen, judged by when they last asked and since when they are members.
+    fn tell_those(
+        &mut self,
+        id: &NodeId,
+        from: LinkId,
+        listens: impl Fn(Option<Instant>, Option<&Member>) -> bool,
+        out: &mut Out<T>,
+    ) {
+        let mut whom = Vec::new();
+        for link in self.links.values_mut().filter(|link| link.is_ready() && link.id != from) {
+            let peer = link.peer.and_then(|key| self.peers.by_key.get(&key));
+            let Some(entry) = peer.map(|peer| &peer.entry).filter(|entry| entry.id != *id) else {
+                continue;
+            };
+            let face = entry.face(entry.directions());
+            let member = self.members.by_id.get(&entry.id);
+            let first = face.is_some_and(|face| face.link == link.id);
+            if first && listens(link.telling.asked, member) {
+                link.telling.told.insert(id.clone());
+                whom.push(link.id);
+            }
+        }
+        self.members.news.extend(&whom);
+        for link in whom {
+            self.flush(link, out);
+        }
+    }
+
+    /// A member has stopped: those who may be looking for it need not.
+    pub(super) fn tell_stopped(&mut self, id: &NodeId, out: &mut Out<T>) {
+        if self.peers.by_id(id).is_some() {
+            return;
+        }
+        let joined = self.members.by_id.iter().filter(|(_, member)| member.place == Place::Here);
+        let links: Vec<LinkId> = joined.filter_map(|(id, _)| self.link_to(id)).collect();
+        for link in links {
+            let told = self.links.get_mut(&link).filter(|link| link.queue.has_control_room());
+            if let Some(told) = told {
+                told.queue.push_state(&Control::MemberLeft { id: id.clone() });
+            }
+            self.flush(link, out);
+        }
+    }
+
+    /// Queues what there is to say of members, as far as there is room: pages at once, single members in a measure that no receiver
+    /// takes for a flood.
+    pub(super) fn tell_members(&mut self, id: LinkId) {
+        if !self.members.news.contains(&id) {
+            return;
+        }
+        let now = self.now;
+        let asker = self.peer_of(id);
+        let Some(link) = self.links.get_mut(&id).filter(|link| link.is_ready()) else { return };
+        while link.queue.has_control_room() {
+            let Some((call, after)) = link.telling.answers.front_mut() else { break };
+            let bounds = after.take().map_or(Bound::Unbounded, Bound::Excluded);
+            let mut left = self
+                .members
+                .by_id
+                .range((bounds, Bound::Unbounded))
+                .filter(|(id, member)| member.place == Place::Here && Some(*id) != asker.as_ref())
+                .peekable();
+            let (mut page, mut bytes) = (Vec::new(), 0);
+            while page.len() < MEMBERS_PAGE && bytes < MEMBERS_PAGE_BYTES {
+                let Some((id, member)) = left.next() else { break };
+                bytes += id.as_str().len() + member.address.host().len() + 16;
+                page.push(Named { id: id.clone(), address: member.address.to_string() });
+            }
+            let more = left.peek().is_some();
+            *after = page.last().map(|last| last.id.clone());
+            link.queue.push_state(&Control::Members { call: *call, members: page, more });
+            if !more {
+                link.telling.answers.pop_front();
+            }
+        }
+        if link.telling.after.is_none_or(|after| after <= now) && link.queue.has_control_room() {
+            for _ in 0..MEMBERS_TOLD {
+                let Some(id) = link.telling.told.pop_first() else { break };
+                if let Some(member) = self.members.by_id.get(&id) {
+                    let address = member.address.to_string();
+                    link.queue.push_state(&Control::MemberJoined(Named { id, address }));
+                }
+            }
+            link.telling.after = Some(now + TELL_PAUSE);
+        }
+        if link.telling.is_done() {
+            self.members.news.remove(&id);
+        } else {
+            self.arm_liveness(id);
+        }
+    }
+
+    /// Whether this node has told others of the peer at the end of a link.
+    pub(super) fn has_announced(&self, link: LinkId) -> bool {
+        let member = self.peer_of(link).and_then(|id| self.members.by_id.get(&id));
+        member.is_some_and(|member| member.announced)
+    }
+
+    /// Where the node of a hello can be dialled, if what it says is an address.
+    pub(super) fn count_address(&mut self, said: Option<&str>) {
+        self.dropped.addresses +=
+            u64::from(said.is_some_and(|text| text.parse::<Address>().is_err()));
+    }
+}

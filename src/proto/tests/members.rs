@@ -1,0 +1,453 @@
+//! Who is a member, who is told, who dials whom, and what is forgotten when: one rule each, over hand-driven links.
+
+use super::*;
+use crate::config::{MEMBER_DIALS, MEMBERS, MEMBERS_ASKED};
+use crate::error::Error;
+use crate::wire::{self, Control, Member as Named};
+
+const TEN: Duration = Duration::from_secs(10);
+const MINUTE: Duration = Duration::from_secs(66);
+
+/// Listening nodes that know nobody.
+fn listening(ids: &[&str]) -> Pair {
+    let mut pair = Pair::new(ids);
+    for node in 0..ids.len() {
+        listen(&mut pair, node);
+    }
+    pair
+}
+
+fn listen(pair: &mut Pair, node: usize) {
+    pair.command(node, Command::Bind { address: addr(node).into(), token: "bind" });
+    pair.run();
+}
+
+fn join(pair: &mut Pair, node: usize, seed: usize) -> (Vec<String>, Vec<String>) {
+    let result = try_join(pair, node, seed);
+    let Ok(Done::Joined { reached, unreached, .. }) = result else { panic!("{result:?}") };
+    let names = |ids: Vec<NodeId>| ids.iter().map(ToString::to_string).collect();
+    (names(reached), names(unreached))
+}
+
+fn try_join(pair: &mut Pair, node: usize, seed: usize) -> Result<Done, Error> {
+    ask(pair, node, seed);
+    pair.pass(Duration::from_millis(300));
+    pair.result("join")
+}
+
+fn ask(pair: &mut Pair, node: usize, seed: usize) {
+    let (address, deadline) = (addr(seed).into(), pair.now + TEN);
+    pair.command(node, Command::Join { address, answered_by: deadline, deadline, token: "join" });
+}
+
+fn listed(pair: &Pair, node: usize) -> Vec<String> {
+    let mut ids: Vec<_> =
+        pair.nodes[node].directory().iter().map(|entry| entry.id.to_string()).collect();
+    ids.sort();
+    ids
+}
+
+/// Three members of which the first was the seed.
+fn three() -> Pair {
+    let mut pair = listening(&["a", "b", "c"]);
+    join(&mut pair, 1, 0);
+    join(&mut pair, 2, 0);
+    pair
+}
+
+fn disconnect(pair: &mut Pair, node: usize, id: &str) {
+    let whom = Whom::Id(NodeId::new(id).unwrap());
+    pair.command(node, Command::Disconnect { whom, token: "disconnect" });
+    pair.run();
+}
+
+/// The node is gone without a word, and nobody answers at its address.
+fn kill(pair: &mut Pair, node: usize) {
+    pair.closed.push(node);
+    let links: Vec<LinkId> =
+        pair.ends.keys().filter(|(at, _)| *at == node).map(|(_, link)| *link).collect();
+    for link in links {
+        pair.apply(node, Output::Hang { link });
+    }
+    let id = pair.nodes[node].local.id.to_string();
+    pair.nodes[node] = mesh(&id, 100 + node as u64, pair.now, &Config::default());
+    pair.run();
+}
+
+/// Another instance of it is there.
+fn revive(pair: &mut Pair, node: usize) {
+    pair.closed.clear();
+    listen(pair, node);
+}
+
+#[test]
+fn a_newcomer_is_told_of_all_and_all_have_it() {
+    let _bound = crate::bound::bound();
+    let mut pair = listening(&["a", "b", "c", "d"]);
+    assert_eq!(join(&mut pair, 1, 0), (vec![], vec![]));
+    assert_eq!(join(&mut pair, 2, 0), (vec!["b".to_owned()], vec![]));
+    // Any member is a seed.
+    assert_eq!(join(&mut pair, 3, 1).0, ["a", "c"]);
+    for (node, others) in [(0, ["b", "c", "d"]), (1, ["a", "c", "d"]), (3, ["a", "b", "c"])] {
+        assert_eq!(listed(&pair, node), others);
+        assert_eq!(pair.nodes[node].members(), (0, 3));
+    }
+    // Again: everything is there.
+    assert_eq!(join(&mut pair, 3, 1).0, ["a", "c"]);
+    assert_eq!(pair.dials.len(), 6, "{:?}", pair.dials);
+}
+
+#[test]
+fn who_does_not_listen_gets_links_and_is_no_member() {
+    let _bound = crate::bound::bound();
+    let mut pair = Pair::new(&["a", "b", "guest", "late"]);
+    for node in [0, 1, 3] {
+        listen(&mut pair, node);
+    }
+    join(&mut pair, 1, 0);
+    assert_eq!(join(&mut pair, 2, 0).0, ["b"]);
+    assert_eq!((pair.nodes[0].members(), pair.nodes[1].members()), ((0, 1), (0, 1)));
+    // It hears of later ones from its seed, and dials at once, since nobody can dial it.
+    join(&mut pair, 3, 0);
+    assert_eq!(listed(&pair, 2), ["a", "b", "late"]);
+    // It listens now, says so, and is named to whoever comes.
+    listen(&mut pair, 2);
+    assert_eq!(pair.nodes[0].members(), (0, 3));
+    pair.command(2, Command::Unbind { token: "unbind" });
+    pair.run();
+    assert_eq!(pair.nodes[0].members(), (0, 2), "it is no member any more");
+    assert_eq!(listed(&pair, 2), ["a", "b", "late"], "and keeps what it dialled");
+}
+
+#[test]
+fn a_member_that_bound_after_the_handshake_is_known_where_it_listens_now() {
+    let _bound = crate::bound::bound();
+    let mut pair = Pair::new(&["a", "b"]);
+    listen(&mut pair, 0);
+    pair.connect(1, 0, "connect");
+    pair.run();
+    let known = |pair: &Pair| pair.nodes[0].directory().get("b").unwrap().address.clone();
+    assert_eq!(known(&pair), None);
+    listen(&mut pair, 1);
+    join(&mut pair, 1, 0);
+    assert_eq!(known(&pair), Some(addr(1).into()));
+}
+
+#[test]
+fn a_lost_member_is_dialled_by_who_had_dialled_it_and_forgotten_by_both_after_a_minute() {
+    let _bound = crate::bound::bound();
+    let mut pair = three();
+    // c had dialled b.
+    kill(&mut pair, 1);
+    assert_eq!((pair.nodes[0].members(), pair.nodes[2].members()), ((1, 2), (1, 2)));
+    let before = pair.dials.len();
+    pair.pass(TEN);
+    let dials = &pair.dials[before..];
+    let of = |node| dials.iter().filter(|(at, _)| *at == node).count();
+    assert!(of(0) == 0 && of(2) >= 3, "{dials:?}");
+    pair.pass(MINUTE);
+    assert_eq!((pair.nodes[0].members(), pair.nodes[2].members()), ((0, 1), (0, 1)));
+    assert_eq!((pair.nodes[0].dialled(), pair.nodes[2].dialled()), (0, 1));
+    let failed = pair.events_of(2).iter().filter(|event| event.contains("ReconnectFailed")).count();
+    assert_eq!(failed, 1, "the link had stood");
+}
+
+#[test]
+fn a_member_that_comes_back_within_a_minute_is_one_again() {
+    let _bound = crate::bound::bound();
+    let mut pair = three();
+    kill(&mut pair, 1);
+    pair.pass(TEN);
+    revive(&mut pair, 1);
+    pair.pass(TEN);
+    assert_eq!(listed(&pair, 2), ["a", "b"]);
+    assert_eq!(pair.nodes[2].members(), (0, 2));
+}
+
+#[test]
+fn a_member_that_stops_is_forgotten_at_once() {
+    let _bound = crate::bound::bound();
+    let mut pair = three();
+    pair.command(1, Command::Stop { bound: TEN, token: None });
+    pair.run();
+    for node in [0, 2] {
+        assert_eq!(pair.nodes[node].members(), (0, 1));
+    }
+    let before = pair.dials.len();
+    pair.pass(MINUTE);
+    assert_eq!(pair.dials.len(), before);
+    assert_eq!((pair.nodes[1].armed_timers(), pair.stopped.len()), (0, 1));
+}
+
+#[test]
+fn word_of_a_stop_ends_the_search_for_who_was_lost_before() {
+    let _bound = crate::bound::bound();
+    let mut pair = three();
+    // c loses b, and cannot reach it; a has not lost it.
+    pair.closed.push(1);
+    let link = pair.link(2, "b");
+    pair.steps.push_back(Arrival::Input(2, Input::Lost { link, cause: Cause::Eof }));
+    pair.run();
+    assert_eq!(pair.nodes[2].members(), (1, 2));
+    pair.command(1, Command::Stop { bound: TEN, token: None });
+    pair.run();
+    assert_eq!((pair.nodes[2].members(), pair.nodes[2].dialled()), ((0, 1), 1));
+}
+
+#[test]
+fn a_member_that_is_disconnected_stays_away_until_somebody_joins_again() {
+    let _bound = crate::bound::bound();
+    let mut pair = three();
+    disconnect(&mut pair, 2, "b");
+    assert_eq!((listed(&pair, 2), listed(&pair, 1)), (vec!["a".into()], vec!["a".to_owned()]));
+    pair.pass(MINUTE);
+    assert_eq!(pair.nodes[2].members(), (0, 1));
+    assert_eq!(pair.nodes[1].members(), (0, 1));
+    assert_eq!(join(&mut pair, 2, 0).0, ["b"]);
+}
+
+#[test]
+fn who_was_told_of_a_member_waits_for_it_and_then_dials_the_smaller_id_first() {
+    let _bound = crate::bound::bound();
+    for (told, wait) in [("a", 2), ("z", 4)] {
+        let mut pair = listening(&["seed", told, "m"]);
+        join(&mut pair, 1, 0);
+        let before = pair.dials.len();
+        tell(&mut pair, 0, 1, "m", &addr(2).to_string());
+        let began = pair.now;
+        pair.pass(TEN);
+        let dialled = pair.dials[before..].first().copied();
+        assert_eq!(dialled, Some((1, began + Duration::from_secs(wait))));
+        assert_eq!(listed(&pair, 1), ["m", "seed"]);
+    }
+}
+
+#[test]
+fn another_node_at_the_address_of_a_member_takes_its_place() {
+    let _bound = crate::bound::bound();
+    let mut pair = listening(&["seed", "a", "real"]);
+    join(&mut pair, 1, 0);
+    tell(&mut pair, 0, 1, "ghost", &addr(2).to_string());
+    pair.pass(TEN);
+    assert_eq!(listed(&pair, 1), ["real", "seed"]);
+    assert_eq!(pair.nodes[1].members(), (0, 1), "neither the ghost nor who says nothing of itself");
+}
+
+#[test]
+fn connecting_to_a_member_by_its_address_makes_the_link_the_programs_own() {
+    let _bound = crate::bound::bound();
+    let mut pair = three();
+    pair.connect(2, 1, "connect");
+    pair.run();
+    assert!(matches!(pair.result("connect"), Ok(Done::Connected(_))));
+    kill(&mut pair, 1);
+    pair.pass(MINUTE);
+    assert_eq!(
+        (pair.nodes[2].members(), pair.nodes[2].dialled()),
+        ((0, 1), 2),
+        "it is dialled for ever"
+    );
+    revive(&mut pair, 1);
+    pair.pass(TEN);
+    assert_eq!(listed(&pair, 2), ["a", "b"]);
+}
+
+#[test]
+fn connecting_always_while_a_member_is_dialled_outlives_the_member() {
+    let _bound = crate::bound::bound();
+    let mut pair = three();
+    kill(&mut pair, 1);
+    pair.pass(Duration::from_secs(1));
+    let address = addr(1).into();
+    pair.command(2, Command::ConnectAlways { address, token: "always" });
+    pair.pass(MINUTE);
+    assert_eq!((pair.nodes[2].members(), pair.nodes[2].dialled()), ((0, 1), 2));
+    revive(&mut pair, 1);
+    pair.pass(TEN);
+    assert_eq!(listed(&pair, 2), ["a", "b"]);
+}
+
+#[test]
+fn who_waits_for_the_address_of_a_member_may_wait_longer_than_for_the_member() {
+    let _bound = crate::bound::bound();
+    let mut pair = three();
+    kill(&mut pair, 1);
+    let (mode, deadline) = (ConnectMode::Patient, pair.now + 2 * MINUTE);
+    let address = addr(1).into();
+    pair.command(2, Command::Connect { address, mode, deadline, token: "connect" });
+    pair.pass(MINUTE);
+    assert_eq!((pair.nodes[2].members(), pair.nodes[2].dialled()), ((0, 1), 2));
+    revive(&mut pair, 1);
+    pair.pass(TEN);
+    assert!(matches!(pair.result("connect"), Ok(Done::Connected(_))));
+}
+
+#[test]
+fn a_seed_that_was_lost_is_asked_again() {
+    let _bound = crate::bound::bound();
+    let mut pair = listening(&["seed", "a", "b"]);
+    join(&mut pair, 1, 0);
+    kill(&mut pair, 0);
+    pair.pass(MINUTE);
+    assert_eq!(pair.nodes[1].members(), (0, 0));
+    revive(&mut pair, 0);
+    pair.pass(TEN);
+    assert_eq!(pair.nodes[1].members(), (0, 1));
+    assert_eq!(pair.nodes[0].members(), (0, 1));
+}
+
+#[test]
+fn a_join_that_fails_leaves_nothing_behind() {
+    let _bound = crate::bound::bound();
+    let mut pair = listening(&["seed", "a"]);
+    pair.closed.push(0);
+    let error = try_join(&mut pair, 1, 0).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectFailed);
+    assert_eq!((pair.nodes[1].dialled(), pair.nodes[1].armed_timers()), (0, 0));
+    // It answers the handshake, and then no more.
+    pair.closed.clear();
+    ask(&mut pair, 1, 0);
+    while pair.nodes[1].directory().len() == 0 {
+        let Some(arrival) = pair.steps.pop_front() else { panic!("it does not join") };
+        match arrival {
+            Arrival::Input(node, input) => pair.feed(node, input),
+            Arrival::Bytes(node, link, bytes) => pair.arrive(node, link, &bytes),
+        }
+    }
+    pair.steps.retain(|step| !matches!(step, Arrival::Bytes(0, ..)));
+    pair.frozen.push(0);
+    pair.pass(TEN + TEN);
+    let error = pair.result("join").unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::RequestTimeout | ErrorKind::ConnectionLost),
+        "{error}"
+    );
+    pair.pass(TEN);
+    assert_eq!((pair.nodes[1].dialled(), pair.nodes[1].open_links()), (0, 0));
+    assert_eq!(pair.nodes[1].armed_timers(), 0);
+}
+
+/// Has one node say to another that there is a member, true or not.
+fn tell(pair: &mut Pair, from: usize, to: usize, id: &str, address: &str) {
+    let member = (NodeId::new(id).unwrap(), address.to_owned());
+    say(pair, from, to, &[Control::MemberJoined(Named { id: member.0, address: member.1 })]);
+}
+
+fn say(pair: &mut Pair, from: usize, to: usize, controls: &[Control]) {
+    let peer = pair.nodes[to].local.id.to_string();
+    let (_, link) = pair.ends[&(from, pair.link(from, &peer))];
+    let mut bytes = Vec::new();
+    for control in controls {
+        let mut message = Vec::new();
+        wire::put_control(&mut message, control);
+        wire::put_frame_head(&mut bytes, message.len(), false, false);
+        bytes.extend(message);
+    }
+    pair.steps.push_back(Arrival::Bytes(to, link, bytes));
+    pair.run();
+}
+
+fn strangers(count: usize) -> Vec<Control> {
+    let member = |at: usize| {
+        let (id, address) = (format!("m{at}"), format!("10.{}.{}.1:9", at / 250, at % 250));
+        Control::MemberJoined(Named { id: NodeId::new(id).unwrap(), address })
+    };
+    (0..count).map(member).collect()
+}
+
+#[test]
+fn ten_thousand_members_and_junk_cost_a_bounded_amount() {
+    let _bound = crate::bound::bound();
+    let mut pair = listening(&["seed", "a"]);
+    join(&mut pair, 1, 0);
+    for (id, address) in [
+        ("x", "no address"),
+        ("x", "http://h:1"),
+        ("x", ""),
+        ("a", "10.0.0.1:1"),
+        ("y", &addr(1).to_string()),
+    ] {
+        tell(&mut pair, 0, 1, id, address);
+    }
+    assert_eq!(pair.nodes[1].dropped().addresses, 3);
+    assert_eq!(pair.nodes[1].members(), (0, 1));
+    // As fast as a peer may say anything.
+    for batch in strangers(10_000).chunks(900) {
+        say(&mut pair, 0, 1, batch);
+        pair.pass(Duration::from_secs(1));
+        assert!(pair.nodes[1].members().1 <= MEMBERS);
+    }
+    assert_eq!(listed(&pair, 1), ["seed"], "it has kept to the measure");
+    assert!(pair.nodes[1].dropped().members > 0);
+    pair.pass(2 * MINUTE);
+    assert_eq!(pair.nodes[1].members(), (0, 1));
+    assert_eq!(pair.nodes[1].dialled(), 1);
+}
+
+#[test]
+fn no_more_than_sixty_four_members_are_dialled_at_once() {
+    let _bound = crate::bound::bound();
+    let mut pair = listening(&["seed", "a"]);
+    join(&mut pair, 1, 0);
+    say(&mut pair, 0, 1, &strangers(500));
+    let mut most = 0;
+    let end = pair.now + Duration::from_secs(5);
+    // Nobody answers the dials.
+    while let Some(at) = pair.nodes[1].deadline().filter(|at| *at <= end) {
+        pair.now = pair.now.max(at);
+        let mut out = Vec::new();
+        pair.nodes[1].handle(pair.now, Input::Due, &mut out);
+        most = most.max(pair.nodes[1].open_links());
+    }
+    assert_eq!(most, MEMBER_DIALS + 1, "and the link to the seed");
+}
+
+#[test]
+fn sixteen_questions_wait_and_one_more_is_busy() {
+    let _bound = crate::bound::bound();
+    let mut pair = listening(&["seed", "a"]);
+    join(&mut pair, 1, 0);
+    // The seed cannot write.
+    pair.frozen.push(0);
+    let link = pair.link(0, "a");
+    pair.nodes[0].links.get_mut(&link).unwrap().queue.push_raw(&vec![0; 128 * 1024]);
+    let question = |call| Control::JoinQuestion { call: CallId(call), address: None };
+    let busy = |pair: &Pair| pair.nodes[0].links[&link].unread_answers();
+    for call in 1..=MEMBERS_ASKED as u64 {
+        say(&mut pair, 1, 0, &[question(call)]);
+    }
+    assert_eq!(busy(&pair), 0);
+    say(&mut pair, 1, 0, &[question(99)]);
+    assert_eq!(busy(&pair), 1);
+}
+
+#[test]
+fn an_answer_without_end_fails_the_question() {
+    let _bound = crate::bound::bound();
+    let mut pair = listening(&["seed", "a"]);
+    join(&mut pair, 1, 0);
+    pair.frozen.push(1);
+    ask(&mut pair, 1, 0);
+    pair.run();
+    let call = *pair.nodes[1].members.questions.keys().next().unwrap();
+    for page in 0..=MEMBERS {
+        if page % 900 == 0 {
+            pair.now += Duration::from_secs(1);
+        }
+        say(&mut pair, 0, 1, &[Control::Members { call, members: Vec::new(), more: true }]);
+    }
+    assert_eq!(pair.result("join").unwrap_err().kind(), ErrorKind::TooLarge);
+}
+
+#[test]
+fn a_node_that_stops_has_no_members_timers_or_questions() {
+    let _bound = crate::bound::bound();
+    let mut pair = three();
+    kill(&mut pair, 1);
+    ask(&mut pair, 2, 0);
+    tell(&mut pair, 0, 2, "late", "10.0.0.9:1");
+    pair.command(2, Command::Stop { bound: TEN, token: Some("stop") });
+    pair.pass(TEN);
+    assert!(matches!(pair.result("stop"), Ok(Done::Stopped(_))));
+    assert_eq!((pair.nodes[2].members(), pair.nodes[2].armed_timers()), ((0, 0), 0));
+}

@@ -180,6 +180,12 @@ impl<T> Mesh<T> {
     fn answered_by(&mut self, call: CallId, out: &mut Out<T>) -> Option<NodeId> {
         let question = self.members.questions.get_mut(&call)?;
         question.answered = true;
+        let elsewhere = |(id, member): (&NodeId, &Member)| {
+            *id != question.seed && member.source != question.link && !question.named.contains(id)
+        };
+        if self.members.by_id.iter().any(elsewhere) {
+            self.members.merging = Some(self.now + MEMBERS_LATELY);
+        }
         let (seed, dial, link) = (question.seed.clone(), question.dial, question.link);
         if let Some((until, _)) = &question.wish {
             let timer = self.timers.arm(*until, Timer::Question(call));

@@ -63,7 +63,7 @@ impl Core {
                 found(at, Ok(entry));
                 continue;
             }
-            let (token, mode) = (wakes.draw_free(), ConnectMode::Once);
+            let (token, mode) = (wakes.draw_free(), ConnectMode::Passing);
             let shown = address.to_string();
             let dial = Command::Connect { address, mode, deadline: until, token };
             match self.post(dial, until) {

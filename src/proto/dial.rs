@@ -78,6 +78,8 @@ enum Keep {
     Standing,
     /// A member lives there: until it is disconnected, says goodbye or could not be reached for a while.
     Member,
+    /// It was dialled for what was sent at that moment: until its link is lost.
+    Passing,
 }
 
 #[derive(Debug)]
@@ -113,6 +115,8 @@ struct Waiter<T> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Wish {
     Link,
+    /// The link as it is now, for something that is sent over it.
+    Passing,
     /// And then that who answers has said who the members are, and these have joined, until the instant.
     Members(Instant),
 }
@@ -126,7 +130,8 @@ impl<T> Mesh<T> {
         token: T,
         out: &mut Out<T>,
     ) {
-        self.want(address, Waiter { mode, deadline, wish: Wish::Link, token }, out);
+        let wish = if mode == ConnectMode::Passing { Wish::Passing } else { Wish::Link };
+        self.want(address, Waiter { mode, deadline, wish, token }, out);
     }
 
     /// Connects to a seed, and asks it.
@@ -152,7 +157,9 @@ impl<T> Mesh<T> {
                 return self.arm_waiters(id);
             };
             if self.peers.by_key.contains_key(&peer) {
-                dial.outlive(waiter.wish == Wish::Link);
+                if waiter.wish != Wish::Passing {
+                    dial.outlive(waiter.wish == Wish::Link);
+                }
                 return self.tell_waiter(id, peer, waiter, out);
             }
         }
@@ -291,7 +298,7 @@ impl<T> Mesh<T> {
     /// Every address of the name was tried: those who try once are told, the others wait for the next round.
     fn pause(&mut self, id: DialId, error: Error, out: &mut Out<T>) {
         self.rest(id);
-        self.fail_waiters(id, &error, |waiter| waiter.mode == ConnectMode::Once, out);
+        self.fail_waiters(id, &error, |waiter| waiter.mode != ConnectMode::Patient, out);
         if let Some(member) = self.dials.by_id.get(&id).and_then(|dial| dial.leads_to.clone()) {
             self.member_unreached(&member, out);
         }
@@ -302,13 +309,13 @@ impl<T> Mesh<T> {
             return self.remove_dial(id, out);
         }
         let (first, longest) = match dial.keep {
-            Keep::WhileWaited => (DIAL_FIRST, DIAL_LONGEST),
+            Keep::WhileWaited | Keep::Passing => (DIAL_FIRST, DIAL_LONGEST),
             Keep::Standing | Keep::Member => (config.reconnect_first, config.reconnect_longest),
         };
         let before = if has(Planted::HerdInHaste) { Duration::ZERO } else { dial.pause };
         dial.pause = (before * 2).clamp(first, longest);
         let pause = match dial.keep {
-            Keep::WhileWaited => dial.pause,
+            Keep::WhileWaited | Keep::Passing => dial.pause,
             Keep::Standing if has(Planted::HerdInStep) => dial.pause,
             // Half to whole, so that a herd does not come back in step.
             Keep::Standing | Keep::Member => dial.pause.mul_f64(0.5 + self.rng.f64() / 2.0),
@@ -346,7 +353,7 @@ impl<T> Mesh<T> {
         let dial = self.dials.by_id.get(&id)?;
         match dial.keep {
             Keep::Member => dial.began?.checked_add(MEMBER_GIVE_UP),
-            Keep::WhileWaited | Keep::Standing => {
+            Keep::WhileWaited | Keep::Standing | Keep::Passing => {
                 dial.lost?.checked_add(self.local.config.reconnect_give_up?)
             }
         }
@@ -456,7 +463,9 @@ impl<T> Mesh<T> {
             let known = self.members.by_id.contains_key(id) && self.peers.by_id(id).is_none();
             known && (is_failure(reason) || *reason == LeftReason::Replaced)
         };
+        let passing = self.dials.by_id.get(&id).is_some_and(|dial| dial.keep == Keep::Passing);
         let again = self.stopping.is_none()
+            && !passing
             && member.is_none_or(needed)
             && match (self.local.config.reconnect, reason) {
                 // This node had two links under way to one listener: it took the first for the one that counts and closed the

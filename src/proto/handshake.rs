@@ -190,7 +190,9 @@ impl<T> Mesh<T> {
             Claim::Fresh => self.admit(id, out),
             Claim::Myself => {
                 let why = format!("{remote} is this node itself; dial another one");
-                self.turn_away(id, Error::new(ErrorKind::InvalidAddress, why), Ending::Final, out);
+                let error = Error::new(ErrorKind::InvalidAddress, why);
+                let error = error.with_peer(self.local.id.clone());
+                self.turn_away(id, error, Ending::Final, out);
             }
             Claim::MyId => {
                 let why = format!(

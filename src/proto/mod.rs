@@ -242,6 +242,8 @@ pub(crate) enum ConnectMode {
     Patient,
     /// Every address of the name once.
     Once,
+    /// The same, for what is sent now: the link stays, and is not dialled again when it is lost.
+    Passing,
 }
 
 /// Whom to disconnect.

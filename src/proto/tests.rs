@@ -17,6 +17,7 @@ mod limits;
 mod members;
 mod memory;
 mod own;
+mod passing;
 mod steps;
 
 type Label = &'static str;

@@ -66,7 +66,7 @@ impl<T> Mesh<T> {
                 }
                 Some(Place::Dialled(id))
             }
-            (_, Keep::WhileWaited | Keep::Standing) => {
+            (_, Keep::WhileWaited | Keep::Standing | Keep::Passing) => {
                 dial.leads_to.get_or_insert_with(|| member.clone());
                 None
             }
@@ -168,8 +168,13 @@ impl<T> Dial<T> {
     pub(super) fn stands(&mut self) {
         (self.pause, self.began) = (Duration::ZERO, None);
         let links = self.waiters.iter().any(|waiter| waiter.wish == Wish::Link);
-        if self.keep != Keep::Member || !self.waiters.is_empty() {
-            self.outlive(links);
+        match self.keep {
+            _ if self.waiters.iter().any(|waiter| waiter.wish != Wish::Passing) => {
+                self.outlive(links);
+            }
+            Keep::WhileWaited => self.keep = Keep::Passing,
+            Keep::Standing => self.outlive(links),
+            Keep::Member | Keep::Passing => {}
         }
     }
 

@@ -75,6 +75,8 @@
 //! | have several requests under way | [`Pending`] from [`Call::start`] |
 //! | answer | [`Handle::on_request`], [`Request`], [`HandlerError`] |
 //! | serve a path, such as `/math/add` | [`Handle::register`] |
+//! | call whoever serves a path | [`Handle::call`], [`PathCall`]: see [Services by path](#services-by-path) |
+//! | say who gets a call by path | [`SendStrategy`] and [its chapter](guide::send_strategies) |
 //! | pass on, answer later, recover from errors | [`Outcome`], [`Responder`], [`Handle::on_error`] |
 //! | name an event with its types, once for both sides | [`Endpoint`] |
 //! | send bytes without encoding them | [`Bytes`] |
@@ -83,7 +85,7 @@
 //! | send again what failed, or elsewhere, or not at all for a while | [`Retry`], [`Failover`], [`Hedge`], [`Breaker`]: see [Policies](#policies) |
 //! | bound how much is sent again | [`Budget`] |
 //! | put a policy of one's own around calls | [`Target`], [`Parcel`], [`Place`] |
-//! | name services by paths, and find those that a pattern means; calls by path come next | [`Path`], [`PathPattern`], [`PathTree`] |
+//! | use paths as values, and find those that a pattern means | [`Path`], [`PathPattern`], [`PathTree`] |
 //! | change times and limits | [`Config`], [`Limits`] |
 //!
 //! # Joining a mesh
@@ -211,14 +213,13 @@
 //!
 //! # Services by path
 //!
-//! A service may have a **path**, such as `/math/add`, instead of the name of an event. [`Handle::register`] serves it, however it is
-//! written, to those who want an answer and to those who only tell it something by a tick; the handler can ask which it is
-//! ([`Request::wants_answer`]). Any name that begins with `/` is a path: what is no path is refused with `INVALID_PATH`, and a request for one that
-//! nobody serves is `NOT_FOUND`.
+//! A service may have a **path**, such as `/math/add`. A node serves it by [`Handle::register`], and anybody calls it by [`Handle::call`] without
+//! knowing who serves it. A call may have `*` in place of a segment. Whatever else the two sides write, slashes around and between
+//! segments are put right; what is no path is refused with `INVALID_PATH`.
 //!
 //! ```
 //! # use threadmesh::Node;
-//! use threadmesh::{HandlerError, Request};
+//! use threadmesh::{HandlerError, Request, RoundRobin, SendToAll};
 //!
 //! let server = Node::builder().id("rcv").bind("127.0.0.1:0").start()?;
 //! server.register("math/add", |request: Request<(i64, i64)>| {
@@ -227,10 +228,27 @@
 //! })?;
 //! # let client = Node::builder().start()?;
 //! # client.connect(server.local_addr()?)?;
-//! assert_eq!(client.request::<i64, _>("rcv", "/math/add", &(3, 4))?, 7);
-//! client.tick("rcv", "/math/add", &(3, 4))?;
+//!
+//! // One answer, from the first node that serves it; or from each in its turn.
+//! assert_eq!(client.call("/math/add").request::<i64>(&(3, 4))?, 7);
+//! let turns = client.call("/math/add").by(RoundRobin::new());
+//! assert_eq!(turns.request::<i64>(&(3, 4))?, 7);
+//!
+//! // All answers, by node and path. Or none: fire and forget.
+//! let all = client.call("/math/*").by(SendToAll).request_all::<i64>(&(3, 4))?;
+//! assert_eq!(all.get("rcv", "/math/add").unwrap().as_ref().unwrap(), &7);
+//! client.call("/math/add").tick(&(3, 4))?;
 //! # Ok::<(), threadmesh::Error>(())
 //! ```
+//!
+//! Who gets the message is said by a [`SendStrategy`]: that of the call ([`PathCall::by`]) or else that of the node
+//! ([`Builder::send_strategy`]), which is [`FirstFind`] until the program says another. All strategies of [Choosing peers](#choosing-peers) work here,
+//! too, and so does one of your own. **The node itself is one of those that its calls may go to**, and the first. If no known node serves the
+//! path the call is `NOT_FOUND`, and nothing is sent. [`guide::send_strategies`] is a chapter about all this: how a strategy decides, how
+//! to change one, how to write one.
+//!
+//! The same handlers answer [`Handle::request`] and [`Handle::tick`] to a node by its id, with the path as the name of the event, and can ask
+//! whether there is somebody who waits ([`Request::wants_answer`]).
 //!
 //! # Threads
 //!
@@ -420,6 +438,7 @@ mod event;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
+pub mod guide;
 mod handler_error;
 mod headers;
 mod home;

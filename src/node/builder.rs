@@ -82,7 +82,7 @@ impl Builder {
     }
 
     /// How calls by path choose, unless they say so themselves ([`PathCall::by`](crate::PathCall::by)); it can be changed while the node
-    /// runs ([`Handle::set_send_strategy`]). Without this it is [`FirstFind`](crate::FirstFind). What cannot be a default is
+    /// runs ([`Handle::set_send_strategy`]). Without this it is [`FirstFind`]. What cannot be a default is
     /// `INVALID_ARGUMENT`.
     pub fn send_strategy(mut self, strategy: impl SendStrategy + 'static) -> Self {
         if let Err(error) = strategy.check_default() {
@@ -130,7 +130,8 @@ impl Builder {
         self
     }
 
-    /// The name of the machine, as peers are told: at most 255 bytes. Without this they go by the IP address.
+    /// The name of the machine, as peers are told: at most 255 bytes. Without this they go by the IP address. Nodes that say the same name
+    /// are on one host for [`BroadcastLocal`](crate::BroadcastLocal); it is believed, not checked.
     pub fn host(mut self, name: impl Into<String>) -> Self {
         self.host = Some(name.into());
         self

@@ -26,10 +26,11 @@ pub use table::PathTable;
 pub(crate) use targets::Recipient;
 pub use targets::{SendTarget, Targets};
 
-/// Says which nodes get a call by path, and which path each is sent.
+/// Says which nodes get a call by path, and which path each is sent. [`guide::send_strategies`](crate::guide::send_strategies) is a chapter about
+/// it, to be read from the top.
 ///
 /// It sees the message ([`Outgoing`]) and all known nodes with what they serve ([`PathTable`]), and answers with [`Targets`]. It sends
-/// nothing itself: the node does, and knows from the kind of the answer whether there is one answer or many. It may match by a rule
+/// nothing itself: the node does, and knows from the kind of the targets whether the caller gets one answer or many. It may match by a rule
 /// of its own; the [`PathTable`] finds what a pattern means.
 ///
 /// | strategy | who gets it | the path sent | answers |
@@ -101,7 +102,8 @@ pub use targets::{SendTarget, Targets};
 /// }
 /// ```
 pub trait SendStrategy: Send + Sync {
-    /// Who gets the message. An empty answer other than [`Targets::Each`] is `NOT_FOUND` for the caller.
+    /// Who gets the message. It may be asked several times for one call that [waits](crate::PathCall::wait_for_match) for a match, and by many
+    /// threads at once. An answer without any target is `NOT_FOUND` for the caller, of whatever kind it is.
     fn targets(&self, message: &Outgoing<'_>, nodes: &PathTable) -> Targets;
 
     /// Hears how a call ended that it placed, once for each target that was tried and has ended. Not told is what was refused before

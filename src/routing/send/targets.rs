@@ -31,7 +31,8 @@ pub enum Targets {
     One(SendTarget),
     /// The first of them; the next only if the one before certainly did not run. Without any it is nobody: `NOT_FOUND`.
     InOrder(Vec<SendTarget>),
-    /// All of them at once. Whoever asks for one answer gets `INVALID_ARGUMENT` for this, however many there are.
+    /// All of them at once. Whoever asks for one answer gets `INVALID_ARGUMENT` for this, even if there is only one. Without any it is
+    /// nobody: `NOT_FOUND`.
     Each(Vec<SendTarget>),
 }
 

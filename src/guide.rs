@@ -1,0 +1,6 @@
+//! Chapters to read: documentation and nothing else. There is no item here to use, and no code but the examples, which run as tests.
+//!
+//! * [`send_strategies`]: services by path, and who gets a call to one.
+
+#[doc = include_str!("guide/send_strategies.md")]
+pub mod send_strategies {}

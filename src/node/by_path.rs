@@ -16,24 +16,31 @@ use crate::routing::{PathPattern, SendStrategy};
 
 pub use answers::{Answers, PathTold};
 
-/// A call to whoever serves a path, made by [`Handle::call`]. Its last method sends it; one `PathCall` can send many times, and looks anew
-/// each time who serves what.
+/// A call to whoever serves a path, made by [`Handle::call`]. Its last method sends it, and one `PathCall` can send many times: each time it
+/// looks anew who serves what.
+///
+/// | to get | end it with |
+/// |---|---|
+/// | one answer | [`request`](Self::request), or [`request_reply`](Self::request_reply), which also says whose it is |
+/// | one answer, later | [`start`](Self::start) |
+/// | the answers of all whom the strategy means | [`request_all`](Self::request_all) |
+/// | none: fire and forget | [`tick`](Self::tick) |
 ///
 /// Who gets the message is decided by a [`SendStrategy`]: that of the call ([`by`](Self::by)), else that of the node
 /// ([`Builder::send_strategy`](crate::Builder::send_strategy), [`Handle::set_send_strategy`]), else [`FirstFind`](crate::FirstFind). It sees
 /// the node itself first and then the peers, in the order in which they joined, each with the paths it has announced
-/// ([`Handle::path_table`]).
+/// ([`Handle::path_table`]). [`guide::send_strategies`](crate::guide::send_strategies) is a chapter about it.
 ///
 /// # The node itself
-/// may serve what it calls. Such a call skips the network and nothing else: it obeys the same deadline, runs on the node's workers like one
-/// that came from a peer, and works as soon as [`register`](Handle::register) has returned. A call that is limited to one direction, or that
+/// The node that calls may itself be one that serves the path. Such a call skips the network and nothing else: it obeys the same deadline, runs
+/// on the node's workers like one that came from a peer, and works as soon as [`register`](Handle::register) has returned. A call that is limited to one direction, or that
 /// [`except`](Self::except)s the node's own id, leaves it out.
 ///
 /// # Nobody serves it
 /// There are two ways to be told `NOT_FOUND`. *Local*: no known node serves what the path means, and nothing was sent; the error
 /// names no [`peer`](Error::peer), and there is a warning in the log and a [`NodeEvent::Error`](crate::NodeEvent::Error). *Remote*: a node
 /// was asked that serves no such path, because the strategy ignores paths or the service was removed a moment ago; it is the error's
-/// [`peer`](Error::peer). A call to one goes on to the next who serves it then, if the strategy knows one. Neither has run anything.
+/// [`peer`](Error::peer). A request to one then goes on to the next target, if the strategy has named one. Neither has run anything.
 ///
 /// # Example
 /// ```
@@ -81,7 +88,8 @@ impl<'a> PathCall<'a> {
 
     /// Who gets the message, in place of the strategy of the node. Every [`Strategy`](crate::Strategy) is a send strategy, too.
     ///
-    /// What a strategy remembers lives as long as it does: keep the call, or share the strategy as an `Arc`.
+    /// What a strategy remembers, such as whose turn it is, lives as long as it does. A new one at each call begins anew each time: keep the
+    /// `PathCall`, whose clones share it, or keep the strategy in an `Arc` and give a clone of that to each call.
     ///
     /// # Threads
     /// The strategy runs on the thread that makes the call.

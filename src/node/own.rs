@@ -123,7 +123,8 @@ impl Core {
 /// What calls by path choose from, and how.
 impl Handle {
     /// Prepares a call to whoever serves this path: `math/add`, `/math/add` and `/math//add/` are the same, and a whole segment `*` stands for
-    /// any one segment. What is wrong with it is told when the call is sent.
+    /// any one segment. It may be this node itself that serves it. Nothing is sent yet, and a path that is none is refused when the call is sent:
+    /// [`PathCall`] has the whole rule.
     ///
     /// # Example
     /// ```

@@ -27,12 +27,13 @@ impl<T> Answers<T> {
         self.entries.len()
     }
 
-    /// Each target and what came of it.
+    /// Each target and what came of it, in the order of the strategy.
     pub fn iter(&self) -> slice::Iter<'_, (SendTarget, Result<T, Error>)> {
         self.entries.iter()
     }
 
-    /// What came of that path on that node; `None` if it was not a target.
+    /// What came of that path on that node; `None` if it was not a target. The path is written as it was sent: `/math/add`, with the slash, and
+    /// not the `/math/*` that was asked for.
     pub fn get(&self, node: impl AsRef<str>, path: impl AsRef<str>) -> Option<&Result<T, Error>> {
         let (node, path) = (node.as_ref(), path.as_ref());
         let is = |to: &SendTarget| to.id().is_some_and(|id| *id == *node) && to.path() == path;
@@ -77,10 +78,10 @@ impl<'a, T> IntoIterator for &'a Answers<T> {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PathTold {
-    /// How many messages were accepted for sending: one, or for a strategy that means many as many as targets that could take theirs. What is
-    /// lost after that is reported in [`NodeEvent::Undelivered`](crate::NodeEvent::Undelivered).
+    /// How many messages were accepted for sending. For a strategy that means one it is 1; for one that means many it is the number of targets
+    /// without those in `skipped`. What is lost after that is reported in [`NodeEvent::Undelivered`](crate::NodeEvent::Undelivered).
     pub sent: usize,
-    /// Who of many does not get it, and why: mostly `BACKPRESSURE`, and then it certainly did not run there. It may have after `CLOSED`, when
-    /// the node stopped meanwhile. Always empty for a strategy that means one: there the call itself fails.
+    /// Who of many does not get it, and why: mostly `BACKPRESSURE`, which means that it certainly did not run there. After `CLOSED` it may have:
+    /// this node was stopped meanwhile. Always empty for a strategy that means one: then the call itself fails.
     pub skipped: Vec<(SendTarget, Error)>,
 }

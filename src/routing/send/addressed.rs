@@ -8,13 +8,14 @@ use crate::error::{Error, ErrorKind};
 use crate::id::NodeId;
 use crate::routing::directory::PeerEntry;
 
-/// Exactly that node gets the message, whatever it serves; the path is sent as it was given.
+/// Exactly that node gets the message, whatever it serves; the path is sent as it was given. If it does not serve that path it says so:
+/// `NOT_FOUND` with the node as the [`peer`](Error::peer) of the error.
 ///
 /// It is named by its id or its address ([`SendTo`]), and may be the node itself. An address at which a known node can be dialled, or to
 /// which a link stands, means that node; addresses are compared as they are written, and no name is resolved. Any other address is dialled
 /// within the deadline of the call; the link stays, and is not dialled again when it is lost. An id that nobody has is `NODE_NOT_FOUND`.
 ///
-/// It is for single calls: as the default of a node it is refused with `INVALID_ARGUMENT`, for it would send every call to one place.
+/// It is for single calls: as the default of a node it is refused with `INVALID_ARGUMENT`, because it would send every call to one place.
 ///
 /// # Example
 /// ```

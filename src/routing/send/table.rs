@@ -16,7 +16,8 @@ use crate::routing::strategy::{Strategy, hash_of};
 /// The known nodes and what they serve: the node itself first, then its peers in the order in which they joined. A peer that comes back is
 /// the last. A snapshot: it does not change, and its clones are cheap.
 ///
-/// A strategy sees only whom its call may go to: with limited directions there is no node itself, and whoever is excepted is not there.
+/// A strategy sees only whom its call may go to. A call that is limited to one direction has a table without the node itself, and without the peers
+/// to which no link stands in that direction; whoever it excepts is not in the table either.
 ///
 /// As text it is a picture for people: a line for each node, and the tree of its paths below. With serde it is a list of nodes: `id`, `host`,
 /// `address`, `own`, `up`, `down`, `options`, `paths`.

@@ -232,6 +232,8 @@ impl Error {
     /// | `filter` | `NO_NODES_MATCH_FILTER` | the filter, as it is displayed |
     /// | `predicate` | `NO_NODES_MATCH_FILTER` | where in the source the predicate stands |
     /// | `directions` | `NO_NODES_MATCH_FILTER` | `up`, `down`, `both` or `none` |
+    /// | `path` | `NOT_FOUND` of a call by path | the path that nobody serves |
+    /// | `found` | `NOT_FOUND` of a call by path | `local`: no known node serves it, and nothing was sent |
     /// | `attempts` | what a policy gave up on | how often the call was tried |
     pub fn context(&self, key: &str) -> Option<&str> {
         self.contexts().find(|(present, _)| *present == key).map(|(_, value)| value)

@@ -50,7 +50,7 @@ impl Core {
         Arc::clone(&self.send_strategy.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whoever is at these addresses: told one by one, as they are found, and not in their order. Who is not connected is dialled once.
+    /// Dials these addresses once. Who is there is told one by one, as they are found, and not in their order.
     pub(super) fn reach(
         &self,
         addresses: Vec<Address>,
@@ -59,10 +59,6 @@ impl Core {
     ) {
         let (mut wakes, mut dialled) = (Wakes::new(addresses.len()), Vec::new());
         for (at, address) in addresses.into_iter().enumerate() {
-            if let Some(entry) = self.known_at(&address) {
-                found(at, Ok(entry));
-                continue;
-            }
             let (token, mode) = (wakes.draw_free(), ConnectMode::Passing);
             let shown = address.to_string();
             let dial = Command::Connect { address, mode, deadline: until, token };
@@ -89,7 +85,7 @@ impl Core {
     }
 
     /// Who is at that address as far as is known: the node itself, or a peer that says so or whose link leads there.
-    fn known_at(&self, address: &Address) -> Option<Arc<PeerEntry>> {
+    pub(super) fn known_at(&self, address: &Address) -> Option<Arc<PeerEntry>> {
         let own = self.own_entry();
         if own.address.as_ref() == Some(address) {
             return Some(own);

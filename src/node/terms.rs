@@ -226,7 +226,7 @@ impl Terms {
     }
 }
 
-fn out_of_time(why: &str) -> Error {
+pub(super) fn out_of_time(why: &str) -> Error {
     Error::new(ErrorKind::RequestTimeout, why).with_execution(Execution::Never)
 }
 

@@ -5,6 +5,8 @@
 
 mod aliens;
 mod attacks;
+mod by_path;
+mod by_path_terms;
 mod choosing;
 mod deadlines;
 mod direct;
@@ -24,6 +26,7 @@ mod life;
 mod links;
 mod members;
 mod options;
+mod own;
 mod path_policies;
 mod policies;
 mod pool;
@@ -39,3 +42,4 @@ mod stops;
 mod support;
 #[cfg(target_os = "linux")]
 mod survival;
+mod targets;

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Execution};
 use crate::event::EventName;
 use crate::id::NodeId;
 use crate::node::lookup::{Choice, Lookup};
-use crate::node::terms::Terms;
+use crate::node::terms::{Terms, out_of_time};
 use crate::node_event::{Directions, NodeEvent};
 use crate::payload::Encode;
 use crate::proto::Message;
@@ -29,6 +29,19 @@ pub(super) struct Letter {
     pub(super) message: Message,
     /// `None` for a tick.
     pub(super) deadline: Option<Instant>,
+}
+
+/// Whether what a strategy says suits what the call asks for.
+pub(super) type Suits = fn(&Targets) -> Result<(), Error>;
+
+impl Letter {
+    /// Before it is sent: strategies and dialling take time, and what is over must not look as if it may have run.
+    pub(super) fn in_time(&self) -> Result<(), Error> {
+        if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return Err(out_of_time("the time of the call was over before it could be sent"));
+        }
+        Ok(())
+    }
 }
 
 /// Whom the strategy wants.
@@ -60,7 +73,7 @@ impl PathCall<'_> {
     ) -> Result<Lookup, Error> {
         let (pattern, message) = (self.pattern()?, message.clone());
         let mut letter = Letter { pattern, message, deadline };
-        let Wanted { targets, table, .. } = self.wanted(&letter)?;
+        let Wanted { targets, table, .. } = self.wanted(&letter, means_one)?;
         let mut lookup = self.one_of(&mut letter, in_order(targets)?, &table)?;
         for choice in std::iter::once(&mut lookup.first).chain(&mut lookup.alternates) {
             choice.event.get_or_insert_with(|| letter.message.event.clone());
@@ -68,9 +81,10 @@ impl PathCall<'_> {
         Ok(lookup)
     }
 
-    /// Asks the strategy, and again while there is nobody, as long as the call says.
-    pub(super) fn wanted(&self, letter: &Letter) -> Result<Wanted, Error> {
-        let wanted = self.ask(letter)?;
+    /// Asks the strategy, and again while there is nobody, as long as the call says. An answer that does not suit the call ends it, also when
+    /// it means nobody.
+    pub(super) fn wanted(&self, letter: &Letter, suits: Suits) -> Result<Wanted, Error> {
+        let wanted = self.ask(letter, suits)?;
         if !wanted.targets.as_slice().is_empty() {
             return Ok(wanted);
         }
@@ -82,20 +96,20 @@ impl PathCall<'_> {
         loop {
             self.core().may_block()?;
             let seen = self.core().news.count();
-            let wanted = self.ask(letter)?;
+            let wanted = self.ask(letter, suits)?;
             if !wanted.targets.as_slice().is_empty() {
                 return Ok(wanted);
             }
             if !self.core().news.wait(seen, until) {
                 // Somebody may have come in the last moment.
-                let wanted = self.ask(letter)?;
+                let wanted = self.ask(letter, suits)?;
                 let nobody = wanted.targets.as_slice().is_empty();
                 return if nobody { Err(self.nobody(letter, &wanted)) } else { Ok(wanted) };
             }
         }
     }
 
-    fn ask(&self, letter: &Letter) -> Result<Wanted, Error> {
+    fn ask(&self, letter: &Letter, suits: Suits) -> Result<Wanted, Error> {
         let strategy = self.strategy.clone().unwrap_or_else(|| self.core().send_strategy());
         let table = self.core().path_table(self.terms.directions, &self.terms.except);
         let now = Instant::now();
@@ -112,6 +126,10 @@ impl PathCall<'_> {
             let why = "the send strategy of the call panicked; nothing was sent";
             Error::new(ErrorKind::UserCodePanicked, why)
         })?;
+        suits(&targets)?;
+        if !targets.as_slice().is_empty() {
+            letter.in_time()?;
+        }
         Ok(Wanted { targets, table, strategy })
     }
 
@@ -150,6 +168,7 @@ impl PathCall<'_> {
         let Some(first) = choices.next() else {
             return Err(self.not_found(&letter.pattern, table));
         };
+        letter.in_time()?;
         let one = Lookup::one(first, self.terms.directions);
         Ok(Lookup { alternates: choices.collect(), by_path: true, ..one })
     }
@@ -167,18 +186,39 @@ impl PathCall<'_> {
         for (at, target) in targets.iter().enumerate() {
             match target.to() {
                 Recipient::Node(id) => found(at, self.known(id, table)),
-                Recipient::Address(address) => {
-                    numbers.push(at);
-                    addresses.push(address.clone());
-                }
+                Recipient::Address(address) => match self.core().known_at(address) {
+                    Some(entry) => found(at, self.allowed(entry)),
+                    // Whoever is dialled is upstream.
+                    None if !self.terms.directions.up => {
+                        let text = address.to_string();
+                        found(at, Err(self.core().not_found(&text, self.terms.directions)));
+                    }
+                    None => {
+                        numbers.push(at);
+                        addresses.push(address.clone());
+                    }
+                },
             }
         }
         if !addresses.is_empty() {
             let until = letter.deadline.unwrap_or_else(|| self.dialling_ends());
-            self.core().reach(addresses, until, |at, reached| {
-                found(numbers[at], reached.and_then(|entry| self.allowed(entry)));
-            });
+            let allowed = |entry: Result<_, _>| entry.and_then(|entry| self.allowed(entry));
+            self.core().reach(addresses, until, |at, entry| found(numbers[at], allowed(entry)));
         }
+    }
+
+    /// Who is at an address, if the call may go there: what it says of directions and exceptions counts for addresses, too.
+    fn allowed(&self, entry: Arc<PeerEntry>) -> Result<Choice, Error> {
+        let Terms { directions, except, .. } = &self.terms;
+        let meant = if entry.is_own() {
+            *directions == Directions::BOTH
+        } else {
+            entry.face(*directions).is_some()
+        };
+        if meant && !except.contains(&entry.id) {
+            return Ok(Choice::new(entry));
+        }
+        Err(self.core().not_found(entry.id.as_str(), *directions))
     }
 
     fn known(&self, id: &NodeId, table: &PathTable) -> Result<Choice, Error> {
@@ -186,20 +226,6 @@ impl PathCall<'_> {
             Some(entry) => Ok(Choice::new(Arc::clone(entry))),
             None => Err(self.core().not_found(id.as_str(), self.terms.directions)),
         }
-    }
-
-    /// Whoever is at an address may be somebody the call does not mean.
-    fn allowed(&self, entry: Arc<PeerEntry>) -> Result<Choice, Error> {
-        let Terms { directions, except, .. } = &self.terms;
-        let is_meant = if entry.is_own() {
-            *directions == Directions::BOTH
-        } else {
-            entry.face(*directions).is_some()
-        };
-        if !is_meant || except.contains(&entry.id) {
-            return Err(self.core().not_found(entry.id.as_str(), *directions));
-        }
-        Ok(Choice::new(entry))
     }
 
     /// How long a tick may dial.
@@ -259,18 +285,33 @@ pub(super) fn event_of(path: &PathPattern) -> Result<EventName, Error> {
     EventName::new(path.as_str())
 }
 
+/// One answer is asked only of a strategy that means one.
+pub(super) fn means_one(targets: &Targets) -> Result<(), Error> {
+    match targets {
+        Targets::One(_) | Targets::InOrder(_) => Ok(()),
+        Targets::Each(targets) => Err(means_many(targets.len())),
+    }
+}
+
+/// As many answers as there are, or none, can be asked of any strategy.
+#[allow(clippy::unnecessary_wraps)] // The counterpart of `means_one`.
+pub(super) fn means_anybody(_: &Targets) -> Result<(), Error> {
+    Ok(())
+}
+
 /// The targets of a strategy that chooses one.
 pub(super) fn in_order(targets: Targets) -> Result<Vec<SendTarget>, Error> {
     match targets {
         Targets::One(target) => Ok(vec![target]),
         Targets::InOrder(targets) => Ok(targets),
-        Targets::Each(targets) => {
-            let why = format!(
-                "the strategy of this call means many nodes ({} now), and only one answer was asked for; ask with `request_all`, or \
-                 choose one with another strategy",
-                targets.len()
-            );
-            Err(Error::new(ErrorKind::InvalidArgument, why).with_execution(Execution::Never))
-        }
+        Targets::Each(targets) => Err(means_many(targets.len())),
     }
+}
+
+fn means_many(count: usize) -> Error {
+    let why = format!(
+        "the strategy of this call means many nodes ({count} now), and only one answer was asked for; ask with `request_all`, or \
+         choose one with another strategy"
+    );
+    Error::new(ErrorKind::InvalidArgument, why).with_execution(Execution::Never)
 }

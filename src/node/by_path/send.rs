@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::find::{Letter, Wanted, event_of, in_order};
+use super::find::{Letter, Wanted, event_of, in_order, means_anybody, means_one};
 use super::{Answers, PathCall, PathTold};
 use crate::error::{Error, ErrorKind};
 use crate::node::all::{ask, tick_each};
@@ -59,7 +59,7 @@ impl PathCall<'_> {
         self.core().may_block()?;
         let times = self.terms.times(self.core(), began)?;
         let mut letter = self.letter(data, Some(times.deadline))?;
-        let Wanted { targets, table, strategy } = self.wanted(&letter)?;
+        let Wanted { targets, table, strategy } = self.wanted(&letter, means_one)?;
         let lookup = self.one_of(&mut letter, in_order(targets)?, &table)?;
         let observer = Some(Observer::Sent(strategy));
         let times = (began, times);
@@ -84,7 +84,7 @@ impl PathCall<'_> {
         self.core().may_block()?;
         let times = self.terms.times(self.core(), began)?;
         let mut letter = self.letter(data, Some(times.deadline))?;
-        let wanted = self.wanted(&letter)?;
+        let wanted = self.wanted(&letter, means_anybody)?;
         match wanted.targets.clone() {
             Targets::Each(targets) => {
                 Ok(Answers::new(self.ask_each(&letter, &wanted, targets, times, began)))
@@ -112,7 +112,7 @@ impl PathCall<'_> {
         began: Instant,
     ) -> Vec<(SendTarget, Result<T, Error>)> {
         let mut wakes = Wakes::new(targets.len());
-        let (mut asked, mut numbers) = (Vec::new(), Vec::new());
+        let (mut asked, mut numbers, mut unsent) = (Vec::new(), Vec::new(), Vec::new());
         let mut results: Vec<Option<Result<T, Error>>> = targets.iter().map(|_| None).collect();
         let mut targets = targets;
         let paths: Vec<PathPattern> = targets.iter().map(|target| target.path().clone()).collect();
@@ -123,6 +123,7 @@ impl PathCall<'_> {
                     let peer = lookup.peer().clone();
                     targets[at] = SendTarget::new(&peer, paths[at].clone());
                     let call = ask(self.core(), lookup, message, times, &mut wakes);
+                    unsent.push(call.is_err());
                     asked.push(Asked { peer, call });
                     numbers.push(at);
                 }
@@ -137,7 +138,9 @@ impl PathCall<'_> {
             let took = result.as_ref().map_or_else(|_| began.elapsed(), |reply| reply.elapsed);
             let error = result.as_ref().err();
             let observation = Observation::new(&peer, Some(took), error);
-            observer.observe(&observation);
+            if unsent.get(number) != Some(&true) {
+                observer.observe(&observation);
+            }
             if let Some(at) = numbers.get(number) {
                 results[*at] = Some(result.map(|reply| reply.value));
             }
@@ -154,6 +157,7 @@ impl PathCall<'_> {
         path: &PathPattern,
         choice: Choice,
     ) -> Result<(Lookup, Message), Error> {
+        letter.in_time()?;
         let message = Message { event: event_of(path)?, ..letter.message.clone() };
         Ok((Lookup::one(choice, self.terms.directions), message))
     }
@@ -173,7 +177,7 @@ impl PathCall<'_> {
     pub fn tick(&self, data: &(impl Encode + ?Sized)) -> Result<PathTold, Error> {
         self.core().may_block()?;
         let mut letter = self.letter(data, None)?;
-        let Wanted { targets, table, .. } = self.wanted(&letter)?;
+        let Wanted { targets, table, .. } = self.wanted(&letter, means_anybody)?;
         match targets {
             Targets::Each(targets) => {
                 let (mut ticks, mut skipped) = (Vec::with_capacity(targets.len()), Vec::new());

@@ -6,6 +6,7 @@ pub(crate) mod census;
 #[cfg(target_os = "linux")]
 pub(crate) mod counting;
 pub(crate) mod impostor;
+pub(crate) mod paths;
 pub(crate) mod process;
 pub(crate) mod proxy;
 

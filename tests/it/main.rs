@@ -25,6 +25,7 @@ mod herd;
 mod life;
 mod links;
 mod members;
+mod one_way;
 mod options;
 mod own;
 mod path_policies;
@@ -39,6 +40,7 @@ mod services;
 #[cfg(target_os = "linux")]
 mod slow_peer;
 mod stops;
+mod strategies;
 mod support;
 #[cfg(target_os = "linux")]
 mod survival;

@@ -302,6 +302,7 @@ fn t230_of_two_handlers_of_one_path_the_second_answers_if_the_first_passes_on() 
     });
 }
 
+// covers P37
 #[test]
 fn t226_a_strategy_of_ones_own_may_mean_two_nobody_or_panic() {
     bounded("t226", LIMIT, || {

@@ -16,6 +16,8 @@ mod events;
 mod faults;
 mod filters;
 #[cfg(target_os = "linux")]
+mod five;
+#[cfg(target_os = "linux")]
 mod flow;
 mod gathering;
 mod guests;

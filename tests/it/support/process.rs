@@ -49,6 +49,8 @@ const ROLES: &[Role] = &[
     ("throng", crate::slow_peer::throng),
     #[cfg(target_os = "linux")]
     ("recorder", crate::survival::recorder),
+    #[cfg(target_os = "linux")]
+    ("member", crate::five::member),
     ("mortal", crate::choosing::mortal),
     ("stopped", crate::rounds::stopped_nodes),
     ("kept", crate::stops::kept_handles),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use threadmesh::{
-    Error, FirstFind, KnownNode, Node, Observation, Options, Outgoing, PathTable, Request,
-    SendStrategy, SendToAll, Targets, filter, options, send_strategy_fn,
+    Error, FirstFind, Node, Observation, Options, Outgoing, PathTable, Request, SendStrategy,
+    SendToAll, Targets, filter, options, send_strategy_fn,
 };
 
 /// Goes around any strategy: a node whose option `draining` is true gets nothing.
@@ -12,9 +12,8 @@ struct NotDraining<S>(S);
 
 impl<S: SendStrategy> SendStrategy for NotDraining<S> {
     fn targets(&self, message: &Outgoing<'_>, nodes: &PathTable) -> Targets {
-        let drains = |id: &str| nodes.get(id)?.options().get_bool("draining");
-        let targets = self.0.targets(message, nodes);
-        targets.filter(|to| to.id().and_then(|id| drains(id.as_str())) != Some(true))
+        let staying = nodes.filter(|node| node.options().get_bool("draining") != Some(true));
+        self.0.targets(message, &staying)
     }
 
     // Both are for the strategy inside: how its calls ended, and whether it can be the default of a node.
@@ -32,8 +31,7 @@ struct Cheapest;
 
 impl SendStrategy for Cheapest {
     fn targets(&self, message: &Outgoing<'_>, nodes: &PathTable) -> Targets {
-        let first_match = |node| Some((node, KnownNode::first_match(node, message.pattern())?));
-        let mut serving: Vec<_> = nodes.iter().filter_map(first_match).collect();
+        let mut serving: Vec<_> = nodes.first_matches(message.pattern()).collect();
         serving.sort_by_key(|(node, _)| node.options().get_u64("price").unwrap_or(u64::MAX));
         // Those behind the first are asked only if the one before certainly did not run it.
         Targets::InOrder(serving.into_iter().map(|(node, path)| node.target(path)).collect())

@@ -233,7 +233,7 @@ impl Error {
     /// | `predicate` | `NO_NODES_MATCH_FILTER` | where in the source the predicate stands |
     /// | `directions` | `NO_NODES_MATCH_FILTER` | `up`, `down`, `both` or `none` |
     /// | `path` | `NOT_FOUND` of a call by path | the path that nobody serves |
-    /// | `found` | `NOT_FOUND` of a call by path | `local`: no known node serves it, and nothing was sent |
+    /// | `found` | `NOT_FOUND` of a call by path | `local`: no known node serves it, or the strategy wants none of those that do, and nothing was sent; `remote`: the node that was asked does not |
     /// | `attempts` | what a policy gave up on | how often the call was tried |
     pub fn context(&self, key: &str) -> Option<&str> {
         self.contexts().find(|(present, _)| *present == key).map(|(_, value)| value)

@@ -1,5 +1,6 @@
 //! The node itself among those that its calls by path may go to, and how one is reached that is not connected yet.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
@@ -182,10 +183,14 @@ impl Handle {
     /// Makes this the strategy of all calls by path that name none, from now on: calls that are under way go on as they began.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` when it cannot be a default, as [`SendToTarget`](crate::SendToTarget); `CLOSED`. Nothing is changed then.
+    /// `INVALID_ARGUMENT` when it cannot be a default, as [`SendToTarget`](crate::SendToTarget); `USER_CODE_PANICKED`; `CLOSED`. Nothing is changed then.
     pub fn set_send_strategy(&self, strategy: impl SendStrategy + 'static) -> Result<(), Error> {
         self.core().open()?;
-        strategy.check_default()?;
+        let checked = catch_unwind(AssertUnwindSafe(|| strategy.check_default()));
+        checked.unwrap_or_else(|_| {
+            let why = "the send strategy panicked when it was asked whether it may be a default";
+            Err(Error::new(ErrorKind::UserCodePanicked, why))
+        })?;
         let strategy: Arc<dyn SendStrategy> = Arc::new(strategy);
         let mut default = self.core().send_strategy.write().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *default, strategy);

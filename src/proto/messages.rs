@@ -235,6 +235,10 @@ impl<T> Mesh<T> {
             Some(peer) => error.with_peer(peer),
             None => error,
         };
+        let error = match kind {
+            ErrorKind::NotFound => error.with_context("found", "remote"),
+            _ => error,
+        };
         if call == CallId(0) {
             out.push(Output::Event(NodeEvent::Error(error)));
             return;

@@ -86,10 +86,8 @@ pub use targets::{SendTarget, Targets};
 ///
 /// impl<S: SendStrategy> SendStrategy for Priced<S> {
 ///     fn targets(&self, message: &Outgoing<'_>, nodes: &PathTable) -> Targets {
-///         self.0.targets(message, nodes).filter(|target| {
-///             let node = target.id().and_then(|id| nodes.get(id.as_str()));
-///             node.is_some_and(|node| node.options().get("price").is_some())
-///         })
+///         let priced = nodes.filter(|node| node.options().get("price").is_some());
+///         self.0.targets(message, &priced)
 ///     }
 ///
 ///     fn observe(&self, observation: &Observation<'_>) {

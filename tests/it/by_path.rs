@@ -180,7 +180,10 @@ fn t209_a_broadcast_asks_everybody_and_those_who_do_not_serve_it_say_so() {
             assert_eq!(shown(&all), ["snd/math/mul = NOT_FOUND", "rcv/math/mul = 6"]);
             let (_, error) = all.errors().next().unwrap();
             assert_eq!(error.peer().unwrap().as_str(), "snd");
-            assert_eq!((error.execution(), error.context("found")), (Execution::Never, None));
+            assert_eq!(
+                (error.execution(), error.context("found")),
+                (Execution::Never, Some("remote"))
+            );
         }
         // A wildcard is not resolved here, and served by nobody.
         let all = snd.call("/math/*").by(BroadcastGlobal).request_all::<i64>(&(2, 3)).unwrap();
@@ -213,7 +216,7 @@ fn t211_a_default_strategy_may_be_replaced_while_calls_run_and_none_is_lost() {
                     Err(error) => {
                         assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
                         assert_eq!(error.peer().unwrap().as_str(), "rcv");
-                        assert_eq!(error.context("found"), None, "{error}");
+                        assert_eq!(error.context("found"), Some("remote"), "{error}");
                         assert_eq!(error.execution(), Execution::Never);
                         not_found.fetch_add(1, SeqCst);
                     }
@@ -273,7 +276,7 @@ fn t229_a_prefix_of_a_path_is_found_neither_here_nor_there() {
             let error = took(AT_ONCE, || there.request::<i64>(&(2, 10)).unwrap_err());
             assert_eq!((error.kind(), error.execution()), (ErrorKind::NotFound, Execution::Never));
             assert_eq!(error.peer().unwrap().as_str(), "rcv", "{error}");
-            assert_eq!(error.context("found"), None, "{error}");
+            assert_eq!(error.context("found"), Some("remote"), "{error}");
         }
         assert!(events.try_next().is_none(), "what a node answers is no event");
         assert_eq!(snd.call("/foo/bar/baz").request::<i64>(&(2, 10)).unwrap(), 20);

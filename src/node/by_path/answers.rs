@@ -4,7 +4,7 @@ use std::slice;
 use std::vec;
 
 use crate::error::Error;
-use crate::routing::SendTarget;
+use crate::routing::{PathPattern, SendTarget};
 
 /// The answers to a call by path, one for each target in the order of the strategy, made by
 /// [`PathCall::request_all`](crate::PathCall::request_all).
@@ -32,11 +32,12 @@ impl<T> Answers<T> {
         self.entries.iter()
     }
 
-    /// What came of that path on that node; `None` if it was not a target. The path is written as it was sent: `/math/add`, with the slash, and
-    /// not the `/math/*` that was asked for.
+    /// What came of that path on that node; `None` if it was not a target. The path is the one that was sent, `/math/add`
+    /// and not the `/math/*` that was asked for; it may be written carelessly.
     pub fn get(&self, node: impl AsRef<str>, path: impl AsRef<str>) -> Option<&Result<T, Error>> {
-        let (node, path) = (node.as_ref(), path.as_ref());
-        let is = |to: &SendTarget| to.id().is_some_and(|id| *id == *node) && to.path() == path;
+        let (node, path) = (node.as_ref(), PathPattern::format(path.as_ref()));
+        let is =
+            |to: &SendTarget| to.id().is_some_and(|id| *id == *node) && to.path().as_str() == path;
         self.iter().find(|(to, _)| is(to)).map(|(_, result)| result)
     }
 

@@ -252,6 +252,22 @@ impl PathCall<'_> {
         } else {
             "node that the call may go to"
         };
+        let local = |message: String| {
+            Error::new(ErrorKind::NotFound, message)
+                .with_execution(Execution::Never)
+                .with_context("path", pattern.as_str())
+                .with_context("found", "local")
+        };
+        let serving = table.first_matches(pattern).count();
+        if serving > 0 {
+            let who = if serving == 1 {
+                "1 node serves".into()
+            } else {
+                format!("{serving} nodes serve")
+            };
+            let path = pattern.as_str();
+            return local(format!("{who} {path:?}, and the strategy of the call wants none"));
+        }
         let mut paths: Vec<&str> = Vec::new();
         for path in table.iter().flat_map(|node| node.paths().iter()) {
             if paths.len() > PATHS_NAMED {
@@ -269,10 +285,7 @@ impl PathCall<'_> {
             _ => format!("they serve {}", paths.join(", ")),
         };
         let message = format!("no {limits} serves {:?}; {others}", pattern.as_str());
-        Error::new(ErrorKind::NotFound, message)
-            .with_execution(Execution::Never)
-            .with_context("path", pattern.as_str())
-            .with_context("found", "local")
+        local(message)
     }
 }
 

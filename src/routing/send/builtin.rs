@@ -15,7 +15,7 @@ pub struct FirstFind;
 
 impl SendStrategy for FirstFind {
     fn targets(&self, message: &Outgoing<'_>, nodes: &PathTable) -> Targets {
-        let firsts = first_of_each(message, nodes);
+        let firsts = nodes.first_matches(message.pattern()).map(|(node, path)| node.target(path));
         Targets::InOrder(firsts.take(1 + ALTERNATES).collect())
     }
 }
@@ -37,7 +37,8 @@ pub struct SendToAllOnePerNode;
 
 impl SendStrategy for SendToAllOnePerNode {
     fn targets(&self, message: &Outgoing<'_>, nodes: &PathTable) -> Targets {
-        Targets::Each(first_of_each(message, nodes).collect())
+        let firsts = nodes.first_matches(message.pattern());
+        Targets::Each(firsts.map(|(node, path)| node.target(path)).collect())
     }
 }
 
@@ -65,13 +66,4 @@ impl SendStrategy for BroadcastGlobal {
     fn targets(&self, message: &Outgoing<'_>, nodes: &PathTable) -> Targets {
         Targets::Each(nodes.iter().map(|node| node.target(message.pattern())).collect())
     }
-}
-
-/// Each node that serves what is asked for, with its first match.
-fn first_of_each(
-    message: &Outgoing<'_>,
-    nodes: &PathTable,
-) -> impl Iterator<Item = super::SendTarget> {
-    let pattern = message.pattern();
-    nodes.iter().filter_map(move |node| Some(node.target(node.first_match(pattern)?)))
 }

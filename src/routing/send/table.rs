@@ -69,8 +69,34 @@ impl PathTable {
     }
 
     /// The node of that id.
-    pub fn get(&self, id: &str) -> Option<KnownNode<'_>> {
-        self.entry(id).map(self.known())
+    pub fn get(&self, id: impl AsRef<str>) -> Option<KnownNode<'_>> {
+        self.entry(id.as_ref()).map(self.known())
+    }
+
+    /// Only those nodes: what a strategy gives to the one that it stands around, which then chooses as if there were no others.
+    ///
+    /// # Example
+    /// ```
+    /// use threadmesh::{Outgoing, PathTable, RoundRobin, SendStrategy, Targets};
+    ///
+    /// /// Takes turns among those that are not about to go.
+    /// struct NotDraining(RoundRobin);
+    ///
+    /// impl SendStrategy for NotDraining {
+    ///     fn targets(&self, message: &Outgoing<'_>, nodes: &PathTable) -> Targets {
+    ///         let staying = nodes.filter(|node| node.options().get_bool("draining") != Some(true));
+    ///         self.0.targets(message, &staying)
+    ///     }
+    /// }
+    /// ```
+    pub fn filter(&self, mut keep: impl FnMut(KnownNode<'_>) -> bool) -> Self {
+        let known = self.known();
+        let keeps_own = self.own.as_ref().is_some_and(|own| keep(known(own)));
+        let own = self.own.clone().filter(|_| keeps_own);
+        let peers = self.directory.iter().filter(|peer| self.shows(peer));
+        let out = peers.filter(|peer| !keep(known(peer))).map(|peer| peer.id.clone());
+        let except: Arc<[NodeId]> = self.except.iter().cloned().chain(out).collect();
+        Self { own, except, ..self.clone() }
     }
 
     /// What the node of that id is reached by.
@@ -103,6 +129,14 @@ impl PathTable {
             let all = if is_exact { None } else { Some(node.paths().matches(pattern)) };
             one.into_iter().chain(all.into_iter().flatten()).map(move |path| (node, path))
         })
+    }
+
+    /// All nodes that serve what the pattern means, in their order, each with its first match.
+    pub fn first_matches<'t>(
+        &'t self,
+        pattern: &'t PathPattern,
+    ) -> impl Iterator<Item = (KnownNode<'t>, &'t Path)> {
+        self.iter().filter_map(move |node| Some((node, node.first_match(pattern)?)))
     }
 
     /// Whom the strategy chooses among those that serve what the pattern means, and its alternates, each with its first match.

@@ -108,3 +108,27 @@ fn clones_draw_the_same_from_here_on_and_a_table_draws_anew_each_time() {
     assert_eq!(draws(&clone), drawn);
     assert!(drawn.windows(2).any(|two| two[0] != two[1]));
 }
+
+#[test]
+fn a_strategy_that_sees_only_some_nodes_chooses_as_if_there_were_no_others() {
+    let _bound = crate::bound::bound();
+    let peers = (1..=6).map(|key| peer(key, &format!("n{key}"), &["/x", "/y"]));
+    let table = table(Some(own(&["/x"])), peers);
+    let odd = |node: KnownNode<'_>| matches!(node.id().as_str(), "n1" | "n3" | "n5");
+    let some = table.filter(odd);
+    assert_eq!(
+        some.iter().map(|node| node.id().to_string()).collect::<Vec<_>>(),
+        ["n1", "n3", "n5"]
+    );
+    assert!(some.own().is_none() && some.get("n2").is_none() && some.get("n3").is_some());
+    let pattern = PathPattern::new("/*").unwrap();
+    let firsts: Vec<String> =
+        some.first_matches(&pattern).map(|(node, path)| format!("{}{path}", node.id())).collect();
+    assert_eq!(firsts, ["n1/x", "n3/x", "n5/x"]);
+    // Turns are fair among those that are left, also when the others stand between them.
+    let turns = crate::routing::RoundRobin::new();
+    let turn = || some.chosen_by(&turns, &pattern)[0].id().unwrap().to_string();
+    assert_eq!([turn(), turn(), turn(), turn()], ["n1", "n3", "n5", "n1"]);
+    assert_eq!(some.filter(|node| node.id() != "n3").len(), 2);
+    assert_eq!(table.filter(|node| node.is_own()).len(), 1);
+}

@@ -89,12 +89,12 @@ impl PathTable {
     ///     }
     /// }
     /// ```
-    pub fn filter(&self, mut keep: impl FnMut(KnownNode<'_>) -> bool) -> Self {
+    pub fn filter(&self, mut keep: impl FnMut(&KnownNode<'_>) -> bool) -> Self {
         let known = self.known();
-        let keeps_own = self.own.as_ref().is_some_and(|own| keep(known(own)));
+        let keeps_own = self.own.as_ref().is_some_and(|own| keep(&known(own)));
         let own = self.own.clone().filter(|_| keeps_own);
         let peers = self.directory.iter().filter(|peer| self.shows(peer));
-        let out = peers.filter(|peer| !keep(known(peer))).map(|peer| peer.id.clone());
+        let out = peers.filter(|peer| !keep(&known(peer))).map(|peer| peer.id.clone());
         let except: Arc<[NodeId]> = self.except.iter().cloned().chain(out).collect();
         Self { own, except, ..self.clone() }
     }

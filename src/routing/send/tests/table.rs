@@ -114,7 +114,7 @@ fn a_strategy_that_sees_only_some_nodes_chooses_as_if_there_were_no_others() {
     let _bound = crate::bound::bound();
     let peers = (1..=6).map(|key| peer(key, &format!("n{key}"), &["/x", "/y"]));
     let table = table(Some(own(&["/x"])), peers);
-    let odd = |node: KnownNode<'_>| matches!(node.id().as_str(), "n1" | "n3" | "n5");
+    let odd = |node: &KnownNode<'_>| matches!(node.id().as_str(), "n1" | "n3" | "n5");
     let some = table.filter(odd);
     assert_eq!(
         some.iter().map(|node| node.id().to_string()).collect::<Vec<_>>(),

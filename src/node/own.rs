@@ -38,9 +38,11 @@ impl Core {
         Arc::clone(&own)
     }
 
-    /// What a send strategy sees now. Limited directions leave the node itself out: it stands in none.
+    /// What a send strategy sees now. Limited directions leave the node itself out: it stands in none. A forked child sees nobody, and takes
+    /// no lock.
     pub(super) fn path_table(&self, directions: Directions, except: &[NodeId]) -> PathTable {
         let is_meant = directions == Directions::BOTH && !except.contains(&self.id);
+        let is_meant = is_meant && self.at_home().is_ok();
         let own = is_meant.then(|| self.own_entry());
         let seed = fastrand::u64(..);
         PathTable::new(own, self.directory(), directions, except.into(), Instant::now(), seed)

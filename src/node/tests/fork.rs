@@ -3,7 +3,7 @@
 use super::*;
 use crate::home::fork;
 use crate::options::Options;
-use crate::routing::Filter;
+use crate::routing::{BroadcastGlobal, Filter, SendToTarget};
 
 /// The parent's node: `client`, connected to `server`, which handles `echo`.
 fn family() -> (Node, Node) {
@@ -44,6 +44,14 @@ fn every_verb_fails_in_a_child_and_the_parent_goes_on() {
     refused(client.flush("server", LONG));
     refused(client.flush_all(LONG));
     refused(client.wait_for_service("echo", LONG));
+    refused(client.call("/echo").request::<i64>(&1));
+    refused(client.call("/echo").wait_for_match(LONG).start::<i64>(&1));
+    refused(client.call("/echo").by(BroadcastGlobal).request_all::<i64>(&1));
+    refused(client.call("/echo").by(BroadcastGlobal).tick(&1));
+    refused(client.call("/echo").by(SendToTarget::new(address)).request::<i64>(&1));
+    refused(client.register("/echo", |_: Request<()>| Ok(())));
+    refused(client.set_send_strategy(BroadcastGlobal));
+    assert!(client.path_table().is_empty());
     refused(client.on_event(|_| {}));
     refused(client.bind("127.0.0.1:0"));
     refused(client.unbind());
@@ -79,7 +87,11 @@ fn no_lock_that_was_held_at_the_fork_holds_a_child_up() {
     let mut before = client.events();
     let core = client.shared();
     let held = (lock(&core.options), lock(&core.bound.turn), lock(&core.bound.address));
+    let held = (held, lock(&core.own), core.send_strategy.write());
     let child = fork();
+    assert!(client.path_table().is_empty());
+    refused(client.call("/echo").request::<i64>(&1));
+    refused(client.set_send_strategy(BroadcastGlobal));
     assert_eq!(client.options().get_str("_id"), Some("client"));
     refused(client.unbind());
     refused(client.set_options(Options::default()));

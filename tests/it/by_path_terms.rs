@@ -1,13 +1,16 @@
 //! What a call by path says beside its path: headers, time, patience, size; and how it fares while services come and go.
 
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::unbounded;
 use threadmesh::{
-    Bytes, ErrorKind, Execution, FirstFind, HandlerError, Limits, Outcome, Request, SendStrategy,
-    SendToAll, SendToAllOnePerNode, SendToTarget, send_strategy_fn,
+    Bytes, ErrorKind, Execution, FirstFind, Handle, HandlerError, Limits, NodeId, Observation,
+    Outcome, Outgoing, Path, PathTable, Request, SendStrategy, SendTarget, SendToAll,
+    SendToAllOnePerNode, SendToTarget, Targets, send_strategy_fn,
 };
 
 use crate::support::paths::{Log, knows, order, sees, serve, serving, shown};
@@ -227,5 +230,144 @@ fn a_handlers_own_error_comes_back_as_it_is() {
             }
             assert_eq!(errors.len(), 2);
         }
+    });
+}
+
+// covers P34
+#[test]
+fn everybody_who_waits_for_a_call_by_path_returns_with_the_stop() {
+    bounded("stop", LIMIT, || {
+        let (a, b) = (listening("a"), listening("b"));
+        let (tell, begun) = unbounded();
+        for node in [&a, &b] {
+            let tell = tell.clone();
+            let hold = move |request: Request<Bytes>| {
+                tell.send(request.wants_answer()).unwrap();
+                Outcome::<()>::later(std::mem::forget)
+            };
+            node.register("/hold", hold).unwrap();
+        }
+        knows(&a, &[&b]);
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = silent.local_addr().unwrap();
+        let data = Bytes::new(vec![0; 10 * 1_024]);
+        let call = |path| a.call(path).timeout(LIMIT);
+        thread::scope(|scope| {
+            let data = &data;
+            let waits = [
+                scope.spawn(move || call("/hold").request::<()>(data)),
+                scope.spawn(move || call("/hold").down().request::<()>(data)),
+                scope.spawn(move || call("/hold").except("a").request::<()>(data)),
+                scope.spawn(move || call("/ghost").wait_for_match(LIMIT).request::<()>(data)),
+                scope.spawn(move || call("/ghost").wait_for_match(LIMIT).tick(data).map(drop)),
+                scope.spawn(move || call("/x").by(SendToTarget::new(address)).request(data)),
+                scope.spawn(move || {
+                    let all = call("/hold").by(SendToAll).request_all::<()>(data)?;
+                    all.into_iter().try_for_each(|(_, result)| result)
+                }),
+            ];
+            // The second one has nobody to ask, and three at two nodes have begun.
+            (0..4).for_each(|_| assert!(begun.recv_timeout(SOON).unwrap()));
+            eventually("the address is dialled", || {
+                silent.set_nonblocking(true).unwrap();
+                silent.accept().is_ok()
+            });
+            took(SOON, || a.stop().unwrap());
+            let ends = waits.map(|wait| wait.join().unwrap().unwrap_err().kind());
+            let closed = ErrorKind::Closed;
+            let not_found = ErrorKind::NotFound;
+            assert_eq!(ends, [closed, not_found, closed, closed, closed, closed, closed]);
+        });
+    });
+}
+
+// covers P36
+#[test]
+fn a_send_strategy_may_use_its_node_wherever_it_runs() {
+    /// Uses the node that it is a strategy of: when it is asked, when it is told, and when it is dropped.
+    struct Curious(Handle, Log);
+
+    impl Curious {
+        fn ask(&self, place: &str) {
+            let answer: String = self.0.call("/x").by(FirstFind).request(&()).unwrap();
+            assert_eq!(self.0.path_table().len(), 2);
+            self.1.note(format!("{place} {answer}"));
+        }
+    }
+
+    impl SendStrategy for Curious {
+        fn targets(&self, message: &Outgoing<'_>, nodes: &PathTable) -> Targets {
+            self.ask("targets");
+            FirstFind.targets(message, nodes)
+        }
+
+        fn observe(&self, _: &Observation<'_>) {
+            self.ask("observe");
+        }
+    }
+
+    impl Drop for Curious {
+        fn drop(&mut self) {
+            self.ask("drop");
+            // Also to be replaced by another.
+            self.0.set_send_strategy(SendToAllOnePerNode).unwrap();
+        }
+    }
+
+    bounded("curious", LIMIT, || {
+        let log = Log::default();
+        let (a, b) = (serving("a", &["/x"], &log), serving("b", &["/x", "/y"], &log));
+        knows(&a, &[&b]);
+        let seen = Log::default();
+        a.set_send_strategy(Curious(a.handle(), seen.clone())).unwrap();
+        assert_eq!(a.call("/y").request::<String>(&()).unwrap(), "b/y");
+        assert_eq!(seen.taken(), ["targets a/x", "observe a/x"]);
+        a.set_send_strategy(FirstFind).unwrap();
+        assert_eq!(seen.taken(), ["drop a/x"]);
+        let all = a.call("/x").request_all::<String>(&()).unwrap();
+        assert_eq!(shown(&all), ["a/x = a/x", "b/x = b/x"]);
+    });
+}
+
+#[test]
+fn who_does_not_serve_it_any_more_is_passed_over_for_the_next_in_order() {
+    bounded("in order", LIMIT, || {
+        let log = Log::default();
+        let (a, b, c) = (listening("a"), serving("b", &["/b"], &log), serving("c", &["/c"], &log));
+        knows(&a, &[&b, &c]);
+        let in_order = |targets: &'static [(&'static str, &'static str)]| {
+            send_strategy_fn(move |_, _| {
+                let target = |(id, path): &(&str, &str)| {
+                    SendTarget::new(&NodeId::new(*id).unwrap(), Path::new(path).unwrap())
+                };
+                Targets::InOrder(targets.iter().map(target).collect())
+            })
+        };
+        // Each under its own name: one that is unknown, two that serve no such path, and one that answers.
+        let call = a.call("/any").by(in_order(&[
+            ("z", "/c"),
+            ("b", "/c"),
+            ("a", "/a"),
+            ("c", "/c"),
+            ("b", "/b"),
+        ]));
+        let reply = call.request_reply::<String>(&()).unwrap();
+        assert_eq!((reply.value.as_str(), reply.handled_by.as_str()), ("c/c", "c"));
+        let all = call.request_all::<String>(&()).unwrap();
+        assert_eq!(shown(&all), ["c/c = c/c"]);
+        assert_eq!(log.taken(), ["c/c", "c/c"]);
+        // Nobody of them: the last one says so.
+        let call = a.call("/any").by(in_order(&[("b", "/c"), ("c", "/b")]));
+        let error = call.request::<String>(&()).unwrap_err();
+        assert_eq!((error.kind(), error.execution()), (ErrorKind::NotFound, Execution::Never));
+        assert_eq!(error.peer().unwrap().as_str(), "c", "{error}");
+        // A target that is named twice is sent two messages.
+        let twice = send_strategy_fn(|message, nodes| {
+            let b = nodes.get("b").unwrap().target(message.pattern());
+            Targets::Each(vec![b.clone(), b])
+        });
+        let all = a.call("/b").by(twice).request_all::<String>(&()).unwrap();
+        assert_eq!(shown(&all), ["b/b = b/b", "b/b = b/b"]);
+        assert_eq!(log.taken(), ["b/b", "b/b"]);
     });
 }

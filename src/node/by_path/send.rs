@@ -27,7 +27,8 @@ impl PathCall<'_> {
     /// `USER_CODE_PANICKED` when it panics. Then those of [`Call::request`](crate::Call::request).
     ///
     /// # Blocking
-    /// Until the answer, at most for the timeout and 5 ms. What the strategy takes counts, but is not cut short.
+    /// Until the answer, at most for the timeout and 5 ms. What the strategy takes counts, but is not cut short: if nothing is left after that,
+    /// nothing is sent, and the call is `REQUEST_TIMEOUT`, never executed.
     pub fn request<T: Decode>(&self, data: &(impl Encode + ?Sized)) -> Result<T, Error> {
         self.request_reply(data).map(|reply| reply.value)
     }

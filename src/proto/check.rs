@@ -47,6 +47,10 @@ impl<T> Mesh<T> {
                 return Some(format!("{id:?} counts {} bytes kept, not {kept}", link.kept));
             }
         }
+        let own = self.links.get(&LinkId::OWN);
+        if own.is_some_and(|own| !own.queue.is_empty()) {
+            return Some("something waits to be written to this node itself".to_owned());
+        }
         let granted: u64 = self.links.values().map(|link| link.granted).sum();
         if granted != self.granted {
             return Some(format!("{} bytes of windows are granted, not {granted}", self.granted));

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use super::dial::DialId;
 use super::join::Question;
+use super::link::Link;
 use super::listen::Listener;
 use super::mesh::{Mesh, Out, Timer};
 use super::timers::TimerId;
@@ -278,7 +279,8 @@ impl<T> Mesh<T> {
         if !self.members.taking_part || self.stopping.is_some() {
             return;
         }
-        let joined = self.links.values().filter(|link| link.is_ready());
+        let others = |link: &&Link<T>| link.is_ready() && link.id != LinkId::OWN;
+        let joined = self.links.values().filter(others);
         let joined: Vec<LinkId> = joined.map(|link| link.id).collect();
         for id in joined {
             if self.advertised(id).is_some() {

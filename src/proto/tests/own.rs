@@ -236,3 +236,16 @@ fn who_has_no_room_keeps_its_name_for_when_its_turn_comes_again() {
     let (node, delivery) = pair.delivered.last().unwrap();
     assert_eq!((*node, delivery.message.event.as_str()), (0, "/a/x"));
 }
+
+#[test]
+fn a_member_that_listens_late_has_nothing_to_tell_itself() {
+    let _bound = crate::bound::bound();
+    let mut pair = Pair::joined(&["alone", "other"]);
+    pair.command(0, Command::JoinAlways { address: addr(1).into(), token: "join" });
+    pair.command(0, Command::Bind { address: addr(0).into(), token: "bind" });
+    pair.run();
+    assert!(pair.result("bind").is_ok());
+    pair.command(0, Command::Stop { bound: Duration::from_secs(2), token: Some("stop") });
+    pair.run();
+    assert_eq!(pair.stopped, [0], "nothing is left to be written");
+}

@@ -1,4 +1,5 @@
-//! Becoming a member of a mesh: the seeds are tried in turn, on the caller's thread, until one has said who the others are.
+//! Becoming a member of a mesh: the seeds are tried in turn, on the caller's thread, until one has said who the others are, or none is
+//! there but this node itself.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -14,11 +15,13 @@ use crate::proto::{Command, Done};
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Joined {
-    /// The seed that answered. `None` when all seeds were this node itself: it is the first of its mesh.
+    /// The seed that answered. `None` when this node is one of the seeds and no other is there: it is the first of its mesh, and
+    /// connected to nobody yet.
     pub seed: Option<NodeId>,
     /// The other members that the seed named and that are connected now.
     pub reached: Vec<NodeId>,
-    /// Those that could not be reached yet. They are dialled for a minute, and forgotten then.
+    /// Those that the seed named and that could not be reached yet. They are dialled for a minute, and forgotten then. Seeds that did not
+    /// answer are not among them: nobody knows their ids.
     pub unreached: Vec<NodeId>,
 }
 
@@ -32,13 +35,19 @@ struct Seed {
 
 /// Being one of many.
 impl Handle {
-    /// Makes this node a member of a mesh: asks the first of `seeds` that answers who the members are, and connects to all of them. When it
-    /// returns, requests can be sent to all that were [`reached`](Joined::reached), and each has this node as a peer.
+    /// Makes this node a member of a mesh, in which everybody is connected to everybody: asks the first of `seeds` that answers who the
+    /// members are, and connects to all of them. When it returns, requests can be sent to the [`seed`](Joined::seed) and to all that were
+    /// [`reached`](Joined::reached), and each of them has this node as a peer.
     ///
-    /// Any member is a seed, and a node that only listens becomes one by being asked. All nodes may have the same list: a seed that is this
-    /// node itself is passed over, and if there is no other, this node is the first of the mesh. Seeds that failed before one answered are
-    /// dialled in the background from then on until they are [disconnected](Self::disconnect), and a seed that was lost and is back is
-    /// asked again; so meshes that were apart find each other. Joining twice asks twice and finds everything there.
+    /// **Seeds** are addresses of members: one is enough, two or three survive the loss of one. Nothing need be done to be a seed: a node
+    /// that listens becomes one by being asked.
+    ///
+    /// **Start order does not matter.** All nodes may have the same list. A node that finds its own address in it is a seed itself: when
+    /// none of the others is there, it is the first of its mesh, and `join` returns at once with [`seed: None`](Joined::seed). A node that
+    /// is in no list waits for a seed until its `connect_timeout` is over. Seeds that failed before one answered are dialled in the
+    /// background from then on until they are [disconnected](Self::disconnect), and a seed that was lost and is back is asked again; so
+    /// meshes that were apart find each other. Joining twice asks twice and finds everything there. Who needs somebody in particular waits
+    /// for that: [`wait_for_peer`](Self::wait_for_peer), [`wait_for_service`](Self::wait_for_service).
     ///
     /// The members hear of this node only if it listens: [`bind`](Self::bind) first. A node that does not is connected to all members as
     /// a peer and is no member itself.
@@ -51,12 +60,13 @@ impl Handle {
     /// trust.
     ///
     /// # Errors
-    /// `CONNECT_TIMEOUT` when no seed has answered, with the last cause of each; nothing is left behind then that could join later.
-    /// `INVALID_ARGUMENT` without seeds, `INVALID_ADDRESS`, `CLOSED`, `WOULD_DEADLOCK`.
+    /// `CONNECT_TIMEOUT` when no seed has answered and none is this node, with the last cause of each; nothing is left behind then that
+    /// could join later. The same when a seed answers, but not with the members, until the time is over: it has another protocol, or this
+    /// node's id. `INVALID_ARGUMENT` without seeds, `INVALID_ADDRESS`, `CLOSED`, `WOULD_DEADLOCK`.
     ///
     /// # Blocking
     /// At most for the node's `connect_timeout`: until a seed has answered, and every member it named has joined or its first dial has
-    /// failed.
+    /// failed; or until each seed was tried once, if this node is one of them.
     ///
     /// # Example
     /// ```
@@ -106,7 +116,8 @@ impl Handle {
                 self.join_failed_later(seeds)?;
                 return Ok(joined);
             }
-            if seeds.iter().all(|seed| seed.own) {
+            if is_first(seeds) {
+                self.join_failed_later(seeds)?;
                 return Ok(Joined { seed: None, reached: Vec::new(), unreached: Vec::new() });
             }
             let next = Instant::now() + pause;
@@ -151,7 +162,9 @@ impl Handle {
     ) -> Result<Joined, Error> {
         let core = self.core();
         let bound = core.local_addr();
-        if bound.is_some() && seed.numeric() == bound {
+        // What this node says of itself may lead nowhere from here: many routers do not let their own address be dialled from inside.
+        let own = bound.is_some() && seed.numeric() == bound;
+        if own || core.advertise.as_ref() == Some(seed) {
             return Err(Error::new(ErrorKind::InvalidAddress, "it is this node itself"));
         }
         let address = seed.clone();
@@ -179,16 +192,31 @@ impl Handle {
     }
 }
 
+/// Whether this node is a seed, and none of the others is there. One that is there and refuses this node is no reason to go on without it.
+fn is_first(seeds: &[Seed]) -> bool {
+    let absent = |error: &Error| {
+        use ErrorKind::{ConnectFailed, ConnectTimeout, HandshakeTimeout};
+        matches!(error.kind(), ConnectFailed | ConnectTimeout | HandshakeTimeout)
+    };
+    seeds.iter().any(|seed| seed.own)
+        && seeds.iter().all(|seed| seed.own || seed.cause.as_ref().is_some_and(absent))
+}
+
 /// Which seeds there were, and what became of each.
 fn nobody(seeds: &[Seed], timeout: Duration) -> Error {
     let mut why = format!("no seed has answered within {timeout:?}:");
-    for seed in seeds {
-        let cause = match &seed.cause {
-            _ if seed.own => "is this node itself",
+    for Seed { address, cause, own } in seeds {
+        let cause = match cause {
+            _ if *own => "is this node itself",
             Some(error) => error.message(),
             None => "was not tried",
         };
-        let _ = write!(why, " {}: {cause};", seed.address);
+        // Most causes name the address themselves.
+        let _ = if cause.contains(&address.to_string()) {
+            write!(why, " {cause};")
+        } else {
+            write!(why, " {address}: {cause};")
+        };
     }
     why.push_str(" is one of them running?");
     Error::new(ErrorKind::ConnectTimeout, why)

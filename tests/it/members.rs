@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use threadmesh::{ErrorKind, Joined, Node, Request};
 
-use crate::support::{AT_ONCE, SOON, bounded, builder, eventually, listening, place, took};
+use crate::support::{
+    AT_ONCE, SOON, bounded, builder, eventually, joined, let_pass, listening, place, took,
+};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -114,7 +116,7 @@ fn t247_two_members_in_one_process_are_configured_independently() {
         slow.join([address(&seed)]).unwrap();
         hasty.join([address(&seed)]).unwrap();
         seed.on_request("wait", |request: Request<u64>| {
-            crate::support::let_pass(Duration::from_millis(request.data));
+            let_pass(Duration::from_millis(request.data));
             Ok(())
         })
         .unwrap();
@@ -147,6 +149,83 @@ fn nodes_that_share_one_list_of_seeds_find_each_other_whoever_is_first() {
         let alone = listening("alone");
         let joined = alone.join([address(&alone)]).unwrap();
         assert!(joined.seed.is_none() && joined.reached.is_empty());
+    });
+}
+
+#[test]
+fn the_first_that_starts_with_a_list_that_names_it_joins_at_once_and_is_found_by_the_others() {
+    bounded("first of all", LIMIT, || {
+        let places = [place(), place(), place()];
+        let start = |at: usize| builder(["a", "b", "c"][at]).bind(places[at]).start().unwrap();
+        // In an order that is not that of the list, each a while after the one before.
+        let second = start(1);
+        let joined = took(AT_ONCE, || second.join(places).unwrap());
+        assert_eq!((joined.seed, joined.reached.len(), joined.unreached.len()), (None, 0, 0));
+        let_pass(Duration::from_millis(300));
+        let third = start(2);
+        assert_eq!(took(AT_ONCE, || third.join(places).unwrap()).seed.unwrap(), "b");
+        let first = start(0);
+        let joined = first.join(places).unwrap();
+        assert_eq!((joined.seed.unwrap().as_str(), joined.reached.len()), ("b", 1));
+        all_know(&[first, second, third]);
+    });
+}
+
+#[test]
+fn two_that_were_the_first_of_their_meshes_are_one_when_a_seed_of_both_comes() {
+    bounded("islands", LIMIT, || {
+        let (common, own) = (place(), [place(), place()]);
+        let start = |id, at: SocketAddr| builder(id).bind(at).start().unwrap();
+        let (left, right) = (start("left", own[0]), start("right", own[1]));
+        for (node, own) in [(&left, own[0]), (&right, own[1])] {
+            assert_eq!(node.join([common, own]).unwrap().seed, None);
+        }
+        let guest = joined("guest", &right);
+        guest.join([own[1]]).unwrap();
+        // It joins nobody itself: both are looking for it.
+        let seed = start("seed", common);
+        all_know(&[left, right, seed, guest]);
+    });
+}
+
+#[test]
+fn who_is_a_seed_under_the_address_it_advertises_is_not_looked_for_there() {
+    bounded("advertised", LIMIT, || {
+        // Nobody can be dialled there: port 9 of a net for documentation.
+        let elsewhere = "192.0.2.1:9";
+        let node = builder("n").advertise(elsewhere).bind("127.0.0.1:0").start().unwrap();
+        let joined = took(AT_ONCE, || node.join([elsewhere, &place().to_string()]).unwrap());
+        assert_eq!(joined.seed, None);
+    });
+}
+
+#[test]
+fn a_seed_that_is_there_and_refuses_is_no_reason_to_be_the_first() {
+    bounded("refused", LIMIT, || {
+        let other = listening("same");
+        let node = builder("same").connect_timeout(Duration::from_millis(300));
+        let node = node.bind("127.0.0.1:0").start().unwrap();
+        let error = node.join([address(&node), address(&other)]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectTimeout);
+        assert!(error.message().contains("is this node itself"), "{error}");
+        assert!(error.message().contains("same"), "{error}");
+    });
+}
+
+#[test]
+fn a_handler_may_join() {
+    bounded("in a handler", LIMIT, || {
+        let nodes = mesh(&["x", "y"]);
+        let (node, asks) = (listening("n"), builder("asks").start().unwrap());
+        let (handle, seed) = (node.handle(), address(&nodes[0]));
+        let join = move |_: Request<()>| {
+            let joined = handle.join([seed])?;
+            Ok(joined.reached.len())
+        };
+        node.on_request("join", join).unwrap();
+        asks.connect(address(&node)).unwrap();
+        assert_eq!(asks.request::<usize, _>("n", "join", &()).unwrap(), 1);
+        assert_eq!(known(&nodes[1]), ["n", "x"]);
     });
 }
 
@@ -189,7 +268,7 @@ fn a_stop_ends_a_join_that_waits_for_its_seeds() {
         let (seed, node) = (place(), builder("n").start().unwrap());
         std::thread::scope(|scope| {
             let joins = scope.spawn(|| node.join([seed]).unwrap_err());
-            crate::support::let_pass(Duration::from_millis(100));
+            let_pass(Duration::from_millis(100));
             node.stop().unwrap();
             assert_eq!(took(AT_ONCE, || joins.join().unwrap()).kind(), ErrorKind::Closed);
         });

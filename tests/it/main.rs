@@ -27,6 +27,8 @@ mod herd;
 mod life;
 mod links;
 mod members;
+#[cfg(target_os = "linux")]
+mod members_processes;
 mod one_way;
 mod options;
 mod own;

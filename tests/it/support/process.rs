@@ -51,6 +51,8 @@ const ROLES: &[Role] = &[
     ("recorder", crate::survival::recorder),
     #[cfg(target_os = "linux")]
     ("member", crate::five::member),
+    #[cfg(target_os = "linux")]
+    ("one_of_many", crate::members_processes::one_of_many),
     ("mortal", crate::choosing::mortal),
     ("stopped", crate::rounds::stopped_nodes),
     ("kept", crate::stops::kept_handles),

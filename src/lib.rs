@@ -93,7 +93,8 @@
 //! [`join`](Handle::join) makes a node a member of a mesh whose members are all connected to each other: it is given the addresses of a few
 //! **seeds**, asks the first that answers who the members are, and connects to them; the seed tells the others of it. Any member is a
 //! seed, and all nodes may share one list: whoever is the first of it to start does not wait for the others. Members that stop are forgotten at once, members that die are noticed as any lost peer is, dialled
-//! again for a minute, and forgotten then. A node that does not listen gets its links too, but is no member.
+//! again for a minute, and forgotten then. A node that does not listen gets its links too, but is no member. [`guide::membership`] is a chapter about
+//! all this: start order, NAT, what it costs, cuts and restarts.
 //!
 //! # Choosing peers
 //!

@@ -37,7 +37,8 @@ struct Seed {
 impl Handle {
     /// Makes this node a member of a mesh, in which everybody is connected to everybody: asks the first of `seeds` that answers who the
     /// members are, and connects to all of them. When it returns, requests can be sent to the [`seed`](Joined::seed) and to all that were
-    /// [`reached`](Joined::reached), and each of them has this node as a peer.
+    /// [`reached`](Joined::reached), and each of them has this node as a peer. The chapter [`guide::membership`](crate::guide::membership)
+    /// tells the whole story.
     ///
     /// **Seeds** are addresses of members: one is enough, two or three survive the loss of one. Nothing need be done to be a seed: a node
     /// that listens becomes one by being asked.
@@ -146,7 +147,7 @@ impl Handle {
                 }
                 Err(error) => match error.kind() {
                     ErrorKind::Closed | ErrorKind::WouldDeadlock => return Err(error),
-                    ErrorKind::InvalidAddress => seed.own = true,
+                    ErrorKind::InvalidAddress => (seed.own, seed.cause) = (true, None),
                     _ => seed.cause = Some(error),
                 },
             }

@@ -189,13 +189,20 @@ fn two_that_were_the_first_of_their_meshes_are_one_when_a_seed_of_both_comes() {
 }
 
 #[test]
-fn who_is_a_seed_under_the_address_it_advertises_is_not_looked_for_there() {
-    bounded("advertised", LIMIT, || {
-        // Nobody can be dialled there: port 9 of a net for documentation.
+fn who_is_a_seed_under_another_address_than_it_is_bound_to_finds_itself() {
+    bounded("by another address", LIMIT, || {
+        // What it advertises is not dialled: there is nobody at port 9 of a net for documentation.
         let elsewhere = "192.0.2.1:9";
         let node = builder("n").advertise(elsewhere).bind("127.0.0.1:0").start().unwrap();
         let joined = took(AT_ONCE, || node.join([elsewhere, &place().to_string()]).unwrap());
         assert_eq!(joined.seed, None);
+
+        // Bound to all addresses, it dials one of them, and finds itself there.
+        let node = builder("all").bind("0.0.0.0:0").start().unwrap();
+        let own = format!("127.0.0.1:{}", address(&node).port());
+        let joined = took(AT_ONCE, || node.join([place().to_string(), own]).unwrap());
+        assert_eq!(joined.seed, None);
+        assert!(node.peers().is_empty());
     });
 }
 

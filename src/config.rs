@@ -226,6 +226,9 @@ pub(crate) const STALL_BYTES_PER_SECOND: u32 = 1_024;
 /// Control messages queued on one link: beyond half of it nothing is told of changed state until it is written. What else comes there is
 /// bounded by the calls that are open and by what the peer itself may send.
 pub(crate) const CONTROL_QUEUE_BYTES: usize = 64 * 1024;
+/// Calls that a goodbye says were taken up and have no answer: as many as a peer has open by default, and 9 KiB at most, so that the goodbye
+/// is still a small message. Who has more says that it does not know.
+pub(crate) const GOODBYE_CALLS: usize = 1_024;
 /// A closing link reads and discards at most this much while it waits for the other side to close.
 pub(crate) const LINGER_BYTES: usize = 64 * 1024;
 /// A closing link waits at most this long for the other side to close.

@@ -12,7 +12,8 @@ use crate::id::NodeId;
 /// Whether the handler ran that a failed call was meant for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Execution {
-    /// It certainly did not run, here or there. Repeating the call is safe.
+    /// It certainly did not run, here or there. Repeating the call is safe. A peer that says goodbye says which requests it has
+    /// taken up: those that it has not are among these.
     Never,
     /// It may have run: the message was out when the answer became unobtainable.
     Unknown,

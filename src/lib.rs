@@ -143,7 +143,7 @@
 //! know, as in [`request_down_any`](Handle::request_down_any), [`tick_up_all`](Handle::tick_up_all), [`Call::up`] and [`All::down`].
 //!
 //! **One of several** is chosen by a [`Strategy`], which the call names ([`Call::strategy`]) or the node ([`Builder::strategy`]). Who is lost
-//! before it was sent the message, is busy or stopping, has no room for it or takes only smaller ones is replaced by another match; what may
+//! before it was sent the message or leaves before it took it up, is busy or stopping, has no room for it or takes only smaller ones is replaced by another match; what may
 //! have run is sent to nobody else. [`Handle::any`] has the whole rule.
 //!
 //! | strategy | sends to |
@@ -365,6 +365,10 @@
 //!
 //! `TOO_LARGE` and `BACKPRESSURE` can also be told of an answer, which is larger than the caller takes, or was dropped because the memory of
 //! the peer is nearly used up: then the request was executed, and the error says so.
+//!
+//! `CONNECTION_LOST` leaves open whether the request was executed when the link broke, or when the peer left before it answered what it had
+//! taken up. A peer that leaves well, because it stops, disconnects or unbinds, says what that is: all else was not executed, the error says so,
+//! and a request to any of several peers has gone on to the next by then.
 //!
 //! `PREDICATE_NOT_ROUTABLE`, `FORBIDDEN` and `INSECURE` have their numbers in
 //! the protocol already, and belong to what this version does not have yet: routers, security.

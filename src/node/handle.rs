@@ -306,7 +306,8 @@ impl Handle {
         Ok(dropped)
     }
 
-    /// Says goodbye to all downstream peers and stops listening. Upstream links stay. Without effect when not bound.
+    /// Says goodbye to all downstream peers and stops listening. Upstream links stay. Without effect when not bound. Requests of theirs
+    /// that are being handled end with `CONNECTION_LOST`; those that were on their way were not executed, and their callers know it.
     ///
     /// # Errors
     /// `CLOSED`, `WOULD_DEADLOCK`.
@@ -370,7 +371,8 @@ impl Handle {
     }
 
     /// Says goodbye to a peer, named by its id or by the address it was dialled at, and drops the link for good: it is not
-    /// dialled again. Ok when it was not connected.
+    /// dialled again. Ok when it was not connected. Requests of its that are being handled end with `CONNECTION_LOST`; those that
+    /// were on their way were not executed, and their callers know it.
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` when `peer` is neither an id nor an address; `CLOSED`; `WOULD_DEADLOCK`.
@@ -395,6 +397,9 @@ impl Handle {
     /// Stops the node within its `stop_bound` (2 s): running handlers finish, ticks that have come are handled and
     /// confirmed, answers and accepted ticks are flushed, peers are told goodbye, pending calls fail with `CLOSED`, all threads are joined and the port is free. A second stop waits for
     /// the first and gives the same report.
+    ///
+    /// The goodbye says which requests of the peer are left unanswered. All others that were on their way were not executed: to their callers
+    /// that is `CONNECTION_LOST` with [`Execution::Never`](crate::Execution::Never), or nothing at all if another peer may have the request.
     ///
     /// From inside a handler of this node it only begins to stop and returns at once, because the stop waits for that
     /// very handler.

@@ -100,7 +100,7 @@ impl Handle {
     ///
     /// **When another match is taken.** The strategy names up to three alternates besides its first choice. The next one gets the message
     /// instead when a peer
-    /// * is lost before it was sent the message,
+    /// * is lost before it was sent the message, or says goodbye before it took it up,
     /// * is busy or stopping, and says so without running the request (`BUSY`),
     /// * has no room for the message (if none of them has, a request waits in line at the first choice),
     /// * takes only smaller messages.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::leave::lost_unsent;
+use super::leave::{lost_unsent, passed_over};
 use super::mesh::{Mesh, Out, Timer};
 use super::planted::{Planted, has};
 use super::queue::{Item, ItemHead, Seq};
@@ -319,9 +319,13 @@ impl<T> Mesh<T> {
     pub(super) fn call_lost(&mut self, id: CallId, link: LinkId, peer: &NodeId, out: &mut Out<T>) {
         let Some(call) = self.calls.get(&id) else { return };
         let Phase::Queued(_, seq) = call.phase else { return };
-        let written = self.links.get(&link).is_some_and(|link| link.queue.is_written(seq));
+        let link = self.links.get(&link);
+        let written = link.is_some_and(|link| link.queue.is_written(seq));
         if !written || has(Planted::SentAgain) {
             return self.next_step(id, lost_unsent(peer), out);
+        }
+        if link.is_some_and(|link| link.was_passed_over(id)) {
+            return self.next_step(id, passed_over(peer), out);
         }
         if let Some(peer) = self.peers.pace(peer) {
             peer.failed(self.now);

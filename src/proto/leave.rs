@@ -105,9 +105,11 @@ impl<T> Mesh<T> {
             return self.linger(id, out);
         }
         let (ticks, cost) = (link.ticks_in.finished, link.ticks_in.finished_cost);
+        // True whatever the reason is: what is read from here on is dropped, also that of a peer that broke the protocol.
+        let taken_up = link.cut_off();
         self.count_staged(id);
         self.leave(id, reason, out);
-        self.close_with(id, &Control::Goodbye { reason: farewell, ticks, cost }, out);
+        self.close_with(id, &Control::Goodbye { reason: farewell, ticks, cost, taken_up }, out);
     }
 
     /// Sends a last message and closes once it is read, or after a bounded time.
@@ -217,6 +219,14 @@ impl<T> Mesh<T> {
             out.push(Output::Hang { link: id });
         }
     }
+}
+
+/// The peer's goodbye says that it did not take the request up: it crossed the request on the way.
+pub(super) fn passed_over(peer: &NodeId) -> Error {
+    let why = format!("{peer} said goodbye before it took the request up; it did not run");
+    Error::new(ErrorKind::ConnectionLost, why)
+        .with_execution(Execution::Never)
+        .with_peer(peer.clone())
 }
 
 /// The link was gone before the message was wholly written.

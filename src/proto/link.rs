@@ -14,7 +14,8 @@ use super::queue::{Item, SendQueue};
 use super::ticks::{TicksIn, TicksOut};
 use super::timers::TimerId;
 use crate::config::{
-    CONTROL_BURST, CONTROL_PER_SECOND, Config, HANDSHAKE_FRAME_BYTES, STALL_BYTES_PER_SECOND,
+    CONTROL_BURST, CONTROL_PER_SECOND, Config, GOODBYE_CALLS, HANDSHAKE_FRAME_BYTES,
+    STALL_BYTES_PER_SECOND,
 };
 use crate::id::{CallId, LinkId, PeerKey};
 use crate::node_event::Direction;
@@ -105,6 +106,8 @@ pub(super) struct Link<T> {
     pub(super) theirs: Theirs,
     /// Our calls on this link, in the order of their ids.
     pub(super) pending: BTreeSet<CallId>,
+    /// Those of our calls that the other side has taken up and leaves unanswered, if its goodbye said which.
+    pub(super) taken_up: Option<Vec<CallId>>,
     /// Our messages that wait for room.
     pub(super) lines: Lines<T>,
     /// Their calls with us.
@@ -194,6 +197,7 @@ impl<T> Link<T> {
                 message_bytes: limits.message_bytes,
             },
             pending: BTreeSet::new(),
+            taken_up: None,
             lines: Lines::new(),
             owed: BTreeMap::new(),
             their_calls: 0,
@@ -286,6 +290,25 @@ impl<T> Link<T> {
     /// Calls of theirs that are being handled and that somebody still waits for.
     pub(super) fn handled(&self) -> usize {
         self.owed.values().filter(|owed| !owed.cancelled.load(Relaxed)).count()
+    }
+
+    /// Their requests that get no answer any more if the link says goodbye now and that may have run, in the order of their
+    /// numbers; `None` if they are too many to be told. Also those that are answered before it may be among them.
+    pub(super) fn cut_off(&self) -> Option<Vec<CallId>> {
+        if has(Planted::GoodbyeListsNothing) {
+            return Some(Vec::new());
+        }
+        let handled = self.owed.iter().filter(|(_, owed)| !owed.cancelled.load(Relaxed));
+        let mut calls: BTreeSet<CallId> = handled.map(|(call, _)| *call).collect();
+        if !has(Planted::GoodbyeForgetsAnswers) {
+            calls.extend(self.queue.unframed_answers());
+        }
+        (calls.len() <= GOODBYE_CALLS).then(|| calls.into_iter().collect())
+    }
+
+    /// Whether the other side's goodbye said that it has not taken that call up.
+    pub(super) fn was_passed_over(&self, call: CallId) -> bool {
+        self.taken_up.as_ref().is_some_and(|taken_up| taken_up.binary_search(&call).is_err())
     }
 
     /// Bytes of ticks that the handlers have not finished.

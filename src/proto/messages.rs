@@ -197,7 +197,10 @@ impl<T> Mesh<T> {
             Control::ServicesChanged { version, last, names } => {
                 self.services_changed(id, version, last, names, out);
             }
-            Control::Goodbye { reason, ticks, cost } => {
+            Control::Goodbye { reason, ticks, cost, taken_up } => {
+                if let Some(link) = self.links.get_mut(&id) {
+                    link.taken_up = taken_up;
+                }
                 self.goodbye(id, &reason, (ticks, cost), out);
             }
             Control::Hello(_)
@@ -281,7 +284,8 @@ impl<T> Mesh<T> {
         }
     }
 
-    /// The peer leaves: its last report of ticks counts, and the link is closed without another word.
+    /// The peer leaves: its last report of ticks counts, and the link is closed without another word. Our requests that it has not taken
+    /// up, which crossed its goodbye on the way, go on to their next step.
     fn goodbye(&mut self, id: LinkId, farewell: &Farewell, consumed: (u64, u64), out: &mut Out<T>) {
         let (ticks, cost) = consumed;
         if let Some(link) = self.links.get_mut(&id) {

@@ -90,6 +90,10 @@ bugs! {
     SentAgain,
     /// A request that was given up after it was sent is said never to have run.
     NeverClaimed,
+    /// A goodbye says that nothing was taken up.
+    GoodbyeListsNothing,
+    /// A goodbye forgets what was answered and is not written any more.
+    GoodbyeForgetsAnswers,
     /// A stop waits until everything is done, however long that takes.
     StopWithoutEnd,
     /// A stop lets those who wait for an answer wait on.

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use super::planted::{Planted, has};
 use crate::config::{CONTROL_QUEUE_BYTES, LARGE_BODY_BYTES, SEGMENT_BYTES, STAGED_BYTES};
+use crate::error::Execution;
 use crate::event::EventName;
 use crate::headers::Headers;
 use crate::id::CallId;
@@ -79,6 +80,20 @@ pub(super) enum ItemHead {
     Withdrawn,
 }
 
+impl ItemHead {
+    /// The request that it answers, unless that certainly did not run.
+    fn answers(&self) -> Option<CallId> {
+        match self {
+            Self::Reply { call } | Self::Failure { call, .. } => Some(*call),
+            Self::Fault(control) => match &**control {
+                Control::Fault(fault) if fault.execution != Execution::Never => Some(fault.call),
+                _ => None,
+            },
+            Self::Request { .. } | Self::Tick { .. } | Self::Withdrawn => None,
+        }
+    }
+}
+
 /// What the kernel has taken since the last report.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub(super) struct Written {
@@ -119,6 +134,8 @@ struct Running {
     payload: Payload,
     /// How much of the payload's body is staged.
     at: usize,
+    /// The request that it answers.
+    answers: Option<CallId>,
     written: Written,
     /// A control frame that must not overtake this message: its own cancel.
     then: Vec<u8>,
@@ -319,6 +336,12 @@ impl SendQueue {
         }
     }
 
+    /// The requests whose answers [`drop_unframed`](Self::drop_unframed) would drop, but for those that certainly did not run.
+    pub(super) fn unframed_answers(&self) -> impl Iterator<Item = CallId> {
+        let waiting = self.data.iter().filter_map(|item| item.head.answers());
+        waiting.chain(self.running.iter().filter_map(|running| running.answers))
+    }
+
     /// Drops data messages that are not begun: the link says goodbye. A message in segments cannot be finished either,
     /// since nothing tells its parts from the goodbye but their order.
     pub(super) fn drop_unframed(&mut self) {
@@ -363,7 +386,7 @@ impl SendQueue {
         let Some(head) = data_head(&item.head, now) else {
             return self.end(written);
         };
-        let payload = item.payload;
+        let (payload, answers) = (item.payload, item.head.answers());
         let tail = self.tail();
         let mark = tail.len();
         tail.extend_from_slice(&[0; FRAME_HEAD_BYTES]);
@@ -380,7 +403,7 @@ impl SendQueue {
         self.grow(FRAME_HEAD_BYTES + begun);
         let part = segment - begun;
         self.stage_body(&payload, 0..part);
-        self.finish_or_run(Running { payload, at: part, written, then: Vec::new() });
+        self.finish_or_run(Running { payload, at: part, answers, written, then: Vec::new() });
     }
 
     fn stage_segment(&mut self, running: Running) {

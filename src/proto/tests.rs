@@ -13,6 +13,7 @@ use crate::node_event::{Directions, LeftReason};
 use crate::routing::{Full, Gauge, Step, cost};
 
 mod flush;
+mod goodbyes;
 mod limits;
 mod members;
 mod memory;

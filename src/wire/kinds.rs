@@ -48,7 +48,8 @@ pub(crate) fn shape(kind: u64) -> (Shape, usize) {
         SERVICES | REFUSE | CONSUMED | GRANT | OPTIONS | DIRECTORY_PAGE | MEMBERS
         | MEMBER_JOINED => control(2),
         READY | CANCEL => control(0),
-        FAULT | GOODBYE | HEARTBEAT => control(4),
+        FAULT | HEARTBEAT => control(4),
+        GOODBYE => control(5),
         DIRECTORY_QUESTION | SERVICES_CHANGED => control(3),
         JOIN_QUESTION | MEMBER_LEFT => control(1),
         REQUEST => data(2),

@@ -20,8 +20,9 @@ pub(crate) enum Control {
     Ready,
     /// The handshake has failed; a lingering close follows.
     Refuse { kind: ErrorKind, message: String },
-    /// The last message of the side that sends it.
-    Goodbye { reason: Farewell, ticks: u64, cost: u64 },
+    /// The last message of the side that sends it. `taken_up` are the other side's requests that it has taken up and leaves
+    /// unanswered, in the order of their numbers; `None` if it does not know.
+    Goodbye { reason: Farewell, ticks: u64, cost: u64, taken_up: Option<Vec<CallId>> },
     /// Nothing else was written for a while. `ticks` and `cost` as in [`Consumed`](Self::Consumed).
     ///
     /// A `stamp` other than 0 asks for a heartbeat at once, with stamp 0 and this stamp as its echo: that measures the
@@ -188,12 +189,13 @@ pub(crate) fn put_control(out: &mut Vec<u8>, control: &Control) {
             put_unsigned(out, kind.number().into());
             put_text(out, message);
         }
-        Control::Goodbye { reason, ticks, cost } => {
+        Control::Goodbye { reason, ticks, cost, taken_up } => {
             put_start(out, kinds::GOODBYE, 0);
             let (number, text) = reason.parts();
             put_unsigned(out, number);
             put_text(out, text);
             put_numbers(out, &[*ticks, *cost]);
+            put_calls(out, taken_up.as_deref());
         }
         Control::Heartbeat { ticks, cost, stamp, echo } => {
             put_start(out, kinds::HEARTBEAT, 0);
@@ -306,6 +308,14 @@ fn put_member(out: &mut Vec<u8>, member: &Member) {
 fn put_numbers(out: &mut Vec<u8>, numbers: &[u64]) {
     for number in numbers {
         put_unsigned(out, *number);
+    }
+}
+
+fn put_calls(out: &mut Vec<u8>, calls: Option<&[CallId]>) {
+    let Some(calls) = calls else { return put_null(out) };
+    put_array(out, calls.len());
+    for call in calls {
+        put_unsigned(out, call.0);
     }
 }
 

@@ -96,11 +96,14 @@ fn running() -> Vec<(&'static str, Control)> {
     };
     let broken = Farewell::Protocol("an empty frame".to_owned());
     let newer = Farewell::Other { number: 40, text: "tired".to_owned() };
-    let goodbye = |reason| Control::Goodbye { reason, ticks: 3, cost: 384 };
+    let parting = |reason, taken_up| Control::Goodbye { reason, ticks: 3, cost: 384, taken_up };
+    let goodbye = |reason| parting(reason, Some(Vec::new()));
     vec![
         ("fault", Control::Fault(Box::new(fault))),
         ("fault-no-match", Control::Fault(Box::new(no_match))),
         ("goodbye", goodbye(Farewell::Stop)),
+        ("goodbye-taken-up", parting(Farewell::Stop, Some(vec![CallId(5), CallId(300)]))),
+        ("goodbye-not-known", parting(Farewell::Stop, None)),
         ("goodbye-disconnect", goodbye(Farewell::Disconnect)),
         ("goodbye-replaced", goodbye(Farewell::Replaced)),
         ("goodbye-silent", goodbye(Farewell::Silent)),

@@ -1,13 +1,14 @@
 //! The end of a node, in whatever state it is: nobody waits longer than the bound, and nothing is left behind.
 
+use std::collections::HashMap;
 use std::net::TcpListener;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Barrier};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
-use threadmesh::{Error, ErrorKind, Limits, Node, NodeEvent, Request, Tick};
+use threadmesh::{Error, ErrorKind, Filter, Limits, Node, NodeEvent, Request, Tick};
 
 use crate::support::process::Process;
 use crate::support::{
@@ -364,6 +365,71 @@ fn lateness_while<T>(body: impl FnOnce() -> T) -> (T, Duration) {
         (result, watch.join().unwrap())
     })
 }
+
+/// How often each request ran, by its number.
+type Runs = Arc<Mutex<HashMap<u64, u32>>>;
+
+/// A node that dials `client` and works for it, and counts what it has done.
+fn worker(id: &str, client: &Node, runs: &Runs) -> (Node, Arc<AtomicU64>) {
+    let node = builder(id).start().unwrap();
+    let (runs, done) = (Arc::clone(runs), Arc::new(AtomicU64::new(0)));
+    let own = Arc::clone(&done);
+    let work = move |request: Request<u64>| {
+        *runs.lock().unwrap().entry(request.data).or_default() += 1;
+        own.fetch_add(1, Relaxed);
+        Ok(request.data)
+    };
+    node.on_request("work", work).unwrap();
+    node.connect(client.local_addr().unwrap()).unwrap();
+    (node, done)
+}
+
+// covers P33
+#[test]
+fn servers_that_stop_one_after_the_other_cost_those_who_ask_any_of_them_nothing() {
+    bounded("any", LIMIT * 2, || {
+        let client = listening("c");
+        let runs = Runs::default();
+        let _stays = worker("stays", &client, &runs);
+        client.wait_for_peer("stays", SOON).unwrap();
+        let (next, over) = (AtomicU64::new(0), AtomicBool::new(false));
+        thread::scope(|scope| {
+            let ask = || {
+                let mut failed = Vec::new();
+                while !over.load(Relaxed) {
+                    let number = next.fetch_add(1, Relaxed);
+                    match client.request_any::<u64, _>(Filter::any(), "work", &number) {
+                        Ok(answer) => assert_eq!(answer, number),
+                        Err(error) => failed.push(format!("{number}: {error:?}")),
+                    }
+                }
+                failed
+            };
+            let askers: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
+            // Also when this thread fails, the others end.
+            let rounds = scope.spawn(|| {
+                for _ in 0..ROUNDS {
+                    let (leaves, done) = worker("leaves", &client, &runs);
+                    eventually("it has work", || done.load(Relaxed) > 20);
+                    let report = leaves.stop().unwrap();
+                    assert!(report.is_clean(), "{report:?}");
+                }
+            });
+            let rounds = rounds.join();
+            over.store(true, Relaxed);
+            let failed: Vec<String> =
+                askers.into_iter().flat_map(|asker| asker.join().unwrap()).collect();
+            rounds.unwrap();
+            assert!(failed.is_empty(), "{} errors: {failed:#?}", failed.len());
+        });
+        let (asked, runs) = (next.into_inner(), runs.lock().unwrap());
+        let once = (0..asked).filter(|number| runs.get(number) == Some(&1)).count();
+        assert_eq!((once as u64, runs.len() as u64), (asked, asked));
+    });
+}
+
+/// Servers that stop while they are asked.
+const ROUNDS: usize = 100;
 
 const NODES: usize = 1_000;
 /// Memory is compared with that after so many.

@@ -23,7 +23,7 @@ OPTIONS, SERVICES_CHANGED = 19, 21
 QUESTIONS = {12, 14, 16, 20}
 ROUTERS_AND_MEMBERS = QUESTIONS | {18, 22, 23, 25}
 ARITY = {HELLO: 16, REQUEST: 6, SERVICES: 5, REPLY: 4, READY: 3, FAILURE: 7, REFUSE: 5, FAULT: 7,
-         GOODBYE: 7, TICK: 5, HEARTBEAT: 7, CANCEL: 3, CONSUMED: 5, GRANT: 5, OPTIONS: 5,
+         GOODBYE: 8, TICK: 5, HEARTBEAT: 7, CANCEL: 3, CONSUMED: 5, GRANT: 5, OPTIONS: 5,
          SERVICES_CHANGED: 6}
 
 NO_HANDLER, HANDLER_ERROR, UNSUPPORTED, DUPLICATE_ID, REFUSED, DECODE = 6, 8, 22, 23, 24, 29
@@ -240,6 +240,7 @@ class Mesh:
         self.sent_cost = self.confirmed_cost = self.confirmed_ticks = 0
         self.dropped_answers, self.skipped = 0, 0
         self.closing, self.lost = False, None
+        self.handling, self.taken_up = [], None
         self.frames = Frames()
         self.socket = socket.create_connection((host, port), timeout=5)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -386,7 +387,8 @@ class Mesh:
         """The lingering close."""
         with self.lock:
             if not self.closing:
-                self.send_control(GOODBYE, 0, reason, text, self.finished_ticks, self.finished_cost)
+                self.send_control(GOODBYE, 0, reason, text, self.finished_ticks, self.finished_cost,
+                                  self.handling)
                 self.closing = True
                 self.socket.shutdown(socket.SHUT_WR)
         if threading.current_thread() is not self.reader:
@@ -406,7 +408,9 @@ class Mesh:
                 self.lost = self.lost or "closed"
                 self.closing = True
                 for call in self.calls.values():
-                    call.finish(error=CallFailed("CONNECTION_LOST", UNKNOWN, self.lost))
+                    passed_over = self.taken_up is not None and call.number not in self.taken_up
+                    execution = NEVER if passed_over else UNKNOWN
+                    call.finish(error=CallFailed("CONNECTION_LOST", execution, self.lost))
                 self.calls.clear()
                 self.lock.notify_all()
             self.socket.close()
@@ -474,7 +478,11 @@ class Mesh:
         elif kind == OPTIONS:
             self.peer_options = fields[1]
         elif kind == GOODBYE:
-            self.confirm(*fields[2:])
+            taken_up = fields[4]
+            if taken_up is not None and taken_up != sorted(set(taken_up)):
+                raise ProtocolError("calls are not strictly ascending")
+            self.confirm(*fields[2:4])
+            self.taken_up = taken_up
             self.lost, self.closing = f"goodbye {fields[0]} {fields[1]}", True
             self.socket.shutdown(socket.SHUT_WR)
         elif kind not in (CANCEL, SERVICES_CHANGED):
@@ -482,22 +490,33 @@ class Mesh:
 
     def answer(self, call, _timeout_ms, event, payload):
         """Our handlers are done before the next message is read, so a Cancel finds nothing to cancel."""
+        with self.lock:
+            if self.closing:
+                return
+            self.handling = [call]
+        answer = self.handled(call, event, payload)
+        with self.lock:
+            self.handling = []
+            self.send_control(*answer)
+
+    def handled(self, call, event, payload):
+        """The answer, as `send_control` takes it."""
         handler = self.handlers.get(event)
         if handler is None:
-            return self.send_control(FAULT, call, NO_HANDLER, NEVER, f"no handler for {event!r}", [])
+            return FAULT, call, NO_HANDLER, NEVER, f"no handler for {event!r}", []
         try:
             data = decode(payload)
         except (ValueError, UnicodeDecodeError) as error:
-            return self.send_control(FAULT, call, DECODE, NEVER, str(error), [])
+            return FAULT, call, DECODE, NEVER, str(error), []
         try:
             result = handler(data)
         except CallFailed as error:
             data = encode(error.data)
             has_data = error.data is not None
-            return self.send_control(FAILURE, call, error.code, str(error), has_data, data)
+            return FAILURE, call, error.code, str(error), has_data, data
         except Exception:  # Whatever else a handler raises is its panic.
-            return self.send_control(FAULT, call, HANDLER_ERROR, HAPPENED, "handler panicked", [])
-        return self.send_control(REPLY, call, encode(result))
+            return FAULT, call, HANDLER_ERROR, HAPPENED, "handler panicked", []
+        return REPLY, call, encode(result)
 
     def take_answer(self, kind, number, fields):
         with self.lock:

@@ -12,6 +12,7 @@ pub(super) fn rows() -> Vec<Row> {
     rows.extend(headers());
     rows.extend(data());
     rows.extend(controls());
+    rows.extend(goodbyes());
     rows.extend(options());
     rows
 }
@@ -274,7 +275,7 @@ fn controls() -> Vec<Row> {
         ),
         row(
             "a goodbye whose reason is a text",
-            &message(kinds::GOODBYE, 0, &[&text("bye"), &text(""), &number(0), &number(0)]),
+            &message(kinds::GOODBYE, 0, &[&text("bye"), &text(""), &[0], &[0], NULL]),
             "a malformed message of kind 9: an unsigned integer was expected",
         ),
         row(
@@ -286,6 +287,41 @@ fn controls() -> Vec<Row> {
                 &[&[0][..]; 4],
             ),
             "a malformed message of kind 11: header keys are not strictly ascending",
+        ),
+    ]
+}
+
+/// What a peer may not say it has taken up.
+fn goodbyes() -> Vec<Row> {
+    const ORDER: &str = "a malformed message of kind 9: calls are not strictly ascending";
+    let goodbye = |calls: &[u8]| message(kinds::GOODBYE, 0, &[&[0], &text(""), &[0], &[0], calls]);
+    let listed = |numbers: &[u64]| {
+        let numbers: Vec<Vec<u8>> = numbers.iter().map(|call| number(*call)).collect();
+        goodbye(&array(&numbers.iter().map(Vec::as_slice).collect::<Vec<_>>()))
+    };
+    let many: Vec<u64> = (1..=1_025).collect();
+    vec![
+        row(
+            "a goodbye with 1,025 calls",
+            &listed(&many),
+            "a malformed message of kind 9: a list has too many elements",
+        ),
+        row("a goodbye with a call twice", &listed(&[3, 3]), ORDER),
+        row("a goodbye with calls out of order", &listed(&[3, 2]), ORDER),
+        row(
+            "a goodbye with a text for its calls",
+            &goodbye(&text("3")),
+            "a malformed message of kind 9: an array was expected",
+        ),
+        row(
+            "a goodbye with a text among its calls",
+            &goodbye(&array(&[&text("3")])),
+            "a malformed message of kind 9: an unsigned integer was expected",
+        ),
+        row(
+            "a goodbye without its calls",
+            &message(kinds::GOODBYE, 0, &[&[0], &text(""), &[0], &[0]]),
+            "a malformed message of kind 9: this kind has another number of elements",
         ),
     ]
 }

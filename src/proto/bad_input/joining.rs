@@ -163,7 +163,12 @@ fn refusals() -> Vec<Row> {
         instance: InstanceId(instance),
         ..hello()
     };
-    let goodbye = control(&Control::Goodbye { reason: Farewell::Stop, ticks: 0, cost: 0 });
+    let goodbye = control(&Control::Goodbye {
+        reason: Farewell::Stop,
+        ticks: 0,
+        cost: 0,
+        taken_up: Some(Vec::new()),
+    });
     let refuse = |kind: u64, why: &str| message(kinds::REFUSE, 0, &[&number(kind), &text(why)]);
     let own_id = |id| match id {
         "acceptor" => "127.0.0.1:1 has this node's own id acceptor; give one of the two another id",

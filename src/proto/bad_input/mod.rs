@@ -59,6 +59,8 @@ enum Expected {
     TurnedAway(ErrorKind, &'static str),
     /// The peer has left for this reason; nothing is said.
     Left(&'static str),
+    /// The peer has left and not taken up our call, which certainly did not run; nothing is said.
+    PassedOver,
     /// That call of theirs is answered with this fault, no handler has seen it, and the link goes on.
     Fault(u64, ErrorKind, &'static str),
     /// Our call has ended with this, and the link goes on.
@@ -387,6 +389,11 @@ impl Expected {
                 (vec![], vec![format!("ended {} Never: {why}", kind.code())], true)
             }
             Self::Left(why) => (vec![], vec![format!("left: {why}"), lost()], true),
+            Self::PassedOver => {
+                let why = "… said goodbye before it took the request up; it did not run";
+                let ended = format!("ended CONNECTION_LOST Never: {why}");
+                (vec![], vec!["left: PeerLeft".to_owned(), ended], true)
+            }
             Self::Fault(call, kind, why) => {
                 (vec![format!("fault {call} {} Never: {why}", kind.code())], vec![], false)
             }

@@ -1,6 +1,6 @@
 //! Peers that have joined and say what is well written and makes no sense, or too much of it.
 
-use super::Expected::{Counted, Ended, Fault, Ignored, Left, Told, Violation};
+use super::Expected::{Counted, Ended, Fault, Ignored, Left, PassedOver, Told, Violation};
 use super::bytes::{
     FALSE, NULL, TRUE, array, blob, control, frames, hello, kinds, map, message, message_with,
     number, put_hello, request, request_with, services, text, tick,
@@ -8,6 +8,7 @@ use super::bytes::{
 use super::{Counters, Expected, Row, Stage};
 use crate::config::CONTROL_BURST;
 use crate::error::ErrorKind;
+use crate::id::CallId;
 use crate::proto::fuzz::end::HELD;
 use crate::wire::{Control, Farewell};
 
@@ -302,7 +303,10 @@ fn no_addresses(dropped: &mut Counters) -> &mut u64 {
 
 /// Goodbyes, also such as make no sense, and updates that are not news.
 fn farewells() -> Vec<Row> {
-    let goodbye = |reason, ticks, cost| control(&Control::Goodbye { reason, ticks, cost });
+    let parting = |reason, ticks, cost, taken_up| {
+        control(&Control::Goodbye { reason, ticks, cost, taken_up })
+    };
+    let goodbye = |reason, ticks, cost| parting(reason, ticks, cost, None);
     let broken = Farewell::Protocol("you\r\nforged: a line".to_owned());
     let newer = Farewell::Other { number: 77, text: String::new() };
     let options = message(kinds::OPTIONS, 0, &[&number(0), &map(&[(text("x"), TRUE)])]);
@@ -321,6 +325,11 @@ fn farewells() -> Vec<Row> {
             "a goodbye that confirms what was never sent",
             &[goodbye(Farewell::Stop, 9, 9)],
             Left("PeerLeft"),
+        ),
+        row(
+            "a goodbye that has taken up what was never sent",
+            &[parting(Farewell::Stop, 0, 0, Some(vec![CallId(0), CallId(9)]))],
+            PassedOver,
         ),
         row(
             "a request behind a goodbye",

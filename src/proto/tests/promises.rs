@@ -4,6 +4,10 @@
 
 use std::panic::catch_unwind;
 
+use super::goodbyes::{
+    an_answer_that_a_goodbye_cuts_off_may_have_run,
+    what_was_taken_up_before_a_goodbye_may_have_run_and_goes_nowhere_else,
+};
 use super::memory::no_peer_takes_more_than_its_share_of_the_node;
 use super::stories::*;
 use super::*;
@@ -81,6 +85,13 @@ const BUGS: &[(&str, Planted, Proof)] = &[
     ("P32", Planted::NumberTakenTwice, Story(a_request_whose_number_is_in_use_ends_the_link)),
     ("P33", Planted::SentAgain, Seeds),
     ("P33", Planted::NeverClaimed, Seeds),
+    ("P33", Planted::GoodbyeListsNothing, Seeds),
+    (
+        "P33",
+        Planted::GoodbyeListsNothing,
+        Story(what_was_taken_up_before_a_goodbye_may_have_run_and_goes_nowhere_else),
+    ),
+    ("P33", Planted::GoodbyeForgetsAnswers, Story(an_answer_that_a_goodbye_cuts_off_may_have_run)),
     ("P34", Planted::StopWithoutEnd, Seeds),
     ("P34", Planted::CallersLeft, Story(a_stop_tells_who_waits_at_once)),
     ("P40", Planted::DeathUnnoticed, Seeds),

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Node 0 has dialled all others.
-fn star(ids: &[&str]) -> Pair {
+pub(super) fn star(ids: &[&str]) -> Pair {
     let mut pair = Pair::new(ids);
     for (node, token) in (1..ids.len()).zip(["b", "c", "d"]) {
         pair.connect(0, node, token);
@@ -14,7 +14,7 @@ fn star(ids: &[&str]) -> Pair {
 }
 
 /// To the first of these, with room taken there, and then to the others.
-fn plan(pair: &Pair, to: &[&str], tick: bool) -> Plan {
+pub(super) fn plan(pair: &Pair, to: &[&str], tick: bool) -> Plan {
     plan_for(&Payload::null(), pair, to, tick)
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{filter, list, node_id, node_ids, number};
 use crate::cbor::{Kind, Malformed, Reader};
-use crate::config::{ADDRESS_BYTES, EVENT_BYTES, HOST_BYTES, SERVICES};
+use crate::config::{ADDRESS_BYTES, EVENT_BYTES, GOODBYE_CALLS, HOST_BYTES, SERVICES};
 use crate::error::{ErrorKind, Execution};
 use crate::id::{CallId, InstanceId, NodeId};
 use crate::options::Options;
@@ -42,6 +42,7 @@ pub(super) fn read(
             reason: Farewell::from_parts(reader.unsigned()?, reader.text()?),
             ticks: reader.unsigned()?,
             cost: reader.unsigned()?,
+            taken_up: optional(reader, calls)?,
         },
         kinds::HEARTBEAT => Control::Heartbeat {
             ticks: reader.unsigned()?,
@@ -178,6 +179,15 @@ fn member(reader: &mut Reader<'_>) -> Result<Member, Malformed> {
 
 fn pair(reader: &mut Reader<'_>) -> Result<(), Malformed> {
     if reader.array()? == 2 { Ok(()) } else { Err(Malformed("a pair was expected")) }
+}
+
+fn calls(reader: &mut Reader<'_>) -> Result<Vec<CallId>, Malformed> {
+    let calls = list(reader, GOODBYE_CALLS, |reader| reader.unsigned().map(CallId))?;
+    if calls.is_sorted_by(|one, next| one < next) {
+        Ok(calls)
+    } else {
+        Err(Malformed("calls are not strictly ascending"))
+    }
 }
 
 fn names(reader: &mut Reader<'_>) -> Result<Vec<String>, Malformed> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use threadmesh::{ErrorKind, HandlerError, Node, Request, RoundRobin};
+use threadmesh::{HandlerError, Node, Request, RoundRobin};
 
 use crate::Outcome;
 use crate::process::wait_for_the_end;
@@ -21,14 +21,8 @@ pub(crate) fn run(client: &str) -> Outcome<()> {
         // Inside a handler a call has what is left of the deadline of the request. It goes to `/work` and not to `/job`, because a node is
         // among those that its own calls may go to: one that serves what it calls needs `.except(mesh.id())`, or it asks itself in its turn.
         let workers = mesh.call("/work").by(Arc::clone(&turns));
-        match workers.request::<Done>(&request.data) {
-            // What a worker certainly did not run the next one has got already. This crossed the goodbye of a worker on its way, and may
-            // have run. That a job does no harm when it is done twice only this program knows.
-            Err(error) if error.kind() == ErrorKind::ConnectionLost => {
-                Ok(workers.request(&request.data)?)
-            }
-            done => Ok::<Done, HandlerError>(done?),
-        }
+        // What a worker that stops has not taken up certainly did not run: the next one gets it, and nobody here hears of it.
+        Ok::<Done, HandlerError>(workers.request(&request.data)?)
     })?;
     let mesh = node.handle();
     node.register("/wait_for", move |request: Request<String>| {

@@ -143,7 +143,7 @@ impl Handle {
 
     /// Prepares calls by path whose path is the event of each request: what a policy is put around, and a tick in a batch.
     ///
-    /// A [`Call`](crate::Call) is for one, so a strategy that means many is `INVALID_ARGUMENT` when it is sent, and nothing is.
+    /// A [`Call`] is for one, so a strategy that means many is `INVALID_ARGUMENT` when it is sent, and nothing is.
     ///
     /// # Example
     /// ```

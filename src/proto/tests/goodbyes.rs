@@ -138,6 +138,22 @@ pub(super) fn an_answer_that_a_goodbye_cuts_off_may_have_run() {
 }
 
 #[test]
+fn who_broke_the_protocol_is_told_what_was_taken_up_too() {
+    let _bound = crate::bound::bound();
+    let mut pair = star_that_listens();
+    let _owed = pair.taken_up("taken up");
+    // A frame of no bytes.
+    pair.steps.push_back(Arrival::Bytes(1, pair.link(1, "a"), vec![0; 4]));
+    let crossing = plan(&pair, &["b"], false);
+    pair.request_by(crossing, 0, Payload::null(), "crosses");
+    pair.run();
+    assert!(pair.events_of(0).iter().any(|event| event.contains("Protocol")));
+    assert_eq!(pair.failed("taken up"), UNKNOWN);
+    assert_eq!(pair.failed("crosses"), NEVER);
+    assert!(pair.delivered.is_empty());
+}
+
+#[test]
 fn a_peer_that_gave_up_is_not_told_of_its_requests() {
     let _bound = crate::bound::bound();
     let mut pair = star_that_listens();

@@ -86,6 +86,7 @@ const BUGS: &[(&str, Planted, Proof)] = &[
     ("P33", Planted::SentAgain, Seeds),
     ("P33", Planted::NeverClaimed, Seeds),
     ("P33", Planted::GoodbyeListsNothing, Seeds),
+    ("P33", Planted::GoodbyeForgetsAnswers, Seeds),
     (
         "P33",
         Planted::GoodbyeListsNothing,

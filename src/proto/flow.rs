@@ -21,11 +21,11 @@ impl<T> Mesh<T> {
     pub(super) fn tick(&mut self, mut tick: Tick<T>, out: &mut Out<T>) {
         let bytes = tick.message.payload.len();
         let cost = cost(bytes);
-        let (mut full, mut small) = (None, None);
+        let (mut full, mut small, mut room) = (None, None, tick.plan.room);
         for step in std::iter::once(&tick.plan.first).chain(&tick.plan.alternates) {
             let target = self.peers.route(step);
             let Some(link) = target.and_then(|link| self.links.get_mut(&link)) else { continue };
-            let taken = tick.plan.room == Some(link.id);
+            let taken = room == Some(link.id);
             let fits = bytes <= link.theirs.message_bytes;
             if fits && (taken || link.takes_tick(cost)) {
                 let link = link.id;
@@ -40,8 +40,11 @@ impl<T> Mesh<T> {
             if taken {
                 link.gauge.give_queue(cost);
                 link.gauge.give_ticks(cost as u64);
+                // Another step may lead to the same peer.
+                room = None;
             }
         }
+        tick.plan.room = room;
         match (full, small, tick.wait.as_ref().map(|(until, _)| *until)) {
             (Some((link, step)), _, Some(until)) => {
                 name_for(&mut tick.message, &step);
@@ -177,6 +180,8 @@ impl<T> Mesh<T> {
         self.change_own(|own| own.options = options.clone());
         self.local.options = options;
         self.options_version += 1;
+        // Calls that wait for somebody may be about this node itself.
+        out.push(Output::Publish);
         self.tell_all(out, |link| link.tell_options = true);
     }
 

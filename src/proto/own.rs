@@ -105,9 +105,29 @@ impl<T> Mesh<T> {
         self.recount(id, out);
     }
 
+    /// What its handlers have finished is confirmed, also what would be reported later with more of it.
+    pub(super) fn settle_own(&mut self) {
+        if let Some(link) = self.links.get_mut(&LinkId::OWN) {
+            let (ticks, cost) = (link.ticks_in.finished, link.ticks_in.finished_cost);
+            let _ = link.ticks_out.confirm(ticks, cost);
+        }
+    }
+
+    /// The node begins to stop: a tick that waits for room with itself would come too late.
+    pub(super) fn stop_own(&mut self, out: &mut Out<T>) {
+        let waiting =
+            self.links.get_mut(&LinkId::OWN).map(|link| std::mem::take(&mut link.lines.ticks));
+        for parked in waiting.into_iter().flatten() {
+            self.timers.disarm(parked.timer);
+            self.tick_unplaced(parked.tick, stop::closed(), out);
+        }
+        self.admit_waiting(LinkId::OWN, out);
+    }
+
     /// The node has stopped, its calls to itself among the rest: nobody is left to be told goodbye.
     pub(super) fn end_own(&mut self, out: &mut Out<T>) {
         let id = LinkId::OWN;
+        self.settle_own();
         self.orphan_own(out);
         let Some(link) = self.links.remove(&id) else { return };
         self.peers.by_key.remove(&PeerKey::OWN);
@@ -125,10 +145,7 @@ impl<T> Mesh<T> {
         for call in link.pending.into_iter().chain(link.lines.calls) {
             self.next_step(call, lost_unsent(&me), out);
         }
-        for parked in link.lines.ticks {
-            self.timers.disarm(parked.timer);
-            self.tick_unplaced(parked.tick, stop::closed(), out);
-        }
+        debug_assert!(link.lines.ticks.is_empty(), "they were told when the stop began");
         self.flushes_lost(id, out);
     }
 

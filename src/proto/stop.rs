@@ -43,6 +43,7 @@ impl<T> Mesh<T> {
         self.close_listener(out);
         self.members_closed(out);
         self.stop_dialling(&closed(), out);
+        self.stop_own(out);
         self.flushes_closed(closed, out);
         // A plain thread is told at once; what handlers ask may still let them finish.
         let plain: Vec<CallId> =
@@ -126,6 +127,7 @@ impl<T> Mesh<T> {
         for id in &ready {
             self.count_staged(*id);
         }
+        self.settle_own();
         let now = self.now;
         let Some(stopping) = &mut self.stopping else { return };
         for link in ready.iter().filter_map(|id| self.links.get(id)) {

@@ -249,3 +249,62 @@ fn a_member_that_listens_late_has_nothing_to_tell_itself() {
     pair.run();
     assert_eq!(pair.stopped, [0], "nothing is left to be written");
 }
+
+#[test]
+fn a_tick_too_large_for_two_steps_of_one_peer_gives_its_room_back_once() {
+    let _bound = crate::bound::bound();
+    let mut config = Config::default();
+    config.limits.message_bytes = 1_000_000;
+    let mut pair = Pair::joined_with(&["client", "server"], &config);
+    let entry = pair.nodes[0].directory().get("server").unwrap().clone();
+    let face = entry.face(Directions::BOTH).unwrap();
+    let payload = bytes_of(1_500_000);
+    face.gauge.take_tick(cost(payload.len())).unwrap();
+    let step = Step::new(entry.key, Directions::BOTH);
+    let mut plan = Plan::one(step.clone(), Some(face.link));
+    (plan.alternates, plan.by_path) = (vec![step], true);
+    let message = Pair::message(payload);
+    pair.command(0, Command::Tick(Tick { plan, message, wait: None }));
+    pair.run();
+    assert_eq!((face.gauge.queued(), face.gauge.unconfirmed()), (0, 0));
+}
+
+#[test]
+fn ticks_to_itself_that_are_finished_are_not_told_as_undelivered() {
+    let _bound = crate::bound::bound();
+    let mut pair = Pair::new(&["alone"]);
+    for _ in 0..5 {
+        pair.own_tick(10);
+    }
+    let work: Vec<Delivery> = pair.delivered.drain(..).map(|(_, delivery)| delivery).collect();
+    for Delivery { link, work, .. } in work.into_iter().take(4) {
+        let Work::Tick { cost } = work else { panic!("a tick") };
+        pair.feed(0, Input::Consumed { link, ticks: 1, cost });
+    }
+    pair.command(0, Command::Stop { bound: Duration::from_secs(2), token: Some("stop") });
+    pair.pass(Duration::from_secs(3));
+    let Ok(Done::Stopped(cut)) = pair.result("stop") else { panic!("a stop") };
+    assert_eq!(cut.unconfirmed, 1);
+    let told = pair.events_of(0).into_iter().filter(|event| event.contains("Undelivered"));
+    let told: Vec<String> = told.collect();
+    assert!(told.len() == 1 && told[0].contains("unconfirmed: 1"), "{told:?}");
+}
+
+#[test]
+fn a_tick_that_waits_for_room_with_itself_is_refused_when_the_node_stops() {
+    let _bound = crate::bound::bound();
+    let mut pair = Pair::new(&["alone"]);
+    pair.own_tick(70_000);
+    let plan = Plan::one(Step::new(PeerKey::OWN, Directions::BOTH), None);
+    let wait = Some((pair.now + Duration::from_secs(9), "parked"));
+    let message = Pair::message(bytes_of(10));
+    pair.command(0, Command::Tick(Tick { plan, message, wait }));
+    pair.command(0, Command::Stop { bound: Duration::from_secs(2), token: Some("stop") });
+    pair.run();
+    let error = pair.result("parked").unwrap_err();
+    assert_eq!((error.kind(), error.execution()), (ErrorKind::Closed, Execution::Never));
+    let (_, Delivery { link, work, .. }) = pair.delivered.pop().unwrap();
+    let Work::Tick { cost } = work else { panic!("a tick") };
+    pair.feed(0, Input::Consumed { link, ticks: 1, cost });
+    assert_eq!((pair.stopped.clone(), pair.delivered.len()), (vec![0], 0));
+}

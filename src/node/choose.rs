@@ -99,6 +99,7 @@ impl Core {
             own: None,
             pattern: None,
             except,
+            left_out: &[],
             no_routers,
             is_copy,
             number: &number,

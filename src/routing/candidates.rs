@@ -37,6 +37,8 @@ pub(crate) struct Question<'a> {
     pub(crate) pattern: Option<&'a PathPattern>,
     /// Never these.
     pub(crate) except: &'a [NodeId],
+    /// Nor these, in ascending order: there may be thousands.
+    pub(crate) left_out: &'a [PeerKey],
     /// None that says it is a router.
     pub(crate) no_routers: bool,
     /// It is a further copy of a call that has been placed.
@@ -226,6 +228,7 @@ impl<'a> Candidates<'a> {
         peer.face(self.question.directions).is_some()
             && self.question.filter.is_none_or(|filter| filter.matches(&peer.options))
             && !self.question.except.contains(&peer.id)
+            && self.question.left_out.binary_search(&peer.key).is_err()
             && !(self.question.no_routers && is_router(&peer.options))
             && self.question.pattern.is_none_or(|wanted| peer.services.paths().serves(wanted))
             && self.question.predicate.is_none_or(|test| self.test(test, &peer.options))

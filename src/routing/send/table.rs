@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use super::{KnownNode, SendTarget};
-use crate::id::NodeId;
+use crate::id::{NodeId, PeerKey};
 use crate::node_event::Directions;
 use crate::routing::candidates::{Candidates, Question};
 use crate::routing::directory::{Directory, PeerEntry};
@@ -36,6 +36,8 @@ pub struct PathTable {
     directory: Directory,
     directions: Directions,
     except: Arc<[NodeId]>,
+    /// Peers that a filter has left out, in ascending order.
+    left_out: Arc<[PeerKey]>,
     now: Instant,
     chance: AtomicU64,
 }
@@ -52,7 +54,8 @@ impl PathTable {
         seed: u64,
     ) -> Self {
         debug_assert!(own.as_ref().is_none_or(|own| own.is_own() && own.is_local));
-        Self { own, directory, directions, except, now, chance: AtomicU64::new(seed) }
+        let (left_out, chance) = (Arc::default(), AtomicU64::new(seed));
+        Self { own, directory, directions, except, left_out, now, chance }
     }
 
     /// All nodes: the node itself, then its peers in the order in which they joined.
@@ -94,9 +97,10 @@ impl PathTable {
         let keeps_own = self.own.as_ref().is_some_and(|own| keep(&known(own)));
         let own = self.own.clone().filter(|_| keeps_own);
         let peers = self.directory.iter().filter(|peer| self.shows(peer));
-        let out = peers.filter(|peer| !keep(&known(peer))).map(|peer| peer.id.clone());
-        let except: Arc<[NodeId]> = self.except.iter().cloned().chain(out).collect();
-        Self { own, except, ..self.clone() }
+        let out = peers.filter(|peer| !keep(&known(peer))).map(|peer| peer.key);
+        let mut left_out: Vec<PeerKey> = self.left_out.iter().copied().chain(out).collect();
+        left_out.sort_unstable();
+        Self { own, left_out: left_out.into(), ..self.clone() }
     }
 
     /// What the node of that id is reached by.
@@ -155,6 +159,7 @@ impl PathTable {
             own: self.own.as_ref(),
             pattern: Some(pattern),
             except: &self.except,
+            left_out: &self.left_out,
             no_routers: false,
             is_copy: false,
             number: &number,
@@ -181,7 +186,9 @@ impl PathTable {
     }
 
     fn shows(&self, peer: &PeerEntry) -> bool {
-        peer.face(self.directions).is_some() && !self.except.contains(&peer.id)
+        peer.face(self.directions).is_some()
+            && !self.except.contains(&peer.id)
+            && self.left_out.binary_search(&peer.key).is_err()
     }
 
     fn known<'t>(&self) -> impl Fn(&'t Arc<PeerEntry>) -> KnownNode<'t> + use<'t> {
@@ -198,6 +205,7 @@ impl Clone for PathTable {
             directory: self.directory.clone(),
             directions: self.directions,
             except: Arc::clone(&self.except),
+            left_out: Arc::clone(&self.left_out),
             now: self.now,
             chance: AtomicU64::new(self.chance.load(Relaxed)),
         }

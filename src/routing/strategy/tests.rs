@@ -61,6 +61,7 @@ fn everybody<'a>() -> Question<'a> {
         own: None,
         pattern: None,
         except: &[],
+        left_out: &[],
         no_routers: false,
         is_copy: false,
         number: &|| 7,

@@ -19,6 +19,7 @@ fn question<'a>(own: &'a Arc<PeerEntry>, pattern: Option<&'a PathPattern>) -> Qu
         own: Some(own),
         pattern,
         except: &[],
+        left_out: &[],
         no_routers: false,
         is_copy: false,
         number: &|| 7,

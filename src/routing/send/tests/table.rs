@@ -132,3 +132,23 @@ fn a_strategy_that_sees_only_some_nodes_chooses_as_if_there_were_no_others() {
     assert_eq!(some.filter(|node| node.id() != "n3").len(), 2);
     assert_eq!(table.filter(|node| node.is_own()).len(), 1);
 }
+
+#[test]
+fn a_table_of_thousands_of_which_thousands_are_left_out_is_looked_at_in_a_moment() {
+    let _bound = crate::bound::bound();
+    let peers = (1..=20_000).map(|key| peer(key, &format!("peer-{key}"), &["/x"]));
+    let nodes = table(Some(own(&["/x"])), peers);
+    let began = Instant::now();
+    let odd = nodes.filter(|node| node.id().as_str().ends_with(['1', '3', '5', '7', '9']));
+    let five = odd.filter(|node| node.id().as_str().ends_with('5'));
+    assert_eq!((odd.len(), five.len()), (10_000, 2_000));
+    assert!(
+        odd.get("peer-2").is_none() && odd.get("self").is_none() && five.get("peer-1").is_none()
+    );
+    let path = PathPattern::new("/x").unwrap();
+    assert_eq!(five.first_matches(&path).count(), 2_000);
+    let taken = shown(&crate::routing::RoundRobin::new(), "/x", &five);
+    assert_eq!(taken, "in order: peer-5 /x, peer-15 /x, peer-25 /x, peer-35 /x");
+    // Were each looked for in a list of the others, it would be many seconds.
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}

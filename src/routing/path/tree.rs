@@ -121,7 +121,7 @@ impl PathTree {
         pattern: &PathPattern,
     ) -> impl DoubleEndedIterator<Item = &'a Path> + ExactSizeIterator + use<'a> {
         in_order(if pattern.has_wildcard() {
-            branch::matches(&self.entries, pattern)
+            branch::matches(&self.entries, pattern).collect()
         } else {
             self.find(pattern.as_str()).map(|at| &self.entries[at]).into_iter().collect()
         })
@@ -130,17 +130,19 @@ impl PathTree {
     /// The first of the paths that a pattern means. A pattern that is a path is only searched for, and nothing is allocated.
     pub(crate) fn first(&self, pattern: &PathPattern) -> Option<&Path> {
         let entry = if pattern.has_wildcard() {
-            let found = branch::matches(&self.entries, pattern);
-            found.into_iter().min_by_key(|entry| entry.number)
+            branch::matches(&self.entries, pattern).min_by_key(|entry| entry.number)
         } else {
             self.find(pattern.as_str()).ok().map(|at| &self.entries[at])
         };
         entry.map(|entry| &entry.path)
     }
 
-    /// Whether there is a path that a pattern means.
+    /// Whether there is a path that a pattern means. It looks no further than the first in the order of their names.
     pub(crate) fn serves(&self, pattern: &PathPattern) -> bool {
-        self.first(pattern).is_some()
+        if pattern.has_wildcard() {
+            return branch::matches(&self.entries, pattern).next().is_some();
+        }
+        self.find(pattern.as_str()).is_ok()
     }
 
     /// All paths, in the order of their registration.

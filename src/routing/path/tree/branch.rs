@@ -33,28 +33,35 @@ pub(super) fn behind(entries: &[Entry], pass: impl Fn(&str) -> bool) -> &[Entry]
     &entries[begin + entries[begin..end].partition_point(passes)..]
 }
 
-/// Those that the pattern means. It goes from one to the next that may still be meant, over whatever stands between.
-pub(super) fn matches<'a>(entries: &'a [Entry], pattern: &PathPattern) -> Vec<&'a Entry> {
+/// Those that the pattern means. It goes from one to the next that may still be meant, over whatever stands between, and no further than
+/// it is asked to.
+pub(super) fn matches<'a>(
+    entries: &'a [Entry],
+    pattern: &PathPattern,
+) -> impl Iterator<Item = &'a Entry> {
     let written_out = pattern.as_str().split(WILDCARD).next().unwrap_or_default();
     let mut rest = branch(entries, written_out.trim_end_matches('/'));
-    let mut found = Vec::new();
-    while let Some(entry) = rest.first() {
-        rest = match agree(entry.path.as_str(), pattern) {
-            Agree::UpTo(prefix) => {
-                if prefix == entry.path.as_str() {
-                    found.push(entry);
+    std::iter::from_fn(move || {
+        while let Some(entry) = rest.first() {
+            let mut found = None;
+            rest = match agree(entry.path.as_str(), pattern) {
+                Agree::UpTo(prefix) => {
+                    found = (prefix == entry.path.as_str()).then_some(entry);
+                    behind(rest, |path| is_in(path, prefix))
                 }
-                behind(rest, |path| is_in(path, prefix))
+                Agree::Ended => &rest[1..],
+                Agree::Before { prefix, wanted } => behind(rest, |path| {
+                    is_in(path, prefix)
+                        && segment_after(path, prefix.len()).is_none_or(|segment| segment < wanted)
+                }),
+                Agree::Behind { prefix } => behind(rest, |path| is_in(path, prefix)),
+            };
+            if found.is_some() {
+                return found;
             }
-            Agree::Ended => &rest[1..],
-            Agree::Before { prefix, wanted } => behind(rest, |path| {
-                is_in(path, prefix)
-                    && segment_after(path, prefix.len()).is_none_or(|segment| segment < wanted)
-            }),
-            Agree::Behind { prefix } => behind(rest, |path| is_in(path, prefix)),
-        };
-    }
-    found
+        }
+        None
+    })
 }
 
 /// How far a path agrees with a pattern, and what may come.

@@ -148,7 +148,10 @@ impl Handle {
                 }
                 Err(error) => match error.kind() {
                     ErrorKind::Closed | ErrorKind::WouldDeadlock => return Err(error),
-                    ErrorKind::InvalidAddress => (seed.own, seed.cause) = (true, None),
+                    // A seed that refuses this node may say so, too, but not in its name.
+                    ErrorKind::InvalidAddress if error.peer() == Some(self.id()) => {
+                        (seed.own, seed.cause) = (true, None);
+                    }
                     _ => seed.cause = Some(error),
                 },
             }
@@ -167,7 +170,8 @@ impl Handle {
         // What this node says of itself may lead nowhere from here: many routers do not let their own address be dialled from inside.
         let own = bound.is_some() && seed.numeric() == bound;
         if own || core.advertise.as_ref() == Some(seed) {
-            return Err(Error::new(ErrorKind::InvalidAddress, "it is this node itself"));
+            let error = Error::new(ErrorKind::InvalidAddress, "it is this node itself");
+            return Err(error.with_peer(core.id.clone()));
         }
         let address = seed.clone();
         let join = |token| Command::Join { address, answered_by, deadline, token };

@@ -1,10 +1,15 @@
 //! Meshes in which everybody is connected to everybody: the ninth section of the scenarios. Each test bears the number of its row.
 
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
+use ciborium::Value;
 use threadmesh::{ErrorKind, Joined, Node, Request};
 
+use crate::support::alien::LISTENER_MAGIC;
+use crate::support::impostor::{frame, message};
 use crate::support::{
     AT_ONCE, SOON, bounded, builder, eventually, joined, let_pass, listening, place, took,
 };
@@ -80,6 +85,13 @@ fn t244_a_service_that_is_registered_later_can_be_called_at_once_by_all() {
             assert_eq!(peer.id, "y");
             assert_eq!(node.request::<u32, _>("y", "late", &()).unwrap(), 7);
         }
+        // By path nobody need know where it is.
+        nodes[1].register("/late", |_: Request<()>| Ok(8)).unwrap();
+        for node in &nodes {
+            let call = node.call("/late").wait_for_match(SOON);
+            assert_eq!(took(AT_ONCE, || call.request::<u32>(&()).unwrap()), 8);
+            assert_eq!(node.call("/late").request::<u32>(&()).unwrap(), 8, "and from now on");
+        }
     });
 }
 
@@ -88,7 +100,8 @@ fn t245_a_member_that_is_announced_again_stays_reachable_without_a_gap() {
     bounded("t245", LIMIT, || {
         let nodes = mesh(&["x", "y", "z"]);
         nodes[1].on_request("ping", |_: Request<()>| Ok(())).unwrap();
-        nodes[2].wait_for_peer("y", SOON).unwrap();
+        nodes[1].register("/ping", |_: Request<()>| Ok(())).unwrap();
+        nodes[2].wait_for_service("/ping", SOON).unwrap();
         let seeds = [address(&nodes[0]), address(&nodes[2])];
         std::thread::scope(|scope| {
             let joins = scope.spawn(|| {
@@ -99,6 +112,7 @@ fn t245_a_member_that_is_announced_again_stays_reachable_without_a_gap() {
             let mut calls = 0;
             while !joins.is_finished() || calls < 200 {
                 nodes[2].request::<(), _>("y", "ping", &()).unwrap();
+                nodes[2].call("/ping").request::<()>(&()).unwrap();
                 calls += 1;
             }
         });
@@ -216,6 +230,40 @@ fn a_seed_that_is_there_and_refuses_is_no_reason_to_be_the_first() {
         assert_eq!(error.kind(), ErrorKind::ConnectTimeout);
         assert!(error.message().contains("is this node itself"), "{error}");
         assert!(error.message().contains("same"), "{error}");
+    });
+}
+
+#[test]
+fn a_seed_that_says_in_its_refusal_that_it_is_this_node_is_not_believed() {
+    bounded("refused as itself", LIMIT, || {
+        let liar = TcpListener::bind("127.0.0.1:0").unwrap();
+        let seed = liar.local_addr().unwrap();
+        let done = AtomicBool::new(false);
+        let lie = || {
+            // The greeting of a listener, and a refusal (7) for the reason that the address is that of the dialler (14).
+            let refusal = [Value::from(14_u64), Value::from("you have dialled yourself")];
+            let refusal = frame(message(7, 0, refusal));
+            let greeting = [&LISTENER_MAGIC[..], &[0, 1, 0, 1, 0, 1, 0, 1]].concat();
+            for stream in liar.incoming() {
+                if done.load(SeqCst) {
+                    break;
+                }
+                let mut stream = stream.unwrap();
+                let _ = stream.write_all(&greeting).and_then(|()| stream.write_all(&refusal));
+                let _ = stream.read(&mut [0; 1_024]);
+            }
+        };
+        std::thread::scope(|scope| {
+            let lies = scope.spawn(lie);
+            let node = builder("n").connect_timeout(Duration::from_millis(400)).start().unwrap();
+            let joined = node.join([seed]);
+            done.store(true, SeqCst);
+            TcpStream::connect(seed).unwrap();
+            lies.join().unwrap();
+            let error = joined.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ConnectTimeout);
+            assert!(error.message().contains("refused this node"), "{error}");
+        });
     });
 }
 

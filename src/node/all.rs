@@ -23,7 +23,7 @@ use crate::proto::{Command, Message, Request, Tick};
 use crate::routing::PeerEntry;
 
 /// Ticks posted with one ring of the loop's bell.
-const CHUNK: usize = 64;
+pub(super) const CHUNK: usize = 64;
 
 /// A call to all peers that match, made by [`Handle::all`]. Its last method sends it; one `All` can send many times, and looks anew who
 /// matches each time. The payload is encoded once, however many there are.

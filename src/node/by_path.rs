@@ -77,13 +77,16 @@ pub struct PathCall<'a> {
     match_patience: Option<Duration>,
     /// That there is nobody is no news.
     is_quiet: bool,
+    /// It may wait for a dial.
+    dials: bool,
     pub(super) terms: Terms,
 }
 
 impl<'a> PathCall<'a> {
     pub(super) fn new(handle: &'a Handle, path: &str) -> Self {
         let (path, terms) = (path.to_owned(), Terms::default());
-        Self { handle, path, strategy: None, match_patience: None, is_quiet: false, terms }
+        let (strategy, match_patience, is_quiet, dials) = (None, None, false, true);
+        Self { handle, path, strategy, match_patience, is_quiet, dials, terms }
     }
 
     /// Who gets the message, in place of the strategy of the node. Every [`Strategy`](crate::Strategy) is a send strategy, too.
@@ -113,8 +116,15 @@ impl<'a> PathCall<'a> {
         self
     }
 
+    /// An address that is not connected is `NODE_NOT_FOUND`.
+    pub(super) fn without_dialling(mut self) -> Self {
+        self.dials = false;
+        self
+    }
+
     /// Waits for somebody whom the strategy wants, at most so long and not beyond the deadline of the call, instead of failing at once when
-    /// there is nobody: what a program says whose services may start later than itself.
+    /// there is nobody: what a program says whose services may start later than itself. It asks the strategy again whenever a peer or this node
+    /// itself has changed, and when the node has another [default](Handle::set_send_strategy) that the call goes by.
     pub fn wait_for_match(mut self, patience: Duration) -> Self {
         self.match_patience = Some(patience);
         self

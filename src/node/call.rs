@@ -15,7 +15,7 @@ use super::by_path::PathCall;
 use super::choose::Wanted;
 use super::core::Core;
 use super::handle::Handle;
-use super::lookup::Lookup;
+use super::lookup::{Lookup, Room};
 use super::selector::Selector;
 use super::terms::Terms;
 use crate::config::LONGEST_TIMEOUT;
@@ -111,7 +111,7 @@ impl<'a> Call<'a> {
     }
 
     /// How one of several matches is chosen, in place of the strategy of the node (by default [`Random`](crate::Random)). A call
-    /// [`to`](Handle::to) one id has nothing to choose.
+    /// [`to`](Handle::to) one id has nothing to choose, and one [by path](Handle::by_path) has a send strategy: this changes nothing about them.
     ///
     /// # Threads
     /// The strategy runs on the thread that makes the call.
@@ -176,16 +176,47 @@ impl<'a> Call<'a> {
         copy
     }
 
-    /// Who gets the message, waiting for somebody who matches as long as the call says.
-    fn lookup(&self, message: &Message, deadline: Option<Instant>) -> Result<Lookup, Error> {
-        if let Whom::Path(strategy) = &self.whom {
-            return self.serving(message, strategy, self.match_patience).place(message, deadline);
+    /// Who gets the message. Only with [`Room::Awaited`] it waits for somebody who matches, as long as the call says, and dials.
+    fn lookup(
+        &self,
+        message: &Message,
+        deadline: Option<Instant>,
+        room: Room,
+    ) -> Result<Lookup, Error> {
+        let patience = self.match_patience.filter(|_| room == Room::Awaited);
+        match &self.whom {
+            Whom::Id(id) => {
+                let directions = self.terms.directions;
+                let excepted = self.terms.except.iter().any(|other| other == *id);
+                let find = || Ok(self.core().find(id, directions).filter(|_| !excepted));
+                self.await_match(patience, deadline, find, || self.core().not_found(id, directions))
+            }
+            Whom::Any(selector) => {
+                let strategy = self.strategy.as_deref();
+                let find = || self.core().choose(self.wanted(selector), strategy);
+                let nobody = || self.nobody(selector, &message.event);
+                self.await_match(patience, deadline, find, nobody)
+            }
+            Whom::Path(strategy) => {
+                let call = self.serving(message, strategy, patience);
+                let call = if room == Room::Now { call.without_dialling() } else { call };
+                call.place(message, deadline)
+            }
         }
-        if let Some(found) = self.look(message, deadline)? {
+    }
+
+    /// Looks who matches, and again when something has changed, as long as the patience lasts.
+    fn await_match(
+        &self,
+        patience: Option<Duration>,
+        deadline: Option<Instant>,
+        find: impl Fn() -> Result<Option<Lookup>, Error>,
+        nobody: impl Fn() -> Error,
+    ) -> Result<Lookup, Error> {
+        if let Some(found) = find()? {
             return Ok(found);
         }
-        let event = &message.event;
-        let Some(patience) = self.match_patience else { return Err(self.nobody(event)) };
+        let Some(patience) = patience else { return Err(nobody()) };
         let until = Instant::now().checked_add(patience.min(LONGEST_TIMEOUT));
         // A tick has no deadline, but the handler that sends it may have one.
         let inherited = service::context::current().and_then(|context| context.deadline);
@@ -193,28 +224,12 @@ impl<'a> Call<'a> {
         loop {
             self.core().may_block()?;
             let seen = self.core().news.count();
-            if let Some(found) = self.look(message, deadline)? {
+            if let Some(found) = find()? {
                 return Ok(found);
             }
             if !self.core().news.wait(seen, until) {
                 // Somebody may have come in the last moment.
-                return self.look(message, deadline)?.ok_or_else(|| self.nobody(event));
-            }
-        }
-    }
-
-    /// Who gets the message as of now.
-    fn look(&self, message: &Message, deadline: Option<Instant>) -> Result<Option<Lookup>, Error> {
-        match &self.whom {
-            Whom::Id(id) => {
-                let excepted = self.terms.except.iter().any(|other| other == *id);
-                Ok(self.core().find(id, self.terms.directions).filter(|_| !excepted))
-            }
-            Whom::Any(selector) => {
-                self.core().choose(self.wanted(selector), self.strategy.as_deref())
-            }
-            Whom::Path(strategy) => {
-                self.serving(message, strategy, None).place(message, deadline).map(Some)
+                return find()?.ok_or_else(nobody);
             }
         }
     }
@@ -236,20 +251,15 @@ impl<'a> Call<'a> {
         }
     }
 
-    fn nobody(&self, event: &EventName) -> Error {
-        match &self.whom {
-            Whom::Id(id) => self.core().not_found(id, self.terms.directions),
+    /// Nobody matches.
+    fn nobody(&self, selector: &Selector, event: &EventName) -> Error {
+        if self.is_copy {
             // Nobody looks at what is said of a copy.
-            Whom::Path(_) => Error::new(ErrorKind::NotFound, "nobody serves it"),
-            Whom::Any(_) if self.is_copy => {
-                Error::new(ErrorKind::NoNodesMatchFilter, "there is nobody else")
-            }
-            Whom::Any(selector) => {
-                let error = self.core().no_match(self.wanted(selector), event);
-                self.core().tell_no_match(&error);
-                error
-            }
+            return Error::new(ErrorKind::NoNodesMatchFilter, "there is nobody else");
         }
+        let error = self.core().no_match(self.wanted(selector), event);
+        self.core().tell_no_match(&error);
+        error
     }
 
     fn wanted<'s>(&'s self, selector: &'s Selector) -> Wanted<'s> {

@@ -2,6 +2,7 @@
 
 mod fork;
 mod limits;
+mod places;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};

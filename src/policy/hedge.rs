@@ -24,7 +24,8 @@ use crate::payload::Payload;
 /// share the timeout of the first. A call to [any](Handle::any) sends each copy to a peer that has none yet as far as the caller knows
 /// (a copy whose peer was lost or busy may have moved there); a call [to](Handle::to) one peer sends it there again. To the strategy of
 /// the call all copies are one call, with one state: it is asked for a copy as for an
-/// [alternate](crate::Candidates::is_alternate), so that a copy takes nobody's turn. Clones share the budget.
+/// [alternate](crate::Candidates::is_alternate), so that a copy takes nobody's turn. Clones share the budget. In a call
+/// [by path](Handle::by_path) only the first copy dials an address that is not connected; the others are sent to nobody then.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` when the call is not idempotent; then nothing was sent. Else those of [`Call::request`]: of the copies that failed

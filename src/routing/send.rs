@@ -105,8 +105,8 @@ pub trait SendStrategy: Send + Sync {
     fn targets(&self, message: &Outgoing<'_>, nodes: &PathTable) -> Targets;
 
     /// Hears how a call that it placed has ended: once for each target of [`Targets::Each`], and once for a call to one, about who answered
-    /// or failed in the end. It hears nothing of what was refused before anything was sent, of ticks, and of calls whose answer nobody waits
-    /// for. A panic in here is caught, and changes nothing for the call.
+    /// or failed in the end. It hears nothing of what was refused before anything was sent, of ticks (also not of those of a
+    /// [`Call`](crate::Call) by path), and of calls whose answer nobody waits for. A panic in here is caught, and changes nothing for the call.
     fn observe(&self, observation: &Observation<'_>) {
         let _ = observation;
     }

@@ -1,12 +1,13 @@
 //! Policies around calls by path: they find whoever serves the path of the event, as `Handle::by_path` says.
 
-use std::sync::Arc;
+use std::net::TcpListener;
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use threadmesh::{
     Breaker, ErrorKind, Execution, Failover, FirstFind, HandlerError, Hedge, Node, Request, Retry,
-    RoundRobin, SendToAll, Target, Tick,
+    RoundRobin, SendTarget, SendToAll, Target, Tick, send_strategy_fn,
 };
 
 use crate::support::{AT_ONCE, SOON, bounded, builder, listening, took};
@@ -49,7 +50,7 @@ fn a_hedge_goes_to_another_who_serves_it_and_to_nobody_twice() {
     bounded("hedge by path", LIMIT, || {
         let (client, servers) = three();
         let (release, released) = channel::<()>();
-        let released = std::sync::Mutex::new(released);
+        let released = Mutex::new(released);
         servers[0].off("/who").unwrap();
         servers[0]
             .register("/slow", move |_: Request<()>| {
@@ -65,6 +66,32 @@ fn a_hedge_goes_to_another_who_serves_it_and_to_nobody_twice() {
         let first = client.by_path(FirstFind).idempotent().hedge(&hedge);
         assert_eq!(first.request::<String, _>("/slow", &()).unwrap(), "b");
         drop(release);
+    });
+}
+
+#[test]
+fn a_hedge_is_not_held_up_by_a_copy_that_would_have_to_be_dialled() {
+    bounded("hedge without a dial", LIMIT, || {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = silent.local_addr().unwrap();
+        let lone = builder("lone").start().unwrap();
+        let (copied, is_copied) = channel();
+        let is_copied = Mutex::new(is_copied);
+        lone.register("/x", move |_: Request<()>| {
+            is_copied.lock().unwrap().recv_timeout(SOON).unwrap();
+            Ok(())
+        })
+        .unwrap();
+        // The first copy goes to the node itself, and the second would have to be dialled.
+        let by = send_strategy_fn(move |message, nodes| {
+            if let Some(own) = nodes.own() {
+                return own.target(message.pattern()).into();
+            }
+            let _ = copied.send(());
+            SendTarget::at(address, message.pattern()).into()
+        });
+        let call = lone.by_path(by).timeout(SOON).idempotent();
+        took(SOON / 4, || call.hedge(&Hedge::new()).request::<(), _>("/x", &()).unwrap());
     });
 }
 
@@ -85,7 +112,7 @@ fn the_path_of_such_a_call_is_its_event_and_only_one_may_be_meant() {
     bounded("by path", LIMIT, || {
         let (client, servers) = three();
         let (told, ticks) = channel();
-        let told = Arc::new(std::sync::Mutex::new(told));
+        let told = Arc::new(Mutex::new(told));
         servers[2]
             .register("/work/log", move |request: Request<u32>| {
                 told.lock().unwrap().send((request.data, request.wants_answer())).unwrap();

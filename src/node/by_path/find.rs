@@ -1,15 +1,14 @@
 //! From a path to those who get the message: the strategy is asked, and whom it names is found, or dialled. It must not send anything to them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::slice;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::PathCall;
+use crate::address::Address;
 use crate::config::LONGEST_TIMEOUT;
 use crate::error::{Error, ErrorKind, Execution};
 use crate::event::EventName;
-use crate::id::NodeId;
 use crate::node::lookup::{Choice, Lookup};
 use crate::node::terms::{Terms, out_of_time};
 use crate::node_event::{Directions, NodeEvent};
@@ -42,6 +41,14 @@ impl Letter {
         }
         Ok(())
     }
+}
+
+/// What is known of a target without a dial.
+enum Found {
+    /// Who it is, or that it cannot be had.
+    Known(Result<Choice, Error>),
+    /// It has to be dialled.
+    Unknown(Address),
 }
 
 /// Whom the strategy wants.
@@ -141,19 +148,29 @@ impl PathCall<'_> {
         targets: Vec<SendTarget>,
         table: &PathTable,
     ) -> Result<Lookup, Error> {
-        let (mut choices, mut paths, mut failed) = (Vec::new(), Vec::new(), None);
+        let (mut choices, mut paths, mut failed, mut ends) = (Vec::new(), Vec::new(), None, None);
+        let mut left = targets.len();
         for target in targets {
-            // An address behind somebody who is there is not worth waiting for.
-            if target.address().is_some() && !choices.is_empty() {
-                continue;
-            }
-            self.each_of(letter, slice::from_ref(&target), table, |_, found| match found {
+            left -= 1;
+            let found = match self.known(&target, table) {
+                Found::Known(found) => found,
+                // An address behind somebody who is there is not worth waiting for.
+                Found::Unknown(_) if !choices.is_empty() => continue,
+                Found::Unknown(address) => {
+                    let ends = *ends.get_or_insert_with(|| self.dialling_ends(letter));
+                    let until = if left > 0 { half_way(ends) } else { ends };
+                    let mut dialled = None;
+                    self.dial(vec![address], until, |_, found| dialled = Some(found));
+                    dialled.unwrap_or_else(|| Err(self.core().closed()))
+                }
+            };
+            match found {
                 Ok(choice) => {
                     choices.push(choice);
                     paths.push(target.path().clone());
                 }
-                Err(error) => failed = failed.take().or(Some(error)),
-            });
+                Err(error) => failed = failed.or(Some(error)),
+            }
         }
         let Some(path) = paths.first() else {
             return Err(failed.unwrap_or_else(|| self.not_found(&letter.pattern, table)));
@@ -182,28 +199,75 @@ impl PathCall<'_> {
         table: &PathTable,
         mut found: impl FnMut(usize, Result<Choice, Error>),
     ) {
-        let (mut numbers, mut addresses) = (Vec::new(), Vec::new());
+        let unknown = self.each_known(targets, table, &mut found);
+        self.each_dialled(letter, unknown, found);
+    }
+
+    /// Those of the targets that need no dial. The others are given back, each with its number.
+    pub(super) fn each_known(
+        &self,
+        targets: &[SendTarget],
+        table: &PathTable,
+        mut found: impl FnMut(usize, Result<Choice, Error>),
+    ) -> Vec<(usize, Address)> {
+        let mut unknown = Vec::new();
         for (at, target) in targets.iter().enumerate() {
-            match target.to() {
-                Recipient::Node(id) => found(at, self.known(id, table)),
-                Recipient::Address(address) => match self.core().known_at(address) {
-                    Some(entry) => found(at, self.allowed(entry)),
-                    // Whoever is dialled is upstream.
-                    None if !self.terms.directions.up => {
-                        let text = address.to_string();
-                        found(at, Err(self.core().not_found(&text, self.terms.directions)));
-                    }
-                    None => {
-                        numbers.push(at);
-                        addresses.push(address.clone());
-                    }
-                },
+            match self.known(target, table) {
+                Found::Known(known) => found(at, known),
+                Found::Unknown(address) => unknown.push((at, address)),
             }
         }
-        if !addresses.is_empty() {
-            let until = letter.deadline.unwrap_or_else(|| self.dialling_ends());
-            let allowed = |entry: Result<_, _>| entry.and_then(|entry| self.allowed(entry));
-            self.core().reach(addresses, until, |at, entry| found(numbers[at], allowed(entry)));
+        unknown
+    }
+
+    /// Dials those that are not connected, all at once. Each is told as it is reached.
+    pub(super) fn each_dialled(
+        &self,
+        letter: &Letter,
+        unknown: Vec<(usize, Address)>,
+        mut found: impl FnMut(usize, Result<Choice, Error>),
+    ) {
+        if !unknown.is_empty() {
+            let (numbers, addresses): (Vec<usize>, Vec<Address>) = unknown.into_iter().unzip();
+            let until = self.dialling_ends(letter);
+            self.dial(addresses, until, |at, entry| found(numbers[at], entry));
+        }
+    }
+
+    fn dial(
+        &self,
+        addresses: Vec<Address>,
+        until: Instant,
+        mut found: impl FnMut(usize, Result<Choice, Error>),
+    ) {
+        let allowed = |entry: Result<_, _>| entry.and_then(|entry| self.allowed(entry));
+        self.core().reach(addresses, until, |at, entry| found(at, allowed(entry)));
+    }
+
+    /// Who is meant, as far as that can be said without a dial.
+    fn known(&self, target: &SendTarget, table: &PathTable) -> Found {
+        let directions = self.terms.directions;
+        let address = match target.to() {
+            Recipient::Node(id) => {
+                let entry = table.entry(id.as_str()).cloned().map(Choice::new);
+                return Found::Known(
+                    entry.ok_or_else(|| self.core().not_found(id.as_str(), directions)),
+                );
+            }
+            Recipient::Address(address) => address,
+        };
+        match self.core().known_at(address) {
+            Some(entry) => Found::Known(self.allowed(entry)),
+            // Whoever is dialled is upstream.
+            None if !directions.up => {
+                Found::Known(Err(self.core().not_found(&address.to_string(), directions)))
+            }
+            None if !self.dials => {
+                let why =
+                    format!("{address} is not connected, and a call that only tries does not dial");
+                Found::Known(Err(Error::new(ErrorKind::NodeNotFound, why)))
+            }
+            None => Found::Unknown(address.clone()),
         }
     }
 
@@ -221,15 +285,11 @@ impl PathCall<'_> {
         Err(self.core().not_found(entry.id.as_str(), *directions))
     }
 
-    fn known(&self, id: &NodeId, table: &PathTable) -> Result<Choice, Error> {
-        match table.entry(id.as_str()) {
-            Some(entry) => Ok(Choice::new(Arc::clone(entry))),
-            None => Err(self.core().not_found(id.as_str(), self.terms.directions)),
+    /// How long it may dial: a request until its deadline, a tick as long as it says.
+    fn dialling_ends(&self, letter: &Letter) -> Instant {
+        if let Some(deadline) = letter.deadline {
+            return deadline;
         }
-    }
-
-    /// How long a tick may dial.
-    fn dialling_ends(&self) -> Instant {
         let timeout = self.terms.timeout.unwrap_or(self.core().config.connect_timeout);
         let (now, inherited) = (Instant::now(), service::context::current());
         let own = now.checked_add(timeout.min(LONGEST_TIMEOUT)).unwrap_or(now);
@@ -287,6 +347,12 @@ impl PathCall<'_> {
         let message = format!("no {limits} serves {:?}; {others}", pattern.as_str());
         local(message)
     }
+}
+
+/// The moment at which half of the time that is left is over.
+fn half_way(ends: Instant) -> Instant {
+    let now = Instant::now();
+    now + ends.saturating_duration_since(now) / 2
 }
 
 fn nodes(count: usize) -> String {

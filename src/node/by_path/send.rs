@@ -15,7 +15,7 @@ use crate::node::terms::Times;
 use crate::node::wake::Wakes;
 use crate::payload::{Decode, Encode};
 use crate::proto::Message;
-use crate::routing::{Observation, PathPattern, SendTarget, Targets};
+use crate::routing::{Observation, PathPattern, PathTable, SendTarget, Targets};
 
 impl PathCall<'_> {
     /// Sends a request to the one whom the strategy chooses, waits for the answer and decodes it.
@@ -165,7 +165,10 @@ impl PathCall<'_> {
 
     /// Sends one tick to whom the strategy means, one or many: fire and forget. The same services hear it as requests
     /// ([`Handle::register`](crate::Handle::register)). Ok means accepted for sending; what is lost after that is reported in
-    /// [`NodeEvent::Undelivered`](crate::NodeEvent::Undelivered).
+    /// [`NodeEvent::Undelivered`](crate::NodeEvent::Undelivered). Ticks of this node to itself are not waited for by
+    /// [`flush`](crate::Handle::flush), which is for peers.
+    ///
+    /// Of many, those that are known get it at once, and those that have to be dialled as each of them is reached.
     ///
     /// # Errors
     /// As [`request`](Self::request) for a strategy that chooses one, before anything is sent; `BACKPRESSURE` when its window or its queue is
@@ -180,25 +183,50 @@ impl PathCall<'_> {
         let mut letter = self.letter(data, None)?;
         let Wanted { targets, table, .. } = self.wanted(&letter, means_anybody)?;
         match targets {
-            Targets::Each(targets) => {
-                let (mut ticks, mut skipped) = (Vec::with_capacity(targets.len()), Vec::new());
-                self.each_of(&letter, &targets, &table, |at, found| {
-                    let target = targets[at].clone();
-                    match found.and_then(|one| self.addressed(&letter, target.path(), one)) {
-                        Ok((lookup, message)) => ticks.push((target, lookup, message)),
-                        Err(error) => skipped.push((target, error)),
-                    }
-                });
-                let (sent, others) = tick_each(self.core(), ticks.into_iter())?;
-                skipped.extend(others);
-                Ok(PathTold { sent, skipped })
-            }
+            Targets::Each(targets) => self.tell_each(&letter, &table, &targets),
             targets => {
                 let mut lookup = self.one_of(&mut letter, in_order(targets)?, &table)?;
                 self.terms.tick(self.core(), &mut lookup, letter.message)?;
                 Ok(PathTold { sent: 1, skipped: Vec::new() })
             }
         }
+    }
+}
+
+impl PathCall<'_> {
+    /// A tick to each of these: at once to those that are known, and to the others as they are reached.
+    fn tell_each(
+        &self,
+        letter: &Letter,
+        table: &PathTable,
+        targets: &[SendTarget],
+    ) -> Result<PathTold, Error> {
+        let (mut ticks, mut skipped) = (Vec::with_capacity(targets.len()), Vec::new());
+        let addressed = |at: usize, found: Result<Choice, Error>| {
+            let target: &SendTarget = &targets[at];
+            let found = found.and_then(|one| self.addressed(letter, target.path(), one));
+            match found {
+                Ok((lookup, message)) => Ok((target.clone(), lookup, message)),
+                Err(error) => Err((target.clone(), error)),
+            }
+        };
+        let unknown = self.each_known(targets, table, |at, found| match addressed(at, found) {
+            Ok(tick) => ticks.push(tick),
+            Err(failed) => skipped.push(failed),
+        });
+        let (mut sent, others) = tick_each(self.core(), ticks.into_iter())?;
+        skipped.extend(others);
+        self.each_dialled(letter, unknown, |at, found| match addressed(at, found) {
+            Ok(tick) => match tick_each(self.core(), std::iter::once(tick)) {
+                Ok((one, others)) => {
+                    sent += one;
+                    skipped.extend(others);
+                }
+                Err(error) => skipped.push((targets[at].clone(), error)),
+            },
+            Err(failed) => skipped.push(failed),
+        });
+        Ok(PathTold { sent, skipped })
     }
 }
 

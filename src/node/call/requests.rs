@@ -59,7 +59,8 @@ impl Call<'_> {
     /// Those of [`request`](Self::request) that are known before anything is sent; never executed.
     ///
     /// # Blocking
-    /// Only while the loop has a backlog of thousands of commands, and as long as [`wait_for_match`](Self::wait_for_match) allows.
+    /// Only while the loop has a backlog of thousands of commands, and as long as [`wait_for_match`](Self::wait_for_match) allows; and while
+    /// a call [by path](crate::Handle::by_path) dials an address that is not connected, at most until the deadline.
     /// Without room at the peer the request waits in line while its time runs, and this returns all the same; see
     /// [`try_start`](Self::try_start). Inside a handler it does not wait in line, and is `BACKPRESSURE` at once.
     pub fn start<T: Decode, D: Encode + ?Sized>(
@@ -74,7 +75,8 @@ impl Call<'_> {
     ///
     /// # Errors
     /// Those of [`start`](Self::start); `BACKPRESSURE` when the peer has as many calls open as it allows, when its queue is
-    /// full, or when the loop has a backlog. Never executed.
+    /// full, or when the loop has a backlog; `NODE_NOT_FOUND` for an address that is not connected, in a call
+    /// [by path](crate::Handle::by_path): it is not dialled. Never executed.
     ///
     /// # Blocking
     /// Not at all.
@@ -111,13 +113,7 @@ impl Call<'_> {
         self.core().may_block()?;
         let times = self.terms.times(self.core(), began)?;
         let message = self.terms.message(self.core(), &self.whom, event, data)?;
-        let lookup = match room {
-            Room::Awaited => self.lookup(&message, Some(times.deadline))?,
-            Room::Now => {
-                let found = self.look(&message, Some(times.deadline))?;
-                found.ok_or_else(|| self.nobody(&message.event))?
-            }
-        };
+        let lookup = self.lookup(&message, Some(times.deadline), room)?;
         post_request(self.handle, lookup, message, (began, times), room, self.observer())
     }
 }

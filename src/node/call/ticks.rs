@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
-use super::{Call, Whom, named};
+use super::{Call, Observer, Whom, named};
 use crate::endpoint::IntoEvent;
 use crate::error::{Error, Execution};
 use crate::event::EventName;
+use crate::node::all::CHUNK;
 use crate::node::core::Core;
-use crate::node::lookup::Lookup;
+use crate::node::lookup::{Lookup, Room};
 use crate::node::terms;
 use crate::node::wake::Wake;
 use crate::payload::{Encode, Payload};
@@ -51,7 +52,8 @@ impl Call<'_> {
     ///
     /// # Blocking
     /// As long as [`wait`](Self::wait) and [`wait_for_match`](Self::wait_for_match) allow; without them, only while the loop has a
-    /// backlog of thousands of commands.
+    /// backlog of thousands of commands. While a call [by path](crate::Handle::by_path) dials an address that is not connected, at most for the
+    /// [`timeout`](Self::timeout) or else the node's `connect_timeout`.
     pub fn tick<D: Encode + ?Sized>(
         &self,
         event: impl IntoEvent<D, ()>,
@@ -63,7 +65,7 @@ impl Call<'_> {
             Whom::Any(_) | Whom::Path(_) => self.core().may_block()?,
         }
         let message = self.terms.message(self.core(), &self.whom, named(event)?, data)?;
-        let mut lookup = self.lookup(&message, None)?;
+        let mut lookup = self.lookup(&message, None, Room::Awaited)?;
         self.terms.tick(self.core(), &mut lookup, message)?;
         self.observe_tick(&lookup);
         Ok(())
@@ -73,7 +75,7 @@ impl Call<'_> {
     ///
     /// # Errors
     /// Those of [`tick`](Self::tick) without waiting, so never executed, and no `CONNECTION_LOST`; `BACKPRESSURE` also when the loop
-    /// has a backlog.
+    /// has a backlog; `NODE_NOT_FOUND` for an address that is not connected, in a call [by path](crate::Handle::by_path): it is not dialled.
     ///
     /// # Blocking
     /// Not at all.
@@ -84,8 +86,7 @@ impl Call<'_> {
     ) -> Result<(), Error> {
         self.core().may_block()?;
         let message = self.terms.message(self.core(), &self.whom, named(event)?, data)?;
-        let found = self.look(&message, None)?;
-        let mut lookup = found.ok_or_else(|| self.nobody(&message.event))?;
+        let mut lookup = self.lookup(&message, None, Room::Now)?;
         let taken = lookup.take_tick(&message);
         let plan = taken.map_err(|error| self.core().count_unroomed(error))?;
         self.core().post_until(Command::Tick(Tick { plan, message, wait: None }), Instant::now)?;
@@ -95,7 +96,8 @@ impl Call<'_> {
 
     /// Sends a batch of ticks in order, stopping at the first that is refused.
     ///
-    /// The event name is looked up once for the whole batch, and so is the peer, whom a call to any chooses once.
+    /// The event name is looked up once for the whole batch, and so is the peer, whom a call to any chooses once. A call
+    /// [by path](crate::Handle::by_path) asks its strategy once, too, before the first tick is encoded: it sees null as the data.
     ///
     /// # Errors
     /// Those of [`tick`](Self::tick), in [`Ticked::refused`]: the refused tick never ran, those before it may. A `CLOSED` in the midst
@@ -124,7 +126,7 @@ impl Call<'_> {
         let headers = self.terms.headers.clone()?;
         let (payload, named) = (Payload::null(), event.clone());
         let first = Message { event: named, headers: headers.clone(), payload };
-        let mut lookup = self.lookup(&first, None)?;
+        let mut lookup = self.lookup(&first, None, Room::Awaited)?;
         // All to one peer, so that they stay in order.
         lookup.alternates.clear();
         let mut messages = batch.into_iter().map(|data| {
@@ -171,15 +173,13 @@ impl Call<'_> {
         ChunkEnd::Full
     }
 
+    /// Only who chose the peer hears of ticks: a send strategy does not.
     fn observe_tick(&self, lookup: &Lookup) {
-        if let Some(observer) = self.observer() {
+        if let Some(observer @ Observer::Chose(_)) = self.observer() {
             observer.observe(&Observation::new(lookup.peer(), None, None));
         }
     }
 }
-
-/// Ticks of a batch that are posted together.
-const CHUNK: usize = 64;
 
 /// Ticks that have room and are not posted yet. When the program's iterator panics, the room is given back.
 struct Chunk<'a> {

@@ -30,6 +30,9 @@ pub enum Targets {
     /// This one and no other.
     One(SendTarget),
     /// The first of them; the next only if the one before certainly did not run. Without any it is nobody: `NOT_FOUND`.
+    ///
+    /// An address that is not connected is dialled only while nobody before it was found, and is left out otherwise. The dial of one that is
+    /// not the last may take half of the time that is left, so that there is some for those behind it.
     InOrder(Vec<SendTarget>),
     /// All of them at once. Whoever asks for one answer gets `INVALID_ARGUMENT` for this, even if there is only one. Without any it is
     /// nobody: `NOT_FOUND`.
@@ -115,7 +118,8 @@ impl SendTarget {
     }
 
     /// Whoever listens there. If no link to that address stands it is dialled within the deadline of the call, stays connected, and is
-    /// not dialled again when it is lost.
+    /// not dialled again when it is lost. Calls that only try ([`Call::try_start`](crate::Call::try_start),
+    /// [`Call::try_tick`](crate::Call::try_tick)) do not dial: there it is `NODE_NOT_FOUND`.
     pub fn at(address: impl Into<Address>, path: impl Into<PathPattern>) -> Self {
         Self { to: Recipient::Address(address.into()), path: path.into() }
     }

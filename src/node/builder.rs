@@ -8,6 +8,7 @@ use super::check::{check, check_host};
 use super::core::Strategies;
 use super::handle::Handle;
 use super::names::random_id;
+use super::own::check_default;
 use super::owner::Node;
 use super::runtime;
 use crate::address::Address;
@@ -83,9 +84,9 @@ impl Builder {
 
     /// How calls by path choose, unless they say so themselves ([`PathCall::by`](crate::PathCall::by)); it can be changed while the node
     /// runs ([`Handle::set_send_strategy`]). Without this it is [`FirstFind`]. What cannot be a default is
-    /// `INVALID_ARGUMENT`.
+    /// `INVALID_ARGUMENT`, and what panics when it is asked whether it can `USER_CODE_PANICKED`.
     pub fn send_strategy(mut self, strategy: impl SendStrategy + 'static) -> Self {
-        if let Err(error) = strategy.check_default() {
+        if let Err(error) = check_default(&strategy) {
             self.wrong.get_or_insert(error);
         }
         self.send_strategy = Some(Arc::new(strategy));

@@ -110,6 +110,8 @@ impl Handle {
         let latest = Instant::now() + self.core.config.request_timeout;
         self.core.post(Command::SetOptions { options: options.clone() }, latest)?;
         *current = options;
+        drop(current);
+        self.core.news.tell();
         Ok(())
     }
 
@@ -285,6 +287,8 @@ impl Handle {
             return Err(Error::new(ErrorKind::BindFailed, message));
         };
         *lock(&self.core.bound.address) = Some(bound);
+        // Who waits for somebody may wait for this node itself, as it is now.
+        self.core.news.tell();
         Ok(bound)
     }
 
@@ -319,6 +323,7 @@ impl Handle {
         let _turn = lock(&self.core.bound.turn);
         self.core.ask(self.soon(), |token| Command::Unbind { token })?;
         *lock(&self.core.bound.address) = None;
+        self.core.news.tell();
         Ok(())
     }
 

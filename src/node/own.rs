@@ -9,20 +9,22 @@ use super::call::Call;
 use super::core::Core;
 use super::handle::Handle;
 use super::lock;
-use super::wake::{self, Arrival, Numbered, Wakes};
+use super::wake::{self, Arrival, Nothing, Numbered, Wakes};
 use crate::address::Address;
 use crate::config::CALLER_GRACE;
 use crate::error::{Error, ErrorKind, Execution};
 use crate::id::NodeId;
 use crate::node_event::Directions;
 use crate::proto::{Command, ConnectMode, Done};
-use crate::routing::{PathTable, PeerEntry, SendStrategy};
+use crate::routing::{FirstFind, PathTable, PeerEntry, SendStrategy};
 
 impl Core {
     /// The node itself as it is now, whatever the loop knows of it: what was registered a moment ago is served.
     pub(super) fn own_entry(&self) -> Arc<PeerEntry> {
         let (options, services) = (self.options(), self.service.services());
-        let address = self.advertise.clone().or_else(|| self.local_addr().map(Address::from));
+        // What listens on all addresses does not say at which of them it is reached.
+        let bound = self.local_addr().filter(|bound| !bound.ip().is_unspecified());
+        let address = self.advertise.clone().or_else(|| bound.map(Address::from));
         let mut own = lock(&self.own);
         let same =
             own.options.is_same(&options) && own.services == services && own.address == address;
@@ -53,6 +55,26 @@ impl Core {
         Arc::clone(&self.send_strategy.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Makes this the default, if it still may be one.
+    fn replace_send_strategy(
+        &self,
+        strategy: Arc<dyn SendStrategy>,
+        may: impl FnOnce(&Self) -> bool,
+    ) -> bool {
+        let mut default = self.send_strategy.write().unwrap_or_else(PoisonError::into_inner);
+        let may = may(self);
+        let before = if may { std::mem::replace(&mut *default, strategy) } else { strategy };
+        // The program's code, which may do anything when it is dropped.
+        drop(default);
+        drop(before);
+        may
+    }
+
+    /// The node has stopped. What the program gave may keep a handle of the node, which would keep it in turn.
+    pub(super) fn forget_send_strategy(&self) {
+        self.replace_send_strategy(Arc::new(FirstFind), |_| true);
+    }
+
     /// Dials these addresses once. Who is there is told one by one, as they are found, and not in their order.
     pub(super) fn reach(
         &self,
@@ -76,7 +98,16 @@ impl Core {
         let latest = until.checked_add(CALLER_GRACE).unwrap_or(until);
         let receiver = wakes.into_receiver();
         while dialled.iter().any(Option::is_some) {
-            let Ok(Numbered { number, arrival }) = wake::wait(&receiver, latest) else { break };
+            let Numbered { number, arrival } = match wake::wait(&receiver, latest) {
+                Ok(numbered) => numbered,
+                Err(Nothing::Late) => break,
+                Err(Nothing::Gone) => {
+                    for (at, _) in dialled.into_iter().flatten() {
+                        found(at, Err(self.closed()));
+                    }
+                    return;
+                }
+            };
             if let Some((at, shown)) = dialled.get_mut(number).and_then(Option::take) {
                 found(at, self.reached(arrival, &shown));
             }
@@ -90,10 +121,11 @@ impl Core {
     /// Who is at that address as far as is known: the node itself, or a peer that says so or whose link leads there.
     pub(super) fn known_at(&self, address: &Address) -> Option<Arc<PeerEntry>> {
         let own = self.own_entry();
-        if own.address.as_ref() == Some(address) {
+        let numeric = address.numeric();
+        let is_bound = numeric.is_some() && numeric == self.local_addr();
+        if is_bound || own.address.as_ref() == Some(address) {
             return Some(own);
         }
-        let numeric = address.numeric();
         let is_there = |peer: &&Arc<PeerEntry>| {
             let mut links = peer.up.iter().chain(&peer.down);
             peer.address.as_ref() == Some(address)
@@ -143,7 +175,9 @@ impl Handle {
 
     /// Prepares calls by path whose path is the event of each request: what a policy is put around, and a tick in a batch.
     ///
-    /// A [`Call`] is for one, so a strategy that means many is `INVALID_ARGUMENT` when it is sent, and nothing is.
+    /// A [`Call`] is for one, so a strategy that means many is `INVALID_ARGUMENT` when it is sent, and nothing is. Its verbs that
+    /// try, such as [`try_start`](Call::try_start), do not dial: there an address that is not connected is `NODE_NOT_FOUND`. The others do, as
+    /// [`PathCall::start`] and [`PathCall::tick`] say.
     ///
     /// # Example
     /// ```
@@ -182,23 +216,27 @@ impl Handle {
         self.core().path_table(Directions::BOTH, &[])
     }
 
-    /// Makes this the strategy of all calls by path that name none, from now on: calls that are under way go on as they began.
+    /// Makes this the strategy of all calls by path that name none, from now on: calls that are under way go on as they began, but for those
+    /// that still [wait for a match](PathCall::wait_for_match), which ask this one next. The node lets go of it when it has stopped.
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` when it cannot be a default, as [`SendToTarget`](crate::SendToTarget); `USER_CODE_PANICKED`; `CLOSED`. Nothing is changed then.
     pub fn set_send_strategy(&self, strategy: impl SendStrategy + 'static) -> Result<(), Error> {
         self.core().open()?;
-        let checked = catch_unwind(AssertUnwindSafe(|| strategy.check_default()));
-        checked.unwrap_or_else(|_| {
-            let why = "the send strategy panicked when it was asked whether it may be a default";
-            Err(Error::new(ErrorKind::UserCodePanicked, why))
-        })?;
-        let strategy: Arc<dyn SendStrategy> = Arc::new(strategy);
-        let mut default = self.core().send_strategy.write().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut *default, strategy);
-        // The program's code, which may do anything when it is dropped.
-        drop(default);
-        drop(before);
-        Ok(())
+        check_default(&strategy)?;
+        if self.core().replace_send_strategy(Arc::new(strategy), |core| !core.life.is_closed()) {
+            self.core().news.tell();
+            return Ok(());
+        }
+        Err(self.core().closed())
     }
+}
+
+/// Whether a strategy may be the default of a node, as it says itself.
+pub(super) fn check_default(strategy: &impl SendStrategy) -> Result<(), Error> {
+    let checked = catch_unwind(AssertUnwindSafe(|| strategy.check_default()));
+    checked.unwrap_or_else(|_| {
+        let why = "the send strategy panicked when it was asked whether it may be a default";
+        Err(Error::new(ErrorKind::UserCodePanicked, why))
+    })
 }

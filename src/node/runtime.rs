@@ -139,6 +139,7 @@ fn see_through(core: &Core, threads: Option<Threads>, bound: Duration) -> StopRe
     *lock(&core.bound.address) = None;
     core.hub.publish(&NodeEvent::Stopped);
     detached.extend(core.callbacks.end(until.max(Instant::now() + UNWIND_GRACE)));
+    core.forget_send_strategy();
     // A loop that was late has told by now what it cut off.
     let arrival = arrival.or_else(|_| wake::look(&stopped));
     let cut = match arrival.map(|arrival| arrival.result) {

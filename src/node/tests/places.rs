@@ -126,6 +126,104 @@ fn a_dial_leaves_half_of_the_time_to_those_behind_it() {
     assert!(began.elapsed() < timeout, "{:?}", began.elapsed());
 }
 
+#[test]
+fn a_dial_that_a_stop_cuts_short_is_closed() {
+    let _bound = crate::bound::bound();
+    let (silent, address) = silent();
+    let lone = node("lone");
+    std::thread::scope(|scope| {
+        let call = lone.call("/x").by(SendToTarget::new(address)).timeout(LONG);
+        let asking = scope.spawn(move || call.request::<()>(&()));
+        let _dialled = silent.accept().unwrap();
+        lone.stop().unwrap();
+        let error = asking.join().unwrap().unwrap_err();
+        assert_eq!((error.kind(), error.execution()), (ErrorKind::Closed, Execution::Never));
+    });
+}
+
+/// Somebody waits for a match with this strategy, and finds one when `change` has been made.
+fn hears(
+    lone: &Node,
+    by: Option<impl Fn(&PathTable) -> bool + Send + Sync + 'static>,
+    change: impl FnOnce(),
+) {
+    let (asked, is_asked) = unbounded();
+    let named = by.is_some();
+    let strategy = send_strategy_fn(move |message, nodes| {
+        let _ = asked.send(());
+        let suits = by.as_ref().is_some_and(|by| by(nodes));
+        if suits { FirstFind.targets(message, nodes) } else { Targets::nobody() }
+    });
+    std::thread::scope(|scope| {
+        let call = lone.call("/x").wait_for_match(LONG);
+        let call = if named {
+            call.by(strategy)
+        } else {
+            lone.set_send_strategy(strategy).unwrap();
+            call
+        };
+        let asking = scope.spawn(move || {
+            call.request::<()>(&()).unwrap();
+            Instant::now()
+        });
+        // Once before it waits, and once because something may have come in between.
+        (0..2).for_each(|_| is_asked.recv_timeout(LONG).unwrap());
+        let began = Instant::now();
+        change();
+        let took = asking.join().unwrap().saturating_duration_since(began);
+        assert!(took < LONG / 4, "{took:?}");
+    });
+}
+
+#[test]
+fn who_waits_for_a_match_hears_of_changes_of_the_node_itself() {
+    let _bound = crate::bound::bound();
+    let lone = node("lone");
+    lone.register("/x", |_: Request<()>| Ok(())).unwrap();
+    let is_open = |nodes: &PathTable| nodes.own().unwrap().options().get_bool("open") == Some(true);
+    hears(&lone, Some(is_open), || lone.set_options(crate::options! { "open": true }).unwrap());
+    let listens = |nodes: &PathTable| nodes.own().unwrap().address().is_some();
+    hears(&lone, Some(listens), || assert!(lone.bind("127.0.0.1:0").is_ok()));
+    let does_not = move |nodes: &PathTable| !listens(nodes);
+    hears(&lone, Some(does_not), || lone.unbind().unwrap());
+    let by = None::<fn(&PathTable) -> bool>;
+    hears(&lone, by, || lone.set_send_strategy(FirstFind).unwrap());
+}
+
+#[test]
+fn a_send_strategy_that_keeps_a_handle_is_let_go_with_its_node() {
+    let _bound = crate::bound::bound();
+    let kept = Arc::new(());
+    let lone = node("lone");
+    let keep = (lone.handle(), Arc::clone(&kept));
+    let keeping = send_strategy_fn(move |_, _| {
+        let _ = &keep;
+        Targets::nobody()
+    });
+    lone.set_send_strategy(keeping.clone()).unwrap();
+    lone.stop().unwrap();
+    assert_eq!(kind(lone.set_send_strategy(keeping)), ErrorKind::Closed);
+    assert_eq!(Arc::strong_count(&kept), 1);
+}
+
+#[test]
+fn who_listens_everywhere_has_no_address_that_leads_nowhere() {
+    let _bound = crate::bound::bound();
+    let lone = Node::builder().id("lone").bind("0.0.0.0:0").start().unwrap();
+    lone.register("/x", |_: Request<()>| Ok(7)).unwrap();
+    let table = lone.path_table();
+    let own = table.own().unwrap();
+    assert_eq!((own.address(), own.host()), (None, None));
+    // It is reached all the same, also by what it is bound to.
+    let bound = lone.local_addr().unwrap();
+    for at in [([127, 0, 0, 1], bound.port()).into(), bound] {
+        let call = lone.call("/x").by(SendToTarget::new(at)).timeout(LONG);
+        assert_eq!(call.request::<i64>(&()).unwrap(), 7, "{at}");
+    }
+    let named = Node::builder().host("here").bind("0.0.0.0:0").start().unwrap();
+    assert_eq!(named.path_table().own().unwrap().host(), Some("here"));
+}
+
 /// Counts what it hears.
 struct Heard(Arc<AtomicUsize>);
 
@@ -152,6 +250,27 @@ fn send_strategies_hear_nothing_of_ticks() {
     assert_eq!(heard.load(SeqCst), 0);
     call.request::<(), _>("/x", &()).unwrap();
     assert_eq!(heard.load(SeqCst), 1);
+}
+
+/// Panics when it is asked whether it may be a default.
+struct Shy;
+
+impl SendStrategy for Shy {
+    fn targets(&self, _: &Outgoing<'_>, _: &PathTable) -> Targets {
+        Targets::nobody()
+    }
+
+    fn check_default(&self) -> Result<(), Error> {
+        panic!("it does not say")
+    }
+}
+
+#[test]
+fn a_default_that_panics_is_refused_whoever_sets_it() {
+    let _bound = crate::bound::bound();
+    let built = Node::builder().send_strategy(Shy).start();
+    assert_eq!(kind(built.map(drop)), ErrorKind::UserCodePanicked);
+    assert_eq!(kind(node("lone").set_send_strategy(Shy)), ErrorKind::UserCodePanicked);
 }
 
 #[test]

@@ -31,13 +31,14 @@ impl<'a> KnownNode<'a> {
         &self.entry.id
     }
 
-    /// Where it can be dialled, as it says; `None` if it does not listen.
+    /// Where it can be dialled, as it says; `None` if it does not listen, and for the node itself also if it listens on all addresses
+    /// (`0.0.0.0`, `::`) and does not [say](crate::Builder::advertise) which of them leads to it.
     pub fn address(self) -> Option<&'a Address> {
         self.entry.address.as_ref()
     }
 
     /// What its host is called: its own word ([`Builder::host`](crate::Builder::host)), else the IP of its address, else the IP it is
-    /// reached at. Only the node itself may have none, when it neither says one nor listens.
+    /// reached at. Only the node itself may have none, when it neither says one nor has an [address](Self::address).
     pub fn host(self) -> Option<&'a str> {
         Some(&*self.entry.host).filter(|host| !host.is_empty())
     }

@@ -133,22 +133,35 @@ fn a_strategy_that_sees_only_some_nodes_chooses_as_if_there_were_no_others() {
     assert_eq!(table.filter(|node| node.is_own()).len(), 1);
 }
 
+/// How long it takes at best.
+fn best(mut body: impl FnMut()) -> Duration {
+    let time = |_| {
+        let began = Instant::now();
+        body();
+        began.elapsed()
+    };
+    (0..5).map(time).min().unwrap()
+}
+
 #[test]
-fn a_table_of_thousands_of_which_thousands_are_left_out_is_looked_at_in_a_moment() {
+fn a_table_of_which_thousands_are_left_out_is_looked_at_in_a_moment() {
     let _bound = crate::bound::bound();
-    let peers = (1..=20_000).map(|key| peer(key, &format!("peer-{key}"), &["/x"]));
+    let peers = (1..=10_000).map(|key| peer(key, &format!("peer-{key}"), &["/x"]));
     let nodes = table(Some(own(&["/x"])), peers);
-    let began = Instant::now();
     let odd = nodes.filter(|node| node.id().as_str().ends_with(['1', '3', '5', '7', '9']));
     let five = odd.filter(|node| node.id().as_str().ends_with('5'));
-    assert_eq!((odd.len(), five.len()), (10_000, 2_000));
-    assert!(
-        odd.get("peer-2").is_none() && odd.get("self").is_none() && five.get("peer-1").is_none()
-    );
-    let path = PathPattern::new("/x").unwrap();
-    assert_eq!(five.first_matches(&path).count(), 2_000);
-    let taken = shown(&crate::routing::RoundRobin::new(), "/x", &five);
+    assert_eq!((odd.len(), five.len()), (5_000, 1_000));
+    assert!(odd.get("peer-2").is_none() && odd.get("self").is_none());
+    assert!(five.get("peer-1").is_none() && five.get("peer-15").is_some());
+    let turns = crate::routing::RoundRobin::new();
+    let taken = shown(&turns, "/x", &five);
     assert_eq!(taken, "in order: peer-5 /x, peer-15 /x, peer-25 /x, peer-35 /x");
-    // Were each looked for in a list of the others, it would be many seconds.
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    // Were each looked for in a list of the others, these would be hundreds of times as long.
+    let (all, some) =
+        (best(|| assert_eq!(nodes.len(), 10_001)), best(|| assert_eq!(five.len(), 1_000)));
+    assert!(some < all * 50, "{some:?} to {all:?}");
+    let best_of =
+        |nodes: &PathTable| best(|| drop(shown(&crate::routing::LeastPending, "/x", nodes)));
+    let (all, some) = (best_of(&nodes), best_of(&five));
+    assert!(some < all * 50, "{some:?} to {all:?}");
 }

@@ -404,6 +404,15 @@ impl<T> Mesh<T> {
         self.tell_those(id, from, |asked, member| asked.is_some() || member.is_some(), out);
     }
 
+    /// Nobody need hear of a member that is forgotten; so what is to be told is bounded as the members are.
+    pub(super) fn untell(&mut self, id: &NodeId) {
+        for link in &self.members.news {
+            if let Some(link) = self.links.get_mut(link) {
+                link.telling.told.remove(id);
+            }
+        }
+    }
+
     fn lately(&self) -> Instant {
         self.now.checked_sub(MEMBERS_LATELY).unwrap_or(self.now)
     }

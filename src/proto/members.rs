@@ -27,7 +27,8 @@ pub(super) struct Members<T> {
     pub(super) by_id: BTreeMap<NodeId, Member>,
     /// This node has asked who the members are, or was asked: it is one itself, if it can be dialled.
     pub(super) taking_part: bool,
-    /// Members that the program has disconnected: nobody's word brings them back but the program's and their own.
+    /// Members that the program has disconnected: nobody's word brings them back, not even their own; a link with them
+    /// does, and the program, when it joins again.
     apart: BTreeSet<NodeId>,
     /// What this node has asked.
     pub(super) questions: BTreeMap<CallId, Question<T>>,
@@ -232,6 +233,7 @@ impl<T> Mesh<T> {
     /// Nothing is left of a member, unless it is a peer.
     pub(super) fn forget_member(&mut self, id: &NodeId, out: &mut Out<T>) {
         let Some(member) = self.members.by_id.remove(id) else { return };
+        self.untell(id);
         match member.place {
             Place::Awaited(timer) | Place::Missing(timer) => {
                 self.timers.disarm(timer);
@@ -325,8 +327,7 @@ impl<T> Mesh<T> {
         if self.peers.by_id(id).is_some() {
             return self.set_place(id, Place::Here);
         }
-        self.members.by_id.remove(id);
-        self.member_unreached(id, out);
+        self.forget_member(id, out);
     }
 
     /// The program dials an address itself that was dialled for a member: the dial outlives the member.

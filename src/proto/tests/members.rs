@@ -451,3 +451,26 @@ fn a_node_that_stops_has_no_members_timers_or_questions() {
     assert!(matches!(pair.result("stop"), Ok(Done::Stopped(_))));
     assert_eq!((pair.nodes[2].members(), pair.nodes[2].armed_timers()), ((0, 0), 0));
 }
+
+#[test]
+fn members_that_come_and_go_do_not_pile_up_for_who_has_asked() {
+    let _bound = crate::bound::bound();
+    let mut pair = listening(&["seed", "asks", "evil"]);
+    join(&mut pair, 1, 0);
+    join(&mut pair, 2, 0);
+    pair.pass(Duration::from_millis(500));
+    pair.frozen = vec![0];
+    for round in 0..8 {
+        let mut controls = Vec::new();
+        for member in strangers(450 * (round + 1)).split_off(450 * round) {
+            let Control::MemberJoined(named) = &member else { continue };
+            let id = named.id.clone();
+            controls.extend([member, Control::MemberLeft { id }]);
+        }
+        say(&mut pair, 2, 0, &controls);
+        pair.pass(Duration::from_secs(1));
+        let links = pair.nodes[0].links.values();
+        assert!(links.clone().count() == 3 && links.clone().all(|link| link.telling.is_done()));
+    }
+    assert_eq!(pair.nodes[0].members(), (0, 2));
+}

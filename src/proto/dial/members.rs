@@ -97,6 +97,8 @@ impl<T> Mesh<T> {
         if dial.waiters.is_empty() {
             return self.remove_dial(id, out);
         }
+        // It may be looked for elsewhere.
+        dial.leads_to = None;
         self.outlast_member(id, out);
     }
 

@@ -474,3 +474,19 @@ fn members_that_come_and_go_do_not_pile_up_for_who_has_asked() {
     }
     assert_eq!(pair.nodes[0].members(), (0, 2));
 }
+
+#[test]
+fn a_member_that_moves_while_its_old_address_is_waited_for_is_not_forgotten() {
+    let _bound = crate::bound::bound();
+    let mut pair = listening(&["seed", "a", "m"]);
+    join(&mut pair, 1, 0);
+    tell(&mut pair, 0, 1, "m", "10.9.9.9:9");
+    pair.pass(Duration::from_secs(5));
+    let (mode, deadline) = (ConnectMode::Patient, pair.now + TEN);
+    let address = "10.9.9.9:9".parse().unwrap();
+    pair.command(1, Command::Connect { address, mode, deadline, token: "connect" });
+    pair.run();
+    tell(&mut pair, 0, 1, "m", &addr(2).to_string());
+    pair.pass(TEN);
+    assert_eq!(listed(&pair, 1), ["m", "seed"]);
+}

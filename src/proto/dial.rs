@@ -153,8 +153,10 @@ impl<T> Mesh<T> {
         if let Some(id) = known {
             let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
             let (Stage::Joined { peer, .. } | Stage::Alias { peer }) = dial.stage else {
+                let for_good = waiter.wish != Wish::Passing;
                 dial.waiters.push(waiter);
-                return self.arm_waiters(id);
+                self.arm_waiters(id);
+                return self.hasten(id, for_good, out);
             };
             if self.peers.by_key.contains_key(&peer) {
                 if waiter.wish != Wish::Passing {
@@ -205,10 +207,10 @@ impl<T> Mesh<T> {
         id
     }
 
-    /// Dials, a member when it is its turn.
+    /// Dials, a member that nobody waits for when it is its turn.
     fn attempt(&mut self, id: DialId, out: &mut Out<T>) {
         let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
-        if dial.keep == Keep::Member {
+        if dial.keep == Keep::Member && dial.waiters.is_empty() {
             dial.stage = Stage::Between;
             self.dials.waiting.insert(id);
             return;

@@ -44,6 +44,8 @@ struct Pair {
     frozen: Vec<usize>,
     /// These nodes refuse connections.
     closed: Vec<usize>,
+    /// Dials to addresses at which there is no node come to nothing, instead of being refused.
+    silent: bool,
     /// Who dialled, and when.
     dials: Vec<(usize, Instant)>,
     calls: u64,
@@ -75,6 +77,7 @@ impl Pair {
             stopped: Vec::new(),
             frozen: Vec::new(),
             closed: Vec::new(),
+            silent: false,
             dials: Vec::new(),
             calls: 0,
             arrivals: BTreeMap::new(),
@@ -229,6 +232,9 @@ impl Pair {
     fn dial(&mut self, node: usize, link: LinkId, to: SocketAddr) {
         let peer = usize::from(to.port()) - 1;
         self.dials.push((node, self.now));
+        if self.silent && peer >= self.nodes.len() {
+            return;
+        }
         if peer >= self.nodes.len() || self.closed.contains(&peer) {
             let cause = Cause::Refused("refused".to_owned());
             return self.steps.push_back(Arrival::Input(node, Input::Lost { link, cause }));

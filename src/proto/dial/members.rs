@@ -142,6 +142,22 @@ impl<T> Mesh<T> {
         }
     }
 
+    /// Somebody waits for it now, and not for the members whose turn it would be. A link that is wanted for good does not wait for the
+    /// next dial in the background either; what is just sent does, so that many sends to a dead node are not as many dials.
+    pub(super) fn hasten(&mut self, id: DialId, for_good: bool, out: &mut Out<T>) {
+        let Some(dial) = self.dials.by_id.get(&id) else { return };
+        let in_background = matches!(dial.keep, Keep::Standing | Keep::Member);
+        match dial.stage {
+            Stage::Between => {}
+            Stage::Pausing(timer) if for_good && in_background => {
+                self.timers.disarm(timer);
+            }
+            _ => return,
+        }
+        self.rest(id);
+        self.attempt_now(id, out);
+    }
+
     pub(super) fn rest(&mut self, id: DialId) {
         self.dials.trying.remove(&id);
         self.dials.waiting.remove(&id);

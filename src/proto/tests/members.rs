@@ -490,3 +490,45 @@ fn a_member_that_moves_while_its_old_address_is_waited_for_is_not_forgotten() {
     pair.pass(TEN);
     assert_eq!(listed(&pair, 1), ["m", "seed"]);
 }
+
+/// Two of them, of which one has heard of five hundred members that do not answer, each at an address of its own.
+fn with_silent_members() -> Pair {
+    let mut pair = listening(&["seed", "a", "up"]);
+    join(&mut pair, 1, 0);
+    pair.silent = true;
+    say(&mut pair, 0, 1, &strangers(500));
+    tell(&mut pair, 0, 1, "up", &addr(2).to_string());
+    pair.pass(Duration::from_secs(5));
+    pair
+}
+
+#[test]
+fn who_is_wanted_by_the_program_does_not_wait_behind_members_that_are_silent() {
+    let _bound = crate::bound::bound();
+    for joins in [false, true] {
+        let mut pair = with_silent_members();
+        assert_eq!(listed(&pair, 1), ["seed"], "its turn has not come");
+        if joins {
+            assert!(try_join(&mut pair, 1, 2).is_ok());
+        } else {
+            pair.connect(1, 2, "connect");
+            pair.pass(Duration::from_millis(300));
+            assert!(matches!(pair.result("connect"), Ok(Done::Connected(_))));
+        }
+        assert_eq!(listed(&pair, 1), ["seed", "up"]);
+    }
+}
+
+#[test]
+fn who_is_dialled_in_the_background_and_wanted_now_is_dialled_at_once() {
+    let _bound = crate::bound::bound();
+    let mut pair = listening(&["a", "late"]);
+    pair.closed = vec![1];
+    pair.command(0, Command::JoinAlways { address: addr(1).into(), token: "always" });
+    pair.pass(MINUTE);
+    revive(&mut pair, 1);
+    let before = pair.dials.len();
+    assert!(try_join(&mut pair, 0, 1).is_ok());
+    assert_eq!(pair.dials.len(), before + 1);
+    assert_eq!(listed(&pair, 0), ["late"]);
+}

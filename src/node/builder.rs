@@ -138,7 +138,8 @@ impl Builder {
         self
     }
 
-    /// Where other nodes can dial this one, if that is not the address it is bound to.
+    /// Where other nodes can dial this one, if that is not the address it is bound to. Every peer is told; but only a node that is
+    /// [bound](Self::bind) is a member of a mesh, which others are sent to dial.
     pub fn advertise<A>(mut self, address: A) -> Self
     where
         A: TryInto<Address>,

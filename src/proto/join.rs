@@ -110,7 +110,7 @@ impl<T> Mesh<T> {
             unreached: BTreeSet::new(),
         };
         self.members.questions.insert(call, question);
-        let address = self.advertised(link).map(|address| address.to_string());
+        let address = self.member_address(link).map(|address| address.to_string());
         if let Some(link) = self.links.get_mut(&link) {
             link.queue.push_state(&Control::JoinQuestion { call, address });
         }

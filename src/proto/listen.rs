@@ -63,6 +63,11 @@ impl<T> Mesh<T> {
         Some(Address::from(SocketAddr::new(here, local.port())))
     }
 
+    /// The same of a member, which is one only as long as it listens.
+    pub(super) fn member_address(&self, link: LinkId) -> Option<Address> {
+        matches!(self.listener, Listener::Open { .. }).then(|| self.advertised(link)).flatten()
+    }
+
     /// The answer to a question that a dial or the listener asked.
     pub(super) fn resolved(
         &mut self,

@@ -175,7 +175,7 @@ impl<T> Mesh<T> {
     }
 
     fn can_be_dialled(&self) -> bool {
-        self.local.advertise.is_some() || matches!(self.listener, Listener::Open { .. })
+        matches!(self.listener, Listener::Open { .. })
     }
 
     pub(super) fn is_own_address(&self, address: &Address) -> bool {
@@ -269,7 +269,7 @@ impl<T> Mesh<T> {
         if !self.members.taking_part {
             return;
         }
-        let Some(address) = self.advertised(link) else { return };
+        let Some(address) = self.member_address(link) else { return };
         let own = Named { id: self.local.id.clone(), address: address.to_string() };
         if let Some(link) = self.links.get_mut(&link) {
             link.queue.push_state(&Control::MemberJoined(own));
@@ -285,7 +285,7 @@ impl<T> Mesh<T> {
         let joined = self.links.values().filter(others);
         let joined: Vec<LinkId> = joined.map(|link| link.id).collect();
         for id in joined {
-            if self.advertised(id).is_some() {
+            if self.member_address(id).is_some() {
                 self.say_member(id);
             } else if let Some(link) = self.links.get_mut(&id) {
                 link.queue.push_state(&Control::MemberLeft { id: self.local.id.clone() });

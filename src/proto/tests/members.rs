@@ -1,6 +1,7 @@
 //! Who is a member, who is told, who dials whom, and what is forgotten when: one rule each, over hand-driven links.
 
 use super::*;
+use crate::address::Address;
 use crate::config::{MEMBER_DIALS, MEMBERS, MEMBERS_ASKED};
 use crate::error::Error;
 use crate::wire::{self, Control, Member as Named};
@@ -531,4 +532,35 @@ fn who_is_dialled_in_the_background_and_wanted_now_is_dialled_at_once() {
     assert!(try_join(&mut pair, 0, 1).is_ok());
     assert_eq!(pair.dials.len(), before + 1);
     assert_eq!(listed(&pair, 0), ["late"]);
+}
+
+#[test]
+fn who_advertises_an_address_is_a_member_only_while_it_listens() {
+    let _bound = crate::bound::bound();
+    let mut pair = Pair::new(&["seed", "other", "far"]);
+    for node in [0, 1] {
+        listen(&mut pair, node);
+    }
+    let elsewhere: Address = "far.example:7".parse().unwrap();
+    pair.nodes[2].local.advertise = Some(elsewhere.clone());
+    join(&mut pair, 1, 0);
+    join(&mut pair, 2, 0);
+    let known = |pair: &Pair| {
+        let of = |node: usize| {
+            let far = pair.nodes[node].members.by_id.get(&NodeId::new("far").unwrap());
+            far.map(|member| member.address.clone())
+        };
+        [of(0), of(1)]
+    };
+    assert_eq!(known(&pair), [None, None], "nobody can dial it");
+    // It dials whom it hears of at once.
+    assert_eq!(listed(&pair, 2), ["other", "seed"]);
+    let there = [Some(elsewhere.clone()), Some(elsewhere)];
+    listen(&mut pair, 2);
+    assert_eq!(known(&pair), there);
+    pair.command(2, Command::Unbind { token: "unbind" });
+    pair.run();
+    assert_eq!(known(&pair), [None, None], "it listens no more");
+    listen(&mut pair, 2);
+    assert_eq!(known(&pair), there);
 }

@@ -33,6 +33,7 @@
 //! | control messages | `CONTROL_BURST`, `CONTROL_PER_SECOND` | a flood of control messages | `a_second_brings_a_thousand_control_messages_more` |
 //! | worker queue | `worker_queue_jobs`, `worker_queue_bytes` | requests beyond the queue of the workers | `requests_beyond_the_queue_are_busy_and_ticks_are_not` |
 //! | members | `MEMBERS` | members beyond those that are kept | `ten_thousand_members_and_junk_cost_a_bounded_amount` |
+//! | members brought by one link | `MEMBERS_OF_ONE` | members beyond those that are kept | `one_that_tells_lies_leaves_room_for_members_that_others_tell_of` |
 //! | members dialled at once | `MEMBER_DIALS` | nothing is dropped: the others wait | `no_more_than_sixty_four_members_are_dialled_at_once` |
 //! | questions for members | `MEMBERS_ASKED` | nothing is dropped: the question fails with `BUSY` | `sixteen_questions_wait_and_one_more_is_busy` |
 //! | workers | `workers_max` | nothing is dropped; nested requests while all workers waited | `workers_up_to_the_limit_are_started_and_one_more_is_not` |
@@ -251,6 +252,9 @@ pub(crate) const HOST_BYTES: usize = 255;
 pub(crate) const ADDRESS_BYTES: usize = 300;
 /// Members a node knows: each may cost it a dial, and a mesh in which everybody has a link with everybody is smaller.
 pub(crate) const MEMBERS: usize = 4_096;
+/// Members that one link may bring and that are not here yet: a mesh of a few hundreds is named by one seed, and one that lies leaves
+/// room for those that others tell of.
+pub(crate) const MEMBERS_OF_ONE: usize = MEMBERS / 4;
 /// Members that are dialled at once: a newcomer to a large mesh, or one that is told lies, does not use up its descriptors.
 pub(crate) const MEMBER_DIALS: usize = 64;
 /// A member that could not be reached for this long is forgotten; a restart takes less.

@@ -14,7 +14,7 @@ use super::listen::Listener;
 use super::mesh::{Mesh, Out, Timer};
 use super::timers::TimerId;
 use crate::address::Address;
-use crate::config::{MEMBER_GIVE_UP, MEMBER_PATIENCE, MEMBERS};
+use crate::config::{MEMBER_GIVE_UP, MEMBER_PATIENCE, MEMBERS, MEMBERS_OF_ONE};
 use crate::id::{CallId, LinkId, NodeId};
 use crate::node_event::LeftReason;
 use crate::wire::{Control, Farewell, Member as Named};
@@ -130,7 +130,9 @@ impl<T> Mesh<T> {
                 self.drop_member_dial(dial, id, out);
             }
             Some(_) => {}
-            None if self.members.by_id.len() >= MEMBERS => {
+            None if self.members.by_id.len() >= MEMBERS
+                || word != Word::Own && self.is_flooded(from) =>
+            {
                 self.dropped.members += 1;
                 return false;
             }
@@ -151,6 +153,13 @@ impl<T> Mesh<T> {
         }
         self.look_for(id, word, out);
         known.is_none_or(|(moved, _)| moved)
+    }
+
+    /// Whether a link has brought so many members that are not here that others would have no room.
+    fn is_flooded(&self, by: LinkId) -> bool {
+        let theirs = |member: &&Member| member.source == by && member.place != Place::Here;
+        self.members.by_id.len() >= MEMBERS_OF_ONE
+            && self.members.by_id.values().filter(theirs).count() >= MEMBERS_OF_ONE
     }
 
     /// Decides what is done about a member that was heard of.

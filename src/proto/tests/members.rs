@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::address::Address;
-use crate::config::{MEMBER_DIALS, MEMBERS, MEMBERS_ASKED};
+use crate::config::{MEMBER_DIALS, MEMBERS, MEMBERS_ASKED, MEMBERS_OF_ONE};
 use crate::error::Error;
 use crate::wire::{self, Control, Member as Named};
 
@@ -563,4 +563,30 @@ fn who_advertises_an_address_is_a_member_only_while_it_listens() {
     assert_eq!(known(&pair), [None, None], "it listens no more");
     listen(&mut pair, 2);
     assert_eq!(known(&pair), there);
+}
+
+#[test]
+fn one_that_tells_lies_leaves_room_for_members_that_others_tell_of() {
+    let _bound = crate::bound::bound();
+    let mut pair = listening(&["evil", "a", "b", "new"]);
+    join(&mut pair, 1, 0);
+    join(&mut pair, 2, 1);
+    let away = |pair: &Pair| pair.nodes[1].members().0;
+    let mut lies = strangers(2 * MEMBERS);
+    let more = lies.split_off(MEMBERS_OF_ONE - 1);
+    for batch in lies.chunks(900) {
+        say(&mut pair, 0, 1, batch);
+        pair.pass(Duration::from_secs(1));
+    }
+    assert_eq!((away(&pair), pair.nodes[1].dropped().members), (MEMBERS_OF_ONE - 1, 0));
+    for batch in more.chunks(900) {
+        say(&mut pair, 0, 1, batch);
+        pair.pass(Duration::from_secs(1));
+    }
+    let over = 2 * MEMBERS - MEMBERS_OF_ONE;
+    assert_eq!((away(&pair), pair.nodes[1].dropped().members), (MEMBERS_OF_ONE, over as u64));
+    tell(&mut pair, 2, 1, "new", &addr(3).to_string());
+    assert_eq!((away(&pair), pair.nodes[1].dropped().members), (MEMBERS_OF_ONE + 1, over as u64));
+    pair.pass(TEN);
+    assert_eq!(listed(&pair, 1), ["b", "evil", "new"]);
 }

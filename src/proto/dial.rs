@@ -62,6 +62,8 @@ struct Dial<T> {
     began: Option<Instant>,
     /// The program wants this link, for whatever reason; else it was dialled just to ask for members.
     wanted: bool,
+    /// The program has asked for this very link, and not only for the members behind it.
+    asked_for: bool,
     /// Who answers there has said who the members are, and is asked again whenever it is reached.
     seed: bool,
     /// Who was found there last, or is expected there.
@@ -97,7 +99,8 @@ enum Stage {
         link: LinkId,
         peer: PeerKey,
     },
-    /// Another address leads to the same peer, whose link serves both.
+    /// Another address leads to the same peer, whose link serves both; or the peer has dialled this node, and is a seed, whose link of
+    /// either direction will do.
     Alias {
         peer: PeerKey,
     },
@@ -151,6 +154,9 @@ impl<T> Mesh<T> {
     fn want(&mut self, address: Address, waiter: Waiter<T>, out: &mut Out<T>) {
         let known = self.dials.by_address.get(&address).copied();
         if let Some(id) = known {
+            if !matches!(waiter.wish, Wish::Members(_)) {
+                self.wake(id);
+            }
             let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
             let (Stage::Joined { peer, .. } | Stage::Alias { peer }) = dial.stage else {
                 let for_good = waiter.wish != Wish::Passing;
@@ -171,15 +177,13 @@ impl<T> Mesh<T> {
     }
 
     pub(super) fn connect_always(&mut self, address: Address, token: T, out: &mut Out<T>) {
-        let known = self.dials.by_address.get(&address);
-        let id = match known.copied() {
-            Some(id) => id,
-            None => self.new_dial(address, Keep::Standing, Vec::new()),
-        };
-        self.keep_standing(id);
-        if matches!(self.dials.by_id.get(&id).map(|dial| &dial.stage), Some(Stage::Between)) {
-            self.rest(id);
-            self.attempt(id, out);
+        let known = self.dials.by_address.get(&address).copied();
+        if let Some(id) = known {
+            self.wake(id);
+        }
+        let id = self.dial_always(address, out);
+        if let Some(dial) = self.dials.by_id.get_mut(&id) {
+            dial.asked_for = true;
         }
         out.push(Output::Complete { token, result: Ok(Done::Nothing) });
     }
@@ -198,6 +202,7 @@ impl<T> Mesh<T> {
             lost: None,
             began: None,
             wanted: false,
+            asked_for: false,
             seed: false,
             leads_to: None,
             last_error: None,
@@ -428,7 +433,11 @@ impl<T> Mesh<T> {
 
     /// The link that these addresses share is lost: each goes on as if it had been its own.
     pub(super) fn aliases_lost(&mut self, key: PeerKey, reason: &LeftReason, out: &mut Out<T>) {
-        let alias = |dial: &Dial<T>| matches!(dial.stage, Stage::Alias { peer } if peer == key);
+        let here = self.peers.by_key.contains_key(&key);
+        let alias = |dial: &Dial<T>| {
+            matches!(dial.stage, Stage::Alias { peer } if peer == key)
+                && !(here && dial.only_asks())
+        };
         let aliases: Vec<DialId> =
             self.dials.by_id.iter().filter(|(_, dial)| alias(dial)).map(|(id, _)| *id).collect();
         for alias in aliases {
@@ -458,6 +467,9 @@ impl<T> Mesh<T> {
 
     /// A joined link of a dial is lost: dials it again if the policy says so.
     pub(super) fn dial_lost(&mut self, id: DialId, reason: &LeftReason, out: &mut Out<T>) {
+        if *reason == LeftReason::Replaced && self.rest_by_peer(id) {
+            return;
+        }
         let member = self.dials.by_id.get(&id).filter(|dial| dial.keep == Keep::Member);
         let member = member.and_then(|dial| dial.leads_to.as_ref());
         // A member with which another link stands is not dialled, and neither is one that went of its own will.
@@ -575,8 +587,12 @@ impl<T> Mesh<T> {
         let link = match dial.stage {
             Stage::Joined { link, .. } => Some(link),
             Stage::Alias { peer } => {
-                let peer = self.peers.by_key.get(&peer);
-                peer.and_then(|peer| peer.entry.up.as_ref()).map(|face| face.link)
+                let entry = self.peers.by_key.get(&peer).map(|peer| &peer.entry);
+                let link = entry.and_then(|entry| entry.up.as_ref().or(entry.down.as_ref()));
+                let link = link.map(|face| face.link);
+                // It is not dialled again when that link is lost.
+                self.remove_dial(id, out);
+                link
             }
             Stage::Resolving(_) | Stage::Trying { .. } | Stage::Pausing(_) | Stage::Between => None,
         };
@@ -592,6 +608,7 @@ impl<T> Mesh<T> {
             let entry = &peer.entry;
             let links: Vec<LinkId> =
                 entry.up.iter().chain(&entry.down).map(|face| face.link).collect();
+            self.remove_resting(id, out);
             for link in links {
                 self.say_goodbye(link, Farewell::Disconnect, LeftReason::Disconnected, out);
             }

@@ -46,6 +46,8 @@ pub(super) struct Question<T> {
 pub(super) struct Telling {
     /// When the other side last asked.
     pub(super) asked: Option<Instant>,
+    /// When this side last asked.
+    asks: Option<Instant>,
     /// The other side has answered a question of this one.
     answered: bool,
     /// Questions of the other side, each with the last member that was named.
@@ -59,6 +61,11 @@ pub(super) struct Telling {
 impl Telling {
     pub(super) fn is_done(&self) -> bool {
         self.answers.is_empty() && self.told.is_empty()
+    }
+
+    /// Whether one side has asked the other since then.
+    pub(super) fn is_fresh(&self, since: Instant) -> bool {
+        self.asked.max(self.asks).is_some_and(|at| at > since)
     }
 
     /// When there is more to tell, if there is.
@@ -78,7 +85,8 @@ impl<T> Mesh<T> {
         out: &mut Out<T>,
     ) {
         let entry = self.peers.by_key.get(&peer).map(|peer| &peer.entry);
-        let found = entry.and_then(|entry| Some((entry.up.as_ref()?.link, entry.id.clone())));
+        let face = entry.and_then(|entry| entry.up.as_ref().or(entry.down.as_ref()));
+        let found = entry.and_then(|entry| Some((face?.link, entry.id.clone())));
         let Some((link, seed)) = found.filter(|(link, _)| self.links.contains_key(link)) else {
             if let Some((_, _, token)) = wish {
                 let why = "the link to the seed was lost before it was asked";
@@ -112,6 +120,7 @@ impl<T> Mesh<T> {
         self.members.questions.insert(call, question);
         let address = self.member_address(link).map(|address| address.to_string());
         if let Some(link) = self.links.get_mut(&link) {
+            link.telling.asks = Some(self.now);
             link.queue.push_state(&Control::JoinQuestion { call, address });
         }
         self.flush(link, out);
@@ -413,7 +422,7 @@ impl<T> Mesh<T> {
         }
     }
 
-    fn lately(&self) -> Instant {
+    pub(super) fn lately(&self) -> Instant {
         self.now.checked_sub(MEMBERS_LATELY).unwrap_or(self.now)
     }
 

@@ -313,6 +313,7 @@ impl<T> Mesh<T> {
     ) {
         self.members.news.remove(&link);
         self.questions_lost(link, id, out);
+        self.resting_lost(reason, out);
         if self.peers.by_id(id).is_some() {
             return;
         }
@@ -408,7 +409,9 @@ impl<T> Mesh<T> {
         let peer = link.peer.and_then(|key| self.peers.by_key.get(&key));
         let both = peer.filter(|peer| peer.entry.up.is_some() && peer.entry.down.is_some());
         let double = both.is_some_and(|peer| peer.entry.id < self.local.id);
-        if !double || !self.is_spare(dial) {
+        // What has been asked over it may still be answered, or be told late.
+        let needed = link.telling.is_fresh(self.lately());
+        if !double || needed || !self.is_spare(dial) {
             return false;
         }
         self.say_goodbye(id, Farewell::Replaced, LeftReason::Replaced, out);

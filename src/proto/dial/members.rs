@@ -6,19 +6,81 @@ use super::{Dial, DialId, Keep, Stage, Wish};
 use crate::address::Address;
 use crate::config::MEMBER_DIALS;
 use crate::id::NodeId;
+use crate::node_event::LeftReason;
 use crate::proto::members::Place;
 use crate::proto::mesh::{Mesh, Out};
+use crate::proto::{Done, Output};
 
 impl<T> Mesh<T> {
     /// Keeps dialling a seed, and asks it whenever it is reached.
     pub(in crate::proto) fn join_always(&mut self, address: Address, token: T, out: &mut Out<T>) {
         self.members.taking_part = true;
-        self.connect_always(address.clone(), token, out);
-        let Some(id) = self.dials.by_address.get(&address).copied() else { return };
+        let id = self.dial_always(address, out);
+        out.push(Output::Complete { token, result: Ok(Done::Nothing) });
         let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
         dial.seed = true;
         if let Stage::Joined { peer, .. } | Stage::Alias { peer } = dial.stage {
             self.ask_seed(id, peer, None, out);
+        }
+    }
+
+    pub(super) fn dial_always(&mut self, address: Address, out: &mut Out<T>) -> DialId {
+        let known = self.dials.by_address.get(&address).copied();
+        let id = known.unwrap_or_else(|| self.new_dial(address, Keep::Standing, Vec::new()));
+        self.keep_standing(id);
+        if matches!(self.dials.by_id.get(&id).map(|dial| &dial.stage), Some(Stage::Between)) {
+            self.rest(id);
+            self.attempt(id, out);
+        }
+        id
+    }
+
+    /// A seed that has dialled this node need not be dialled by it: whether that is so, and the dial rests.
+    pub(super) fn rest_by_peer(&mut self, id: DialId) -> bool {
+        let only_asks = |dial: &&mut Dial<T>| dial.only_asks();
+        let Some(dial) = self.dials.by_id.get_mut(&id).filter(only_asks) else { return false };
+        let Stage::Joined { peer, .. } = dial.stage else { return false };
+        if self.stopping.is_some() || !self.peers.by_key.contains_key(&peer) {
+            return false;
+        }
+        dial.stage = Stage::Alias { peer };
+        true
+    }
+
+    /// The program wants a link of its own with a seed that has dialled this node.
+    pub(super) fn wake(&mut self, id: DialId) {
+        let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
+        let Stage::Alias { peer } = dial.stage else { return };
+        let peer = self.peers.by_key.get(&peer);
+        if peer.is_some_and(|peer| peer.entry.up.is_none()) {
+            dial.stage = Stage::Between;
+        }
+    }
+
+    /// A link is lost: seeds that had dialled this node, and are gone, are dialled again, whoever has ended that link.
+    pub(in crate::proto) fn resting_lost(&mut self, reason: &LeftReason, out: &mut Out<T>) {
+        let peers = &self.peers.by_key;
+        let lost = |dial: &Dial<T>| matches!(dial.stage, Stage::Alias { peer } if !peers.contains_key(&peer));
+        let lost: Vec<DialId> =
+            self.dials.by_id.iter().filter(|(_, dial)| lost(dial)).map(|(id, _)| *id).collect();
+        let reason = match reason {
+            LeftReason::Disconnected | LeftReason::Replaced => &LeftReason::ConnectionLost,
+            other => other,
+        };
+        for id in lost {
+            self.dial_lost(id, reason, out);
+        }
+    }
+
+    /// The program disconnects a peer: it is not dialled again when its link is lost.
+    pub(super) fn remove_resting(&mut self, peer: &NodeId, out: &mut Out<T>) {
+        let theirs = |dial: &Dial<T>| {
+            matches!(dial.stage, Stage::Alias { .. }) && dial.leads_to.as_ref() == Some(peer)
+        };
+        let dials: Vec<DialId> =
+            self.dials.by_id.iter().filter(|(_, dial)| theirs(dial)).map(|(id, _)| *id).collect();
+        for dial in dials {
+            self.remove_dial(dial, out);
         }
     }
 
@@ -114,8 +176,9 @@ impl<T> Mesh<T> {
 
     /// Whether the program would not miss the link of that dial.
     pub(in crate::proto) fn is_spare(&self, id: DialId) -> bool {
-        let keep = self.dials.by_id.get(&id).map(|dial| dial.keep);
-        keep == Some(Keep::Member) && !self.has_alias(id)
+        let dial = self.dials.by_id.get(&id);
+        let spare = dial.is_some_and(|dial| dial.keep == Keep::Member || dial.only_asks());
+        spare && !self.has_alias(id)
     }
 
     /// Who answers there is a seed from now on. Its address.
@@ -176,6 +239,11 @@ impl<T> Mesh<T> {
 }
 
 impl<T> Dial<T> {
+    /// Whether it is there for a seed alone, which may as well be asked over a link of its own.
+    pub(super) fn only_asks(&self) -> bool {
+        self.seed && !self.asked_for && self.keep == Keep::Standing
+    }
+
     /// Whether it is under way, and to that node.
     pub(super) fn is_for(&self, id: &NodeId) -> bool {
         let stands = matches!(self.stage, Stage::Joined { .. } | Stage::Alias { .. });
@@ -200,6 +268,7 @@ impl<T> Dial<T> {
     pub(super) fn outlive(&mut self, for_the_link: bool) {
         // A member's link does not go with a question that failed.
         self.wanted |= for_the_link || self.keep == Keep::Member;
+        self.asked_for |= for_the_link;
         self.keep = Keep::Standing;
     }
 }

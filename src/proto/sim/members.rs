@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Label;
+use super::mergers::start;
 use super::oracle::Asked;
 use super::scenarios::{SECOND, end, finish, world};
 use super::script::Step;
@@ -265,5 +266,54 @@ fn of_two_links_between_members_one_is_closed_when_it_is_idle() {
     assert_known(&world, &[0, 1, 2]);
     world.run_for(FORGOTTEN);
     assert_nothing_else(&world, &[0, 1, 2]);
+    finish(world);
+}
+
+/// All have the same list, and look in vain for those that are started after them.
+#[test]
+fn five_seeds_that_start_in_reverse_order_have_one_link_each_and_find_again_who_was_away() {
+    let _bound = crate::bound::bound();
+    let mut world = world(&["a", "b", "c", "d", "e"], &Config::default());
+    let all = [0, 1, 2, 3, 4];
+    let ask_all = |world: &mut World, n: usize| {
+        for seed in all.into_iter().filter(|seed| *seed != n) {
+            join_always(world, n, seed);
+        }
+    };
+    for n in all {
+        world.crash(n);
+    }
+    world.run_for(SECOND);
+    for n in all.into_iter().rev() {
+        start(&mut world, n);
+        ask_all(&mut world, n);
+        world.run_for(SECOND);
+    }
+    let one_link_each = |world: &World| {
+        assert_known(world, &all);
+        for n in all {
+            let mesh = world.nodes[n].mesh.as_ref().unwrap();
+            assert_eq!((mesh.open_links(), mesh.members()), (4, (0, 4)), "{n}\n{}", end(world));
+        }
+    };
+    world.run_for(30 * SECOND);
+    one_link_each(&world);
+    for stops in [false, true] {
+        for n in all {
+            if stops {
+                world.perform(Step::Stop(n));
+            } else {
+                world.crash(n);
+            }
+            world.run_for(FORGOTTEN);
+            // Before it asks, it is asked.
+            start(&mut world, n);
+            world.run_for(30 * SECOND);
+            one_link_each(&world);
+            ask_all(&mut world, n);
+            world.run_for(30 * SECOND);
+            one_link_each(&world);
+        }
+    }
     finish(world);
 }

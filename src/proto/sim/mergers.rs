@@ -139,7 +139,8 @@ impl Run {
         let (links, timers, dials) = (mesh.open_links(), mesh.armed_timers(), mesh.dialled());
         let timers_over = timers > links + standing;
         let dials_over = dials > up + standing + aliases;
-        (away > 0 || timers_over || dials_over).then(|| {
+        let doubled = links > self.world.nodes[n].published.len();
+        (away > 0 || timers_over || dials_over || doubled).then(|| {
             format!(
                 "node {n} ({:?}, joined {}): {away} members are away; {timers} timers, {links} links; {dials} dials, {up} up, {standing} standing",
                 self.seeds[n],
@@ -166,7 +167,7 @@ impl Run {
 }
 
 /// Starts a node if it does not run, at its own address: the steps of other scripts may name one that there is none of.
-fn start(world: &mut World, n: usize) {
+pub(super) fn start(world: &mut World, n: usize) {
     world.perform(Step::Start(n));
     world.run_for(Duration::from_millis(60));
     if world.nodes[n].mesh.is_some() && !world.nodes[n].stopping {

@@ -590,3 +590,74 @@ fn one_that_tells_lies_leaves_room_for_members_that_others_tell_of() {
     pair.pass(TEN);
     assert_eq!(listed(&pair, 1), ["b", "evil", "new"]);
 }
+
+/// Two that have each other as seeds, and one link: the one with the larger id has closed its own.
+fn seeds_of_each_other() -> Pair {
+    let mut pair = Pair::new(&["a", "b"]);
+    for (node, other) in [(0, 1), (1, 0)] {
+        pair.command(node, Command::JoinAlways { address: addr(other).into(), token: "always" });
+    }
+    pair.run();
+    assert_eq!(pair.dials.len(), 2);
+    for node in [0, 1] {
+        listen(&mut pair, node);
+    }
+    let directions = |pair: &Pair| pair.nodes[1].directory().get("a").map(|a| a.directions());
+    for node in [0, 1] {
+        ask(&mut pair, node, 1 - node);
+    }
+    pair.run();
+    assert_eq!(directions(&pair), Some(Directions::BOTH));
+    pair.pass(2 * TEN);
+    assert_eq!(directions(&pair), Some(Directions::DOWN));
+    pair
+}
+
+#[test]
+fn a_seed_that_has_dialled_this_node_is_asked_over_that_link_and_dialled_when_that_is_lost() {
+    let _bound = crate::bound::bound();
+    let mut pair = seeds_of_each_other();
+    pair.done.clear();
+    let dials = pair.dials.len();
+    assert!(try_join(&mut pair, 1, 0).is_ok());
+    assert_eq!((pair.dials.len(), pair.nodes[1].dialled()), (dials, 1));
+    // Its own listener closed, and with it the link.
+    pair.command(1, Command::Unbind { token: "unbind" });
+    pair.closed = vec![1];
+    pair.pass(TEN);
+    let a = pair.nodes[1].directory().get("a").unwrap().directions();
+    assert_eq!(a, Directions::UP);
+}
+
+#[test]
+fn a_seed_that_has_dialled_this_node_is_dialled_when_the_program_connects_to_it() {
+    let _bound = crate::bound::bound();
+    for always in [false, true] {
+        let mut pair = seeds_of_each_other();
+        if always {
+            let address = addr(0).into();
+            pair.command(1, Command::ConnectAlways { address, token: "connect" });
+        } else {
+            pair.connect(1, 0, "connect");
+        }
+        pair.run();
+        assert!(pair.result("connect").is_ok());
+        pair.pass(2 * TEN);
+        let a = pair.nodes[1].directory().get("a").unwrap().directions();
+        assert_eq!(a, Directions::BOTH, "the program has asked for it");
+    }
+}
+
+#[test]
+fn a_seed_that_has_dialled_this_node_can_be_disconnected() {
+    let _bound = crate::bound::bound();
+    for whom in [Whom::Id(NodeId::new("a").unwrap()), Whom::Address(addr(0).into())] {
+        let mut pair = seeds_of_each_other();
+        pair.closed = vec![1];
+        pair.command(1, Command::Disconnect { whom, token: "disconnect" });
+        pair.pass(TEN);
+        assert_eq!((listed(&pair, 1), pair.nodes[1].dialled()), (vec![], 0));
+        let events = pair.events_of(1);
+        assert!(!events.iter().any(|event| event.contains("Reconnecting {")), "{events:?}");
+    }
+}

@@ -67,8 +67,8 @@ impl Handle {
     ///
     /// # Blocking
     /// At most for the node's `connect_timeout`: until a seed has answered, and every member it named has joined or its first dial has
-    /// failed; or until each seed was tried once, if this node is one of them. A seed that is being dialled in the background is tried with
-    /// the next of these dials, which may be 4 s away.
+    /// failed; or until each seed was tried once, if this node is one of them. A seed that is dialled in the background every 4 s is
+    /// tried at once.
     ///
     /// # Example
     /// ```

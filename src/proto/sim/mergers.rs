@@ -14,6 +14,7 @@ use super::script::Step;
 use super::tests::chosen;
 use super::world::{World, address_of};
 use crate::config::Config;
+use crate::node_event::Directions;
 use crate::proto::Command;
 
 const SEEDS: u64 = 300;
@@ -139,7 +140,8 @@ impl Run {
         let (links, timers, dials) = (mesh.open_links(), mesh.armed_timers(), mesh.dialled());
         let timers_over = timers > links + standing;
         let dials_over = dials > up + standing + aliases;
-        let doubled = links > self.world.nodes[n].published.len();
+        let mut peers = self.world.nodes[n].published.iter();
+        let doubled = peers.any(|entry| entry.directions() == Directions::BOTH);
         (away > 0 || timers_over || dials_over || doubled).then(|| {
             format!(
                 "node {n} ({:?}, joined {}): {away} members are away; {timers} timers, {links} links; {dials} dials, {up} up, {standing} standing",

@@ -470,6 +470,7 @@ impl<T> Mesh<T> {
         if *reason == LeftReason::Replaced && self.rest_by_peer(id) {
             return;
         }
+        let to = self.dials.by_id.get(&id).and_then(|dial| dial.leads_to.as_ref());
         let member = self.dials.by_id.get(&id).filter(|dial| dial.keep == Keep::Member);
         let member = member.and_then(|dial| dial.leads_to.as_ref());
         // A member with which another link stands is not dialled, and neither is one that went of its own will.
@@ -485,7 +486,7 @@ impl<T> Mesh<T> {
                 // This node had two links under way to one listener: it took the first for the one that counts and closed the
                 // second, while to the listener the second had replaced the first. Now neither stands.
                 (Reconnect::Always | Reconnect::OnFailure, LeftReason::Replaced) => {
-                    self.has_alias(id)
+                    self.has_alias(id) || to.is_some_and(|to| self.has_given_up(to))
                 }
                 (Reconnect::Never, _)
                 | (_, LeftReason::Disconnected)

@@ -1,10 +1,11 @@
 //! The end of a link: goodbyes and refusals that are read, peers that leave, calls and ticks that are lost with it.
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 use super::Output;
 use super::line::{Lines, ParkedTick};
-use super::link::State;
+use super::link::{Shaking, State};
 use super::mesh::{Mesh, Out, disarm};
 use super::planted::{Planted, has};
 use super::stop::closed;
@@ -123,6 +124,7 @@ impl<T> Mesh<T> {
     /// Writes what is staged, shuts the write side, and waits for the other side to do the same.
     pub(super) fn linger(&mut self, id: LinkId, out: &mut Out<T>) {
         let until = self.now + LINGER;
+        self.note_given_up(id);
         let Some(link) = self.links.get_mut(&id) else { return };
         link.state = State::Closing { discarded: 0, shut: false, ended: false };
         link.dial = None;
@@ -206,8 +208,29 @@ impl<T> Mesh<T> {
         }
     }
 
+    /// A link ends that this node has dialled and said ready on: the other side may have taken it for the newer one, and closed the older.
+    fn note_given_up(&mut self, id: LinkId) {
+        let (now, lately) = (self.now, self.local.config.handshake_timeout * 2);
+        let Some(link) = self.links.get(&id) else { return };
+        let State::Hello(Shaking { hello: Some(hello), ready: true, .. }) = &link.state else {
+            return;
+        };
+        if link.direction == Direction::Up {
+            self.given_up.retain(|_, at| now.saturating_duration_since(*at) < lately);
+            self.given_up.insert(hello.id.clone(), now);
+        }
+    }
+
+    /// Whether a handshake with that node was given up a moment ago.
+    pub(super) fn has_given_up(&self, id: &NodeId) -> bool {
+        let lately = self.local.config.handshake_timeout * 2;
+        let since = |at: &Instant| self.now.saturating_duration_since(*at);
+        self.given_up.get(id).is_some_and(|at| since(at) < lately)
+    }
+
     /// Drops a link. `hang` tells the shell, which has forgotten the socket otherwise.
     pub(super) fn forget(&mut self, id: LinkId, hang: bool, out: &mut Out<T>) {
+        self.note_given_up(id);
         let Some(mut link) = self.links.remove(&id) else { return };
         self.recheck |= !self.held.is_empty();
         debug_assert!(link.peer.is_none(), "a joined link leaves before it is forgotten");

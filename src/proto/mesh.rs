@@ -16,7 +16,7 @@ use super::timers::{TimerId, Timers};
 use super::{Command, Done, Input, Local, Output};
 use crate::config::READ_PER_LINK_AND_TURN;
 use crate::dropped::{Dropped, NO_ROOM};
-use crate::id::{CallId, LinkId};
+use crate::id::{CallId, LinkId, NodeId};
 use crate::routing::Directory;
 
 /// What small messages are read into; more than one read of it per turn is rare.
@@ -148,6 +148,8 @@ pub(crate) struct Mesh<T> {
     pub(super) probing: BTreeSet<LinkId>,
     /// Links that were dialled and wait until another handshake with the same peer has ended.
     pub(super) held: BTreeSet<LinkId>,
+    /// Whose handshakes this node gave up after it had said ready, and when: to them such a link may have stood for a moment.
+    pub(super) given_up: BTreeMap<NodeId, Instant>,
     /// The contested ids and the links held back are to be looked at again at the end of this input.
     pub(super) recheck: bool,
     pub(super) peers: Peers,
@@ -191,6 +193,7 @@ impl<T> Mesh<T> {
             shaking: BTreeSet::new(),
             probing: BTreeSet::new(),
             held: BTreeSet::new(),
+            given_up: BTreeMap::new(),
             recheck: false,
             peers: Peers::default(),
             calls: BTreeMap::new(),

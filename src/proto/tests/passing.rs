@@ -68,3 +68,25 @@ fn it_is_tried_once_and_a_refusal_leaves_nothing_behind() {
     assert_eq!(pair.result("dead").unwrap_err().kind(), ErrorKind::ConnectFailed);
     assert_eq!((pair.nodes[0].dialled(), pair.nodes[0].armed_timers()), (0, 0));
 }
+
+#[test]
+fn a_link_that_was_replaced_by_one_that_was_given_up_is_dialled_again() {
+    let _bound = crate::bound::bound();
+    for given_up in [true, false] {
+        let mut pair = Pair::joined(&["client", "server"]);
+        if given_up {
+            // A second dial to the same node, of which the server heard everything and the client not the last word in time.
+            let id = NodeId::new("server").unwrap();
+            let now = pair.now;
+            pair.nodes[0].given_up.insert(id, now);
+        }
+        let (link, mut out) = (pair.link(1, "client"), Vec::new());
+        let (farewell, reason) = (crate::wire::Farewell::Replaced, LeftReason::Replaced);
+        pair.nodes[1].say_goodbye(link, farewell, reason, &mut out);
+        for output in out {
+            pair.apply(1, output);
+        }
+        pair.pass(Duration::from_secs(60));
+        assert_eq!(pair.dials.len(), 1 + usize::from(given_up));
+    }
+}

@@ -18,13 +18,11 @@ use super::handle::Handle;
 use super::lookup::{Lookup, Room};
 use super::selector::Selector;
 use super::terms::Terms;
-use crate::config::LONGEST_TIMEOUT;
 use crate::error::{Error, ErrorKind};
 use crate::event::EventName;
 use crate::id::NodeId;
 use crate::proto::Message;
 use crate::routing::{Observation, SendStrategy, Strategy};
-use crate::service;
 
 pub(super) use requests::post_request;
 pub use ticks::Ticked;
@@ -189,47 +187,19 @@ impl<'a> Call<'a> {
                 let directions = self.terms.directions;
                 let excepted = self.terms.except.iter().any(|other| other == *id);
                 let find = || Ok(self.core().find(id, directions).filter(|_| !excepted));
-                self.await_match(patience, deadline, find, || self.core().not_found(id, directions))
+                let found = self.core().look_patiently(patience, deadline, find)?;
+                found.ok_or_else(|| self.core().not_found(id, directions))
             }
             Whom::Any(selector) => {
                 let strategy = self.strategy.as_deref();
                 let find = || self.core().choose(self.wanted(selector), strategy);
-                let nobody = || self.nobody(selector, &message.event);
-                self.await_match(patience, deadline, find, nobody)
+                let found = self.core().look_patiently(patience, deadline, find)?;
+                found.ok_or_else(|| self.nobody(selector, &message.event))
             }
             Whom::Path(strategy) => {
                 let call = self.serving(message, strategy, patience);
                 let call = if room == Room::Now { call.without_dialling() } else { call };
                 call.place(message, deadline)
-            }
-        }
-    }
-
-    /// Looks who matches, and again when something has changed, as long as the patience lasts.
-    fn await_match(
-        &self,
-        patience: Option<Duration>,
-        deadline: Option<Instant>,
-        find: impl Fn() -> Result<Option<Lookup>, Error>,
-        nobody: impl Fn() -> Error,
-    ) -> Result<Lookup, Error> {
-        if let Some(found) = find()? {
-            return Ok(found);
-        }
-        let Some(patience) = patience else { return Err(nobody()) };
-        let until = Instant::now().checked_add(patience.min(LONGEST_TIMEOUT));
-        // A tick has no deadline, but the handler that sends it may have one.
-        let inherited = service::context::current().and_then(|context| context.deadline);
-        let until = until.into_iter().chain(deadline).chain(inherited).min();
-        loop {
-            self.core().may_block()?;
-            let seen = self.core().news.count();
-            if let Some(found) = find()? {
-                return Ok(found);
-            }
-            if !self.core().news.wait(seen, until) {
-                // Somebody may have come in the last moment.
-                return find()?.ok_or_else(nobody);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 
@@ -18,7 +18,7 @@ use super::news::News;
 use super::steps::Steps;
 use super::wake::{self, Arrival, Nothing, Slot, Wake};
 use crate::address::Address;
-use crate::config::{CALLER_GRACE, Config};
+use crate::config::{CALLER_GRACE, Config, LONGEST_TIMEOUT};
 use crate::dropped::{Dropped, NO_ROOM};
 use crate::error::{Error, ErrorKind, Execution};
 use crate::home::Home;
@@ -28,7 +28,7 @@ use crate::node_event::Directions;
 use crate::options::Options;
 use crate::proto::{Command, Done, Input, Local};
 use crate::routing::{Directory, PeerEntry, SendStrategy, Strategy, cost};
-use crate::service::Service;
+use crate::service::{self, Service};
 
 /// Ids named in a `NODE_NOT_FOUND`, as a help against typing errors.
 const IDS_NAMED: usize = 8;
@@ -300,6 +300,39 @@ impl Core {
     pub(crate) fn forget_peers(&self) {
         *self.directory.write().unwrap_or_else(PoisonError::into_inner) = Directory::default();
         self.news.tell();
+    }
+
+    /// Looks, and again whenever something has changed, until something is found or the time is over.
+    pub(super) fn look_until<X>(
+        &self,
+        until: Option<Instant>,
+        look: impl Fn() -> Result<Option<X>, Error>,
+    ) -> Result<Option<X>, Error> {
+        loop {
+            self.may_block()?;
+            let seen = self.news.count();
+            if let Some(found) = look()? {
+                return Ok(Some(found));
+            }
+            if !self.news.wait(seen, until) {
+                // Somebody may have come in the last moment.
+                return look();
+            }
+        }
+    }
+
+    /// The same for a call, which looks once if it has no patience, and never waits beyond its deadline.
+    pub(super) fn look_patiently<X>(
+        &self,
+        patience: Option<Duration>,
+        deadline: Option<Instant>,
+        look: impl Fn() -> Result<Option<X>, Error>,
+    ) -> Result<Option<X>, Error> {
+        let Some(patience) = patience else { return look() };
+        let until = Instant::now().checked_add(patience.min(LONGEST_TIMEOUT));
+        // A tick has no deadline, but the handler that sends it may have one.
+        let inherited = service::context::current().and_then(|context| context.deadline);
+        self.look_until(until.into_iter().chain(deadline).chain(inherited).min(), look)
     }
 
     /// The peer of that id, if a link to it stands in one of these directions.

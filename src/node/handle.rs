@@ -244,20 +244,8 @@ impl Handle {
         nothing: impl FnOnce() -> Error,
     ) -> Result<PeerInfo, Error> {
         let deadline = Instant::now().checked_add(timeout.min(LONGEST_TIMEOUT));
-        loop {
-            self.core.may_block()?;
-            let seen = self.core.news.count();
-            let directory = self.core.directory();
-            if let Some(info) = find(&directory)?.and_then(|peer| peer.info()) {
-                return Ok(info);
-            }
-            drop(directory);
-            if !self.core.news.wait(seen, deadline) {
-                // Somebody may have come in the last moment.
-                let last = find(&self.core.directory())?.and_then(|peer| peer.info());
-                return last.ok_or_else(nothing);
-            }
-        }
+        let look = || Ok(find(&self.core.directory())?.and_then(|peer| peer.info()));
+        self.core.look_until(deadline, look)?.ok_or_else(nothing)
     }
 }
 

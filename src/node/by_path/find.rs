@@ -28,10 +28,9 @@ pub(super) struct Letter {
     pub(super) message: Message,
     /// `None` for a tick.
     pub(super) deadline: Option<Instant>,
+    /// One answer is wanted, whoever gives it.
+    pub(super) is_for_one: bool,
 }
-
-/// Whether what a strategy says suits what the call asks for.
-pub(super) type Suits = fn(&Targets) -> Result<(), Error>;
 
 impl Letter {
     /// Before it is sent: strategies and dialling take time, and what is over must not look as if it may have run.
@@ -65,11 +64,12 @@ impl PathCall<'_> {
         &self,
         data: &(impl Encode + ?Sized),
         deadline: Option<Instant>,
+        is_for_one: bool,
     ) -> Result<Letter, Error> {
         let pattern = self.pattern()?;
         let event = event_of(&pattern)?;
         let message = self.terms.message(self.core(), self, event, data)?;
-        Ok(Letter { pattern, message, deadline })
+        Ok(Letter { pattern, message, deadline, is_for_one })
     }
 
     /// Who gets this message of a call to one. Each who may get it says by which path.
@@ -79,8 +79,8 @@ impl PathCall<'_> {
         deadline: Option<Instant>,
     ) -> Result<Lookup, Error> {
         let (pattern, message) = (self.pattern()?, message.clone());
-        let mut letter = Letter { pattern, message, deadline };
-        let Wanted { targets, table, .. } = self.wanted(&letter, means_one)?;
+        let mut letter = Letter { pattern, message, deadline, is_for_one: true };
+        let Wanted { targets, table, .. } = self.wanted(&letter)?;
         let mut lookup = self.one_of(&mut letter, in_order(targets)?, &table)?;
         for choice in std::iter::once(&mut lookup.first).chain(&mut lookup.alternates) {
             choice.event.get_or_insert_with(|| letter.message.event.clone());
@@ -88,35 +88,16 @@ impl PathCall<'_> {
         Ok(lookup)
     }
 
-    /// Asks the strategy, and again while there is nobody, as long as the call says. An answer that does not suit the call ends it, also when
+    /// Asks the strategy, and again while there is nobody, as long as the call says. An answer that means many ends a call for one, also when
     /// it means nobody.
-    pub(super) fn wanted(&self, letter: &Letter, suits: Suits) -> Result<Wanted, Error> {
-        let wanted = self.ask(letter, suits)?;
-        if !wanted.targets.as_slice().is_empty() {
-            return Ok(wanted);
-        }
-        let Some(patience) = self.match_patience else { return Err(self.nobody(letter, &wanted)) };
-        let until = Instant::now().checked_add(patience.min(LONGEST_TIMEOUT));
-        // A tick has no deadline, but the handler that sends it may have one.
-        let inherited = service::context::current().and_then(|context| context.deadline);
-        let until = until.into_iter().chain(letter.deadline).chain(inherited).min();
-        loop {
-            self.core().may_block()?;
-            let seen = self.core().news.count();
-            let wanted = self.ask(letter, suits)?;
-            if !wanted.targets.as_slice().is_empty() {
-                return Ok(wanted);
-            }
-            if !self.core().news.wait(seen, until) {
-                // Somebody may have come in the last moment.
-                let wanted = self.ask(letter, suits)?;
-                let nobody = wanted.targets.as_slice().is_empty();
-                return if nobody { Err(self.nobody(letter, &wanted)) } else { Ok(wanted) };
-            }
-        }
+    pub(super) fn wanted(&self, letter: &Letter) -> Result<Wanted, Error> {
+        let somebody = |wanted: &Wanted| !wanted.targets.as_slice().is_empty();
+        let ask = || Ok(Some(self.ask(letter)?).filter(somebody));
+        let wanted = self.core().look_patiently(self.match_patience, letter.deadline, ask)?;
+        wanted.ok_or_else(|| self.nobody(letter))
     }
 
-    fn ask(&self, letter: &Letter, suits: Suits) -> Result<Wanted, Error> {
+    fn ask(&self, letter: &Letter) -> Result<Wanted, Error> {
         let strategy = self.strategy.clone().unwrap_or_else(|| self.core().send_strategy());
         let table = self.core().path_table(self.terms.directions, &self.terms.except);
         let now = Instant::now();
@@ -133,7 +114,9 @@ impl PathCall<'_> {
             let why = "the send strategy of the call panicked; nothing was sent";
             Error::new(ErrorKind::UserCodePanicked, why)
         })?;
-        suits(&targets)?;
+        if letter.is_for_one {
+            means_one(&targets)?;
+        }
         if !targets.as_slice().is_empty() {
             letter.in_time()?;
         }
@@ -297,8 +280,9 @@ impl PathCall<'_> {
     }
 
     /// The strategy wants nobody: the program may want to know that apart from the call.
-    fn nobody(&self, letter: &Letter, wanted: &Wanted) -> Error {
-        let error = self.not_found(&letter.pattern, &wanted.table);
+    fn nobody(&self, letter: &Letter) -> Error {
+        let table = self.core().path_table(self.terms.directions, &self.terms.except);
+        let error = self.not_found(&letter.pattern, &table);
         if !self.is_quiet {
             log::warn!(target: "threadmesh::node", "{}: {error}", self.core().id);
             self.core().hub.publish(&NodeEvent::Error(error.clone()));
@@ -365,17 +349,11 @@ pub(super) fn event_of(path: &PathPattern) -> Result<EventName, Error> {
 }
 
 /// One answer is asked only of a strategy that means one.
-pub(super) fn means_one(targets: &Targets) -> Result<(), Error> {
+fn means_one(targets: &Targets) -> Result<(), Error> {
     match targets {
         Targets::One(_) | Targets::InOrder(_) => Ok(()),
         Targets::Each(targets) => Err(means_many(targets.len())),
     }
-}
-
-/// As many answers as there are, or none, can be asked of any strategy.
-#[allow(clippy::unnecessary_wraps)] // The counterpart of `means_one`.
-pub(super) fn means_anybody(_: &Targets) -> Result<(), Error> {
-    Ok(())
 }
 
 /// The targets of a strategy that chooses one.

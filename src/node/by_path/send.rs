@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::find::{Letter, Wanted, event_of, in_order, means_anybody, means_one};
+use super::find::{Letter, Wanted, event_of, in_order};
 use super::{Answers, PathCall, PathTold};
 use crate::error::{Error, ErrorKind};
 use crate::node::all::{ask, tick_each};
@@ -59,8 +59,8 @@ impl PathCall<'_> {
         let began = Instant::now();
         self.core().may_block()?;
         let times = self.terms.times(self.core(), began)?;
-        let mut letter = self.letter(data, Some(times.deadline))?;
-        let Wanted { targets, table, strategy } = self.wanted(&letter, means_one)?;
+        let mut letter = self.letter(data, Some(times.deadline), true)?;
+        let Wanted { targets, table, strategy } = self.wanted(&letter)?;
         let lookup = self.one_of(&mut letter, in_order(targets)?, &table)?;
         let observer = Some(Observer::Sent(strategy));
         let times = (began, times);
@@ -84,8 +84,8 @@ impl PathCall<'_> {
         let began = Instant::now();
         self.core().may_block()?;
         let times = self.terms.times(self.core(), began)?;
-        let mut letter = self.letter(data, Some(times.deadline))?;
-        let wanted = self.wanted(&letter, means_anybody)?;
+        let mut letter = self.letter(data, Some(times.deadline), false)?;
+        let wanted = self.wanted(&letter)?;
         match wanted.targets.clone() {
             Targets::Each(targets) => {
                 Ok(Answers::new(self.ask_each(&letter, &wanted, targets, times, began)))
@@ -180,8 +180,8 @@ impl PathCall<'_> {
     /// [`timeout`](Self::timeout) or else the node's `connect_timeout`; and while the loop has a backlog of thousands of commands.
     pub fn tick(&self, data: &(impl Encode + ?Sized)) -> Result<PathTold, Error> {
         self.core().may_block()?;
-        let mut letter = self.letter(data, None)?;
-        let Wanted { targets, table, .. } = self.wanted(&letter, means_anybody)?;
+        let mut letter = self.letter(data, None, false)?;
+        let Wanted { targets, table, .. } = self.wanted(&letter)?;
         match targets {
             Targets::Each(targets) => self.tell_each(&letter, &table, &targets),
             targets => {

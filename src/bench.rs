@@ -95,6 +95,7 @@ impl Crowd {
             host: None,
             advertise: None,
             config,
+            router: None,
         };
         let engine = Mesh::new(local, fastrand::Rng::with_seed(1), Instant::now());
         let node = Node::builder().id("caller").start()?;

@@ -456,7 +456,9 @@ mod patience;
 mod payload;
 mod policy;
 mod proto;
+mod router;
 mod routing;
+mod routing_stats;
 mod scan;
 mod service;
 mod value;
@@ -482,6 +484,7 @@ pub use payload::{Bytes, Decode, Encode, Payload};
 pub use policy::{
     Breaker, Budget, Failover, Guarded, Hedge, Hedged, Parcel, Place, Retried, Retry, Target,
 };
+pub use router::Router;
 pub use routing::{
     BroadcastGlobal, BroadcastLocal, Candidate, Candidates, ConsistentHash, Filter, First,
     FirstFind, KnownNode, LeastPending, LocalFirst, Observation, Outgoing, Path, PathPattern,
@@ -489,6 +492,7 @@ pub use routing::{
     SendTarget, SendTo, SendToAll, SendToAllOnePerNode, SendToTarget, Sticky, StickyKey, Strategy,
     StrategyFn, Targets, WeightedRandom, send_strategy_fn, strategy_fn,
 };
+pub use routing_stats::{Percentiles, Proxied, RoutingStats};
 #[doc(hidden)]
 pub use service::Verdict;
 pub use service::{

@@ -17,6 +17,8 @@ use crate::value::{Map, Value, from_map, to_value};
 
 /// The key that holds the node's id.
 pub(crate) const ID_KEY: &str = "_id";
+/// Where a router says that it is one.
+const ROUTER_KEY: &str = "router";
 
 /// A node's options: a map of values that its peers see and choose by. Cheap to clone.
 ///
@@ -141,6 +143,16 @@ impl Options {
     /// The same options, holding the id of their node.
     pub(crate) fn with_id(self, id: &NodeId) -> Self {
         self.with(ID_KEY, id)
+    }
+
+    /// These options, as those of a router.
+    pub(crate) fn with_router(self) -> Self {
+        self.with(ROUTER_KEY, true)
+    }
+
+    /// Whether they say that their node is a router.
+    pub(crate) fn is_router(&self) -> bool {
+        self.get_bool(ROUTER_KEY) == Some(true)
     }
 
     /// Whether both are one and the same in memory, which is quickly seen.

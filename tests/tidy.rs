@@ -17,7 +17,7 @@ const VOCABULARY: &[&[&str]] = &[
     &["id", "error"],
     &["home", "value", "scan", "patience"],
     &["payload", "options", "headers", "event", "address"],
-    &["node_event", "handler_error", "endpoint", "dropped"],
+    &["node_event", "handler_error", "endpoint", "dropped", "routing_stats"],
 ];
 
 /// What a room may import beside the vocabulary and itself. A new edge is an architectural change: say why in
@@ -30,7 +30,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("service", &["routing"]),
     ("node", &["routing", "proto", "net", "service"]),
     ("policy", &["node"]),
-    ("lib", &["wire", "routing", "proto", "net", "service", "node", "policy", "fuzz", "bench"]),
+    ("router", &["node", "proto"]),
+    (
+        "lib",
+        &[
+            "wire", "routing", "proto", "net", "service", "node", "policy", "router", "fuzz",
+            "bench",
+        ],
+    ),
     ("bench", &["wire", "routing", "proto", "node"]),
     ("fuzz", &["wire", "routing", "proto"]),
 ];

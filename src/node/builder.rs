@@ -1,6 +1,7 @@
 //! [`Builder`]: what a node is before it starts. It checks everything and starts nothing until it is told to.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,11 +19,12 @@ use crate::handler_error::HandlerError;
 use crate::id::{InstanceId, NodeId};
 use crate::options::Options;
 use crate::payload::Decode;
-use crate::proto::Local;
+use crate::proto::{Local, RouterRole};
 use crate::routing::{FirstFind, Path, SendStrategy, Strategy};
 use crate::service::{Finish, IntoPath, IntoPattern, Pattern, Request, Respond, Tick};
 
-/// A node that is being put together, made by [`Node::builder`]. What is wrong with any part is said by [`start`](Self::start).
+/// A node that is being put together, made by [`Node::builder`]; or a router, made by [`Router::builder`](crate::Router::builder), for
+/// which everything here holds likewise. What is wrong with any part is said by [`start`](Self::start).
 ///
 /// # Example
 /// ```
@@ -40,7 +42,7 @@ use crate::service::{Finish, IntoPath, IntoPattern, Pattern, Request, Respond, T
 /// # Ok::<(), threadmesh::Error>(())
 /// ```
 #[must_use = "a node does nothing until it is started"]
-pub struct Builder {
+pub struct Builder<K = Node> {
     id: Option<String>,
     options: Options,
     config: Config,
@@ -53,12 +55,15 @@ pub struct Builder {
     handlers: Vec<Register>,
     /// The first thing that was wrong.
     wrong: Option<Error>,
+    /// What it is for routers; `None` makes a node that is none.
+    pub(crate) role: Option<RouterRole>,
+    kind: PhantomData<fn() -> K>,
 }
 
 /// Registers one handler.
 type Register = Box<dyn FnOnce(&Handle) -> Result<(), Error> + Send>;
 
-impl Builder {
+impl<K> Builder<K> {
     pub(crate) fn new() -> Self {
         Self {
             id: None,
@@ -72,6 +77,8 @@ impl Builder {
             connects: Vec::new(),
             handlers: Vec::new(),
             wrong: None,
+            role: None,
+            kind: PhantomData,
         }
     }
 
@@ -236,41 +243,6 @@ impl Builder {
         self
     }
 
-    /// Starts the node: its threads run, its handlers are registered, and it listens.
-    ///
-    /// # Errors
-    /// Nothing is left running. `INVALID_ARGUMENT` for an id, options, durations or limits out of range, `INVALID_ADDRESS`,
-    /// `INVALID_EVENT`, `INVALID_PATH`; those of [`Handle::bind`]; `INVALID_ARGUMENT` with the cause when the system has no thread or no
-    /// descriptors left.
-    ///
-    /// # Blocking
-    /// As [`Handle::bind`], if an address was given.
-    pub fn start(self) -> Result<Node, Error> {
-        if let Some(wrong) = self.wrong {
-            return Err(wrong);
-        }
-        check(&self.config)?;
-        check_host(self.host.as_deref())?;
-        let mut rng = fastrand::Rng::new();
-        let id = match self.id {
-            Some(id) => NodeId::new(id)?,
-            None => random_id(&mut rng),
-        };
-        let options = self.options.with_id(&id);
-        options.check()?;
-        let instance = InstanceId(rng.u128(..));
-        let (host, advertise, config) = (self.host, self.advertise, self.config);
-        let services = Vec::new();
-        let local = Local { id, instance, options, services, host, advertise, config };
-        let send = self.send_strategy.unwrap_or_else(|| Arc::new(FirstFind));
-        let strategies = Strategies { choose: self.strategy, send };
-        let node = Node::new(Handle::new(runtime::start(local, strategies, rng)?));
-        self.handlers.into_iter().try_for_each(|register| register(&node))?;
-        self.binds.into_iter().try_for_each(|address| node.bind(address).map(drop))?;
-        self.connects.into_iter().try_for_each(|address| node.connect_always(address))?;
-        Ok(node)
-    }
-
     /// Converts an argument, or notes what is wrong with it.
     fn accept<A, T>(&mut self, argument: A) -> Option<T>
     where
@@ -286,10 +258,56 @@ impl Builder {
     }
 }
 
+impl Builder {
+    /// Starts the node: its threads run, its handlers are registered, and it listens.
+    ///
+    /// # Errors
+    /// Nothing is left running. `INVALID_ARGUMENT` for an id, options, durations or limits out of range, `INVALID_ADDRESS`,
+    /// `INVALID_EVENT`, `INVALID_PATH`; those of [`Handle::bind`]; `INVALID_ARGUMENT` with the cause when the system has no thread or no
+    /// descriptors left.
+    ///
+    /// # Blocking
+    /// As [`Handle::bind`], if an address was given.
+    pub fn start(self) -> Result<Node, Error> {
+        self.start_node()
+    }
+}
+
+impl<K> Builder<K> {
+    /// A node of whatever kind this is.
+    pub(crate) fn start_node(self) -> Result<Node, Error> {
+        if let Some(wrong) = self.wrong {
+            return Err(wrong);
+        }
+        check(&self.config)?;
+        check_host(self.host.as_deref())?;
+        let mut rng = fastrand::Rng::new();
+        let id = match self.id {
+            Some(id) => NodeId::new(id)?,
+            None => random_id(&mut rng),
+        };
+        let options = self.options.with_id(&id);
+        let options = if self.role.is_some() { options.with_router() } else { options };
+        options.check()?;
+        let instance = InstanceId(rng.u128(..));
+        let (host, advertise, config) = (self.host, self.advertise, self.config);
+        let services = Vec::new();
+        let router = self.role;
+        let local = Local { id, instance, options, services, host, advertise, config, router };
+        let send = self.send_strategy.unwrap_or_else(|| Arc::new(FirstFind));
+        let strategies = Strategies { choose: self.strategy, send };
+        let node = Node::new(Handle::new(runtime::start(local, strategies, rng)?));
+        self.handlers.into_iter().try_for_each(|register| register(&node))?;
+        self.binds.into_iter().try_for_each(|address| node.bind(address).map(drop))?;
+        self.connects.into_iter().try_for_each(|address| node.connect_always(address))?;
+        Ok(node)
+    }
+}
+
 macro_rules! durations {
     ($($(#[doc = $doc:literal])+ $name:ident;)+) => {
         /// How long things may take. Zero, or more than 24 h, is `INVALID_ARGUMENT` at the start.
-        impl Builder { $(
+        impl<K> Builder<K> { $(
             $(#[doc = $doc])+
             pub fn $name(mut self, duration: Duration) -> Self {
                 self.config.$name = duration;
@@ -316,7 +334,7 @@ durations! {
     stop_bound;
 }
 
-impl fmt::Debug for Builder {
+impl<K> fmt::Debug for Builder<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("Builder");
         out.field("id", &self.id).field("options", &self.options).field("binds", &self.binds);

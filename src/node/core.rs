@@ -41,6 +41,7 @@ pub(crate) struct Core {
     pub(crate) id: NodeId,
     pub(crate) home: Home,
     pub(crate) options: Mutex<Options>,
+    pub(crate) is_router: bool,
     pub(crate) config: Config,
     pub(crate) hub: Hub,
     pub(crate) callbacks: Arc<Callbacks>,
@@ -118,11 +119,12 @@ impl Core {
         service: Service,
         strategies: Strategies,
     ) -> Self {
-        let Local { id, options, config, advertise, host, .. } = local;
+        let Local { id, options, config, advertise, host, router, .. } = local;
         Self {
             id,
             home: Home::here(),
             options: Mutex::new(options),
+            is_router: router.is_some(),
             hub: Hub::new(config.limits.events_per_subscriber),
             callbacks: Arc::default(),
             config,

@@ -78,7 +78,7 @@ impl Handle {
         self.core.directory().iter().filter_map(|peer| peer.info()).collect()
     }
 
-    /// Replaces this node's options and tells every peer at once. The key `_id` stays.
+    /// Replaces this node's options and tells every peer at once. The key `_id` stays, and a router's `router` is always `true`.
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` when they are larger than 8 KiB, 64 entries or four levels, `CLOSED` after the end; nothing is
@@ -106,6 +106,7 @@ impl Handle {
         self.core.may_block()?;
         let mut current = lock(&self.core.options);
         let options = change(&current).with_id(&self.core.id);
+        let options = if self.core.is_router { options.with_router() } else { options };
         options.check()?;
         let latest = Instant::now() + self.core.config.request_timeout;
         self.core.post(Command::SetOptions { options: options.clone() }, latest)?;

@@ -69,6 +69,18 @@ pub(crate) struct Local {
     pub(crate) host: Option<String>,
     pub(crate) advertise: Option<Address>,
     pub(crate) config: Config,
+    /// Present in routers.
+    pub(crate) router: Option<RouterRole>,
+}
+
+/// What a router is told about its work.
+#[allow(dead_code)] // Read by what comes next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RouterRole {
+    /// Whether it tells who is there, to those who choose themselves.
+    pub(crate) tells: bool,
+    /// Whether the program has given it a strategy, which must not run on the loop.
+    pub(crate) chooses_elsewhere: bool,
 }
 
 /// What happens to the engine. `T` is what a finished command wakes: a oneshot in production, a label in the simulator.

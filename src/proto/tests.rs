@@ -296,6 +296,7 @@ fn mesh(id: &str, seed: u64, now: Instant, config: &Config) -> Mesh<Label> {
         host: None,
         advertise: None,
         config: config.clone(),
+        router: None,
     };
     Mesh::new(local, fastrand::Rng::with_seed(seed), now)
 }

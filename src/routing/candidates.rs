@@ -229,7 +229,7 @@ impl<'a> Candidates<'a> {
             && self.question.filter.is_none_or(|filter| filter.matches(&peer.options))
             && !self.question.except.contains(&peer.id)
             && self.question.left_out.binary_search(&peer.key).is_err()
-            && !(self.question.no_routers && is_router(&peer.options))
+            && !(self.question.no_routers && peer.options.is_router())
             && self.question.pattern.is_none_or(|wanted| peer.services.paths().serves(wanted))
             && self.question.predicate.is_none_or(|test| self.test(test, &peer.options))
     }
@@ -244,10 +244,6 @@ impl<'a> Candidates<'a> {
     fn candidate(&self, peer: &'a Arc<PeerEntry>) -> Candidate<'a> {
         Candidate::new(peer, self.now)
     }
-}
-
-fn is_router(options: &Options) -> bool {
-    options.get_bool("router") == Some(true)
 }
 
 impl fmt::Debug for Candidates<'_> {

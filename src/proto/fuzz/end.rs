@@ -57,6 +57,7 @@ impl End {
             host: None,
             advertise: None,
             config,
+            router: None,
         };
         let mesh = Mesh::new(local, fastrand::Rng::with_seed(seed), now);
         Self {

@@ -160,6 +160,7 @@ impl World {
             host: None,
             advertise: None,
             config: node.config.clone(),
+            router: None,
         };
         node.mesh = Some(Mesh::new(local, rng, self.now));
         node.incarnation += 1;

@@ -72,6 +72,7 @@ impl Node {
             host: None,
             advertise: None,
             config: Config::default(),
+            router: None,
         };
         let engine = Mesh::new(local, fastrand::Rng::with_seed(7), Instant::now());
         let (prepared, mailbox) = prepare().unwrap();

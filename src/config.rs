@@ -310,6 +310,10 @@ pub(crate) const CONTROL_BURST: u32 = 4_000;
 pub(crate) const TELL_PAUSE: Duration = Duration::from_millis(5);
 /// Alternates in a plan.
 pub(crate) const ALTERNATES: usize = 3;
+/// Routers that a message passes one behind the other: more than any sane topology has.
+pub(crate) const ROUTER_HOPS: u8 = 8;
+/// Routers that one search asks: a list of them travels with the message.
+pub(crate) const ROUTERS_ASKED: usize = 32;
 /// Keys of options by whose values a node keeps its peers: each costs a little whenever a peer changes, and programs look for few.
 pub(crate) const INDEXED_KEYS: usize = 8;
 /// From so many peers on it pays to keep them by the values that are looked for.

@@ -1,8 +1,9 @@
 //! What the loop calls upwards. The only way out of this room; implemented where the node's threads are put together.
 
 use crate::error::Error;
+use crate::id::CallId;
 use crate::node_event::NodeEvent;
-use crate::proto::{Answer, Delivery, Done, Owed};
+use crate::proto::{Answer, Choose, Chosen, Delivery, Done, Owed};
 use crate::routing::Directory;
 
 /// The rooms above, as the loop sees them. Every method runs on the loop thread: none may block, run user code, or post to the loop's own
@@ -18,6 +19,9 @@ pub(crate) trait Above<T> {
 
     /// Something happened to the mesh.
     fn event(&mut self, event: NodeEvent);
+
+    /// Has somebody else look for peers, who posts [`Input::Chosen`](crate::proto::Input::Chosen); what comes back is the answer if nobody can.
+    fn choose(&mut self, choose: Choose) -> Option<(CallId, Result<Chosen, Error>)>;
 
     /// Shows the peers to all callers, if that is possible at once; `false` asks to be called again.
     fn publish(&mut self, directory: &Directory) -> bool;

@@ -106,7 +106,7 @@ impl Lookup {
         let alternates =
             self.alternates.iter().map(|choice| choice.step(self.directions)).collect();
         let first = self.first.step(self.directions);
-        Plan { first, alternates, room, waits: true, by_path: self.by_path }
+        Plan { first, alternates, room, waits: true, by_path: self.by_path, route: None }
     }
 
     pub(crate) fn no_room(&self, full: Full) -> Error {

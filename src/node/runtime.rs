@@ -20,9 +20,12 @@ use super::lock;
 use super::wake::{self, Wake};
 use crate::config::DESCRIPTORS_LEFT;
 use crate::error::{Error, ErrorKind};
+use crate::id::CallId;
 use crate::net::{self, Above, Mailbox};
 use crate::node_event::NodeEvent;
-use crate::proto::{Answer, Command, Delivery, Done, Input, Local, Mesh, Owed, StopCut};
+use crate::proto::{
+    Answer, Choose, Chosen, Command, Delivery, Done, Input, Local, Mesh, Owed, StopCut,
+};
 use crate::routing::Directory;
 use crate::service::{Outlet, Service};
 
@@ -229,6 +232,11 @@ impl Above<Wake> for Upstairs {
         if !matches!(event, NodeEvent::Stopped) {
             self.core.hub.publish(&event);
         }
+    }
+
+    fn choose(&mut self, choose: Choose) -> Option<(CallId, Result<Chosen, Error>)> {
+        let error = Error::new(ErrorKind::Busy, "this router chooses nothing yet");
+        Some((choose.call, Err(error)))
     }
 
     fn publish(&mut self, directory: &Directory) -> bool {

@@ -149,6 +149,7 @@ impl<T> Mesh<T> {
             event,
             headers,
             kept,
+            origin: None,
         };
         let seq = link.queue.push(Item { head, payload, cost });
         link.pending.insert(id);
@@ -233,7 +234,11 @@ impl<T> Mesh<T> {
         let peer = peer.and_then(|key| self.peers.by_key.get(&key)).map(|peer| peer.entry.clone());
         match (answer, peer) {
             (Ok(payload), Some(peer)) => {
-                self.end_call(id, Ok(Done::Answered(Answered { payload, peer })), out);
+                self.end_call(
+                    id,
+                    Ok(Done::Answered(Answered { payload, peer, handler: None })),
+                    out,
+                );
             }
             (Err(error), _) if self.goes_on(id, &error) => self.next_step(id, error, out),
             (Err(error), _) => self.end_call(id, Err(error), out),
@@ -346,7 +351,11 @@ impl<T> Mesh<T> {
         let other = self.calls.keys().next().copied();
         let peer = self.peers.by_key.values().next().map(|peer| peer.entry.clone());
         if let (Some(other), Ok(payload), Some(peer)) = (other, answer, peer) {
-            self.end_call(other, Ok(Done::Answered(Answered { payload, peer })), out);
+            self.end_call(
+                other,
+                Ok(Done::Answered(Answered { payload, peer, handler: None })),
+                out,
+            );
         }
     }
 }

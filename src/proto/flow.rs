@@ -6,7 +6,7 @@ use super::leave::lost_unsent;
 use super::line::ParkedTick;
 use super::mesh::{Mesh, Out, Timer};
 use super::queue::{Item, ItemHead};
-use super::{Done, Output, Tick};
+use super::{Done, Message, Output, Tick};
 use crate::config::TELL_PAUSE;
 use crate::error::Error;
 use crate::id::{LinkId, NodeId};
@@ -65,8 +65,9 @@ impl<T> Mesh<T> {
     pub(super) fn queue_tick(&mut self, id: LinkId, tick: Tick<T>, out: &mut Out<T>) {
         let Some(link) = self.links.get_mut(&id) else { return };
         let cost = cost(tick.message.payload.len());
-        let head = ItemHead::Tick { event: tick.message.event, headers: tick.message.headers };
-        link.queue.push(Item { head, payload: tick.message.payload, cost });
+        let Message { event, headers, payload } = tick.message;
+        let head = ItemHead::Tick { event, headers, origin: None };
+        link.queue.push(Item { head, payload, cost });
         link.ticks_out.accepted += 1;
         link.ticks_out.accepted_cost += cost as u64;
         link.budget.earn();

@@ -250,6 +250,7 @@ impl<T> Mesh<T> {
             Input::Answer { owed, answer } => self.answer(owed, answer, out),
             Input::Consumed { link, ticks, cost } => self.consumed(link, ticks, cost, out),
             Input::Resolved { query, result } => self.resolved(query, result, out),
+            Input::Chosen { .. } => {}
             Input::Listening(result) => self.listening(result, out),
             Input::Due => self.due(out),
         }
@@ -321,6 +322,11 @@ impl<T> Mesh<T> {
             }
             Command::JoinAlways { address, token } => self.join_always(address, token, out),
             Command::Disconnect { whom, token } => self.disconnect(whom, token, out),
+            Command::AskRouter { token, .. } | Command::RoutingStats { token, .. } => {
+                let error =
+                    crate::error::Error::new(crate::error::ErrorKind::Unsupported, "not yet");
+                out.push(Output::Complete { token, result: Err(error) });
+            }
             Command::Flush { peer, deadline, token } => {
                 self.flush_peer(peer, deadline, token, out);
             }

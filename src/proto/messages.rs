@@ -149,8 +149,8 @@ impl<T> Mesh<T> {
                 let message = Message { event, headers, payload };
                 self.ticked(id, cost, origin, message, out);
             }
-            Data::Reply { call } => self.answered(id, call, Ok(payload), out),
-            Data::Failure { call, code, message, has_data } => {
+            Data::Reply { call, .. } => self.answered(id, call, Ok(payload), out),
+            Data::Failure { call, code, message, has_data, .. } => {
                 let data = has_data.then(|| payload.to_item().into());
                 let error = Error::new(ErrorKind::Handler, message)
                     .with_handler_code(code.to_owned(), data);
@@ -322,6 +322,7 @@ impl<T> Mesh<T> {
             execution,
             message: error.message().to_owned(),
             asked: Vec::new(),
+            handler: None,
         };
         debug_assert!(call != CallId(0) || execution == Execution::Never);
         if let Some(link) = self.links.get_mut(&id) {

@@ -53,8 +53,10 @@ use crate::id::{CallId, InstanceId, LinkId, NodeId, PeerKey};
 use crate::node_event::{NodeEvent, PeerInfo};
 use crate::options::Options;
 use crate::payload::Payload;
-use crate::routing::{PeerEntry, Plan};
+use crate::routing::{Directory, PeerEntry, Plan, Search, Step};
+use crate::routing_stats::RoutingStats;
 
+pub(crate) use crate::wire::DirectoryQuestion;
 #[cfg(any(test, fuzzing))]
 pub(crate) use check::Posted;
 pub(crate) use mesh::Mesh;
@@ -105,6 +107,8 @@ pub(crate) enum Input<T> {
     Consumed { link: LinkId, ticks: u64, cost: u64 },
     /// A name was resolved, or not.
     Resolved { query: QueryId, result: Result<Vec<SocketAddr>, String> },
+    /// The answer to [`Output::Choose`].
+    Chosen { call: CallId, chosen: Result<Chosen, Error> },
     /// The answer to [`Output::Listen`].
     Listening(Result<SocketAddr, String>),
     /// [`Mesh::deadline`] has passed.
@@ -136,6 +140,8 @@ pub(crate) enum Output<T> {
     Publish,
     /// Tell the program.
     Event(NodeEvent),
+    /// Look for somebody, off the loop, and answer with [`Input::Chosen`].
+    Choose(Choose),
     /// The engine has stopped; no output follows and every input is ignored.
     Stopped,
 }
@@ -154,6 +160,37 @@ pub(crate) enum Cause {
 /// A question to the resolver.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct QueryId(pub(crate) u64);
+
+/// What is to be looked for among the peers of a router where the loop has no time for it: by the strategy of the program, by an
+/// expression, or among very many.
+#[derive(Debug)]
+pub(crate) struct Choose {
+    pub(crate) call: CallId,
+    pub(crate) directory: Directory,
+    pub(crate) search: Search,
+    /// `None`: whom to place a message with. Else: a page of all who match.
+    pub(crate) page: Option<Page>,
+}
+
+/// Which of those who match are named.
+#[derive(Clone, Debug)]
+pub(crate) struct Page {
+    /// Only those behind this one, in the order of the bytes of their ids.
+    pub(crate) after: Option<NodeId>,
+    /// At most that many.
+    pub(crate) limit: usize,
+}
+
+/// Who was found.
+#[derive(Debug)]
+pub(crate) enum Chosen {
+    /// Whom to place the message with, one after the other.
+    Steps(Vec<Step>),
+    Page {
+        peers: Vec<(NodeId, Options)>,
+        more: bool,
+    },
+}
 
 /// What threads ask of the engine.
 #[derive(Debug)]
@@ -180,6 +217,16 @@ pub(crate) enum Command<T> {
     JoinAlways { address: Address, token: T },
     /// `Done::Nothing`, also when there was nothing to disconnect.
     Disconnect { whom: Whom, token: T },
+    /// `Done::Peers`: asks a router which of its peers match.
+    AskRouter {
+        call: CallId,
+        router: PeerKey,
+        question: DirectoryQuestion,
+        deadline: Instant,
+        token: T,
+    },
+    /// `Done::Routing`: what this router has counted; then it may count from zero.
+    RoutingStats { reset: bool, token: T },
     /// `Done::Nothing` once the peer has confirmed every tick that was accepted for it before.
     Flush { peer: PeerKey, deadline: Instant, token: T },
     /// Keep the peers by their values of this option, for those who choose by it.
@@ -206,6 +253,8 @@ impl<T> Command<T> {
             | Self::Join { token, .. }
             | Self::JoinAlways { token, .. }
             | Self::Disconnect { token, .. }
+            | Self::AskRouter { token, .. }
+            | Self::RoutingStats { token, .. }
             | Self::Flush { token, .. } => Some(token),
             Self::Stop { token, .. } => token,
             Self::Cancel { .. }
@@ -278,6 +327,13 @@ pub(crate) enum Done {
         unreached: Vec<NodeId>,
     },
     Answered(Answered),
+    /// A page of the peers of a router that match, in the order of their ids.
+    Peers {
+        peers: Vec<(NodeId, Options)>,
+        /// There are others behind the last one.
+        more: bool,
+    },
+    Routing(Box<RoutingStats>),
     Stopped(StopCut),
     Dropped(Dropped),
 }
@@ -286,7 +342,10 @@ pub(crate) enum Done {
 #[derive(Debug)]
 pub(crate) struct Answered {
     pub(crate) payload: Payload,
+    /// Who sent it.
     pub(crate) peer: Arc<PeerEntry>,
+    /// Whose handler answered, if that was not the sender's: the sender is a router then.
+    pub(crate) handler: Option<NodeId>,
 }
 
 /// What a stop cut off.

@@ -150,12 +150,15 @@ impl<T> Mesh<T> {
                 self.push_fault(id, call, error, out);
             }
             Answer::Reply(payload) => {
-                link.push_answer(call, Item { head: ItemHead::Reply { call }, payload, cost: 0 });
+                link.push_answer(
+                    call,
+                    Item { head: ItemHead::Reply { call, handler: None }, payload, cost: 0 },
+                );
                 self.flush(id, out);
             }
             Answer::Failure { code, message, data } => {
                 let has_data = data.is_some();
-                let head = ItemHead::Failure { call, code, message, has_data };
+                let head = ItemHead::Failure { call, code, message, has_data, handler: None };
                 let payload = data.unwrap_or_else(Payload::null);
                 link.push_answer(call, Item { head, payload, cost: 0 });
                 self.flush(id, out);

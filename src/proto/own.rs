@@ -76,16 +76,16 @@ impl<T> Mesh<T> {
                     let message = Message { event, headers, payload };
                     self.asked(id, call, timeout, depth, None, message, out);
                 }
-                ItemHead::Tick { event, headers } => {
+                ItemHead::Tick { event, headers, .. } => {
                     link.ticks_out.written(1, cost as u64);
                     let message = Message { event, headers, payload };
                     self.ticked(id, cost as u64, None, message, out);
                 }
-                ItemHead::Reply { call } => {
+                ItemHead::Reply { call, .. } => {
                     link.answers_written(1);
                     self.answered(id, call, Ok(payload), out);
                 }
-                ItemHead::Failure { call, code, message, has_data } => {
+                ItemHead::Failure { call, code, message, has_data, .. } => {
                     link.answers_written(1);
                     let data = has_data.then(|| payload.to_item().into());
                     let error = Error::new(ErrorKind::Handler, message);

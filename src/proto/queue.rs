@@ -12,7 +12,7 @@ use crate::config::{CONTROL_QUEUE_BYTES, LARGE_BODY_BYTES, SEGMENT_BYTES, STAGED
 use crate::error::Execution;
 use crate::event::EventName;
 use crate::headers::Headers;
-use crate::id::CallId;
+use crate::id::{CallId, NodeId};
 use crate::payload::Payload;
 use crate::routing::cost;
 use crate::wire::{self, Control, DataHead, FRAME_HEAD_BYTES};
@@ -60,19 +60,25 @@ pub(super) enum ItemHead {
         headers: Headers,
         /// The call keeps the data, which are shared, also after this was written.
         kept: bool,
+        /// Who asked first, if not this node.
+        origin: Option<NodeId>,
     },
     Tick {
         event: EventName,
         headers: Headers,
+        origin: Option<NodeId>,
     },
     Reply {
         call: CallId,
+        /// Whose answer it is, if not this node's.
+        handler: Option<NodeId>,
     },
     Failure {
         call: CallId,
         code: String,
         message: String,
         has_data: bool,
+        handler: Option<NodeId>,
     },
     /// An answer without a payload, which keeps its place behind the others.
     Fault(Box<Control>),
@@ -84,7 +90,7 @@ impl ItemHead {
     /// The request that it answers, unless that certainly did not run.
     fn answers(&self) -> Option<CallId> {
         match self {
-            Self::Reply { call } | Self::Failure { call, .. } => Some(*call),
+            Self::Reply { call, .. } | Self::Failure { call, .. } => Some(*call),
             Self::Fault(control) => match &**control {
                 Control::Fault(fault) if fault.execution != Execution::Never => Some(fault.call),
                 _ => None,
@@ -463,21 +469,29 @@ impl SendQueue {
 /// The head as it is written now; `None` for what has no payload.
 fn data_head(head: &ItemHead, now: Instant) -> Option<DataHead<'_>> {
     Some(match head {
-        ItemHead::Request { call, deadline, depth, event, headers, .. } => DataHead::Request {
+        ItemHead::Request { call, deadline, depth, event, headers, origin, .. } => {
+            DataHead::Request {
+                call: *call,
+                timeout_ms: millis_up(deadline.saturating_duration_since(now)),
+                depth: *depth,
+                event: event.as_str(),
+                headers,
+                origin: origin.as_ref(),
+            }
+        }
+        ItemHead::Tick { event, headers, origin } => {
+            DataHead::Tick { event: event.as_str(), headers, origin: origin.as_ref() }
+        }
+        ItemHead::Reply { call, handler } => {
+            DataHead::Reply { call: *call, handler: handler.as_ref() }
+        }
+        ItemHead::Failure { call, code, message, has_data, handler } => DataHead::Failure {
             call: *call,
-            timeout_ms: millis_up(deadline.saturating_duration_since(now)),
-            depth: *depth,
-            event: event.as_str(),
-            headers,
-            origin: None,
+            code,
+            message,
+            has_data: *has_data,
+            handler: handler.as_ref(),
         },
-        ItemHead::Tick { event, headers } => {
-            DataHead::Tick { event: event.as_str(), headers, origin: None }
-        }
-        ItemHead::Reply { call } => DataHead::Reply { call: *call },
-        ItemHead::Failure { call, code, message, has_data } => {
-            DataHead::Failure { call: *call, code, message, has_data: *has_data }
-        }
         ItemHead::Fault(_) | ItemHead::Withdrawn => return None,
     })
 }

@@ -225,7 +225,7 @@ impl Pair {
             Output::Listen { addrs } => {
                 self.steps.push_back(Arrival::Input(node, Input::Listening(Ok(addrs[0]))));
             }
-            Output::Publish | Output::Unlisten | Output::Resolve { .. } => {}
+            Output::Choose(_) | Output::Publish | Output::Unlisten | Output::Resolve { .. } => {}
         }
     }
 

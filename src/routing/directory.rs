@@ -100,6 +100,8 @@ pub(crate) struct Directory {
     ids: Index,
     /// Each holds exactly the peers in `peers` that have its key.
     equals: Arc<Vec<Equal>>,
+    /// Those whose options say that they are routers, in join order.
+    routers: Arc<Vec<PeerKey>>,
 }
 
 /// A part of the directory in which all peers that a filter matches stand, found without looking at the peers.
@@ -244,6 +246,7 @@ impl Directory {
     pub(crate) fn insert(&mut self, entry: Arc<PeerEntry>) {
         let before = self.peers.insert(Arc::clone(&entry));
         self.move_equals(before.as_deref(), Some(&entry));
+        self.note_router(entry.key, entry.options.is_router());
         if before.as_ref().is_some_and(|before| before.id == entry.id) {
             return;
         }
@@ -256,7 +259,21 @@ impl Directory {
     pub(crate) fn remove(&mut self, key: PeerKey) {
         if let Some(entry) = self.peers.remove(key) {
             self.move_equals(Some(&entry), None);
+            self.note_router(key, false);
             self.ids.remove(entry.id.as_str(), key);
+        }
+    }
+
+    /// The peers that are routers, in join order.
+    pub(crate) fn routers(&self) -> &[PeerKey] {
+        &self.routers
+    }
+
+    fn note_router(&mut self, key: PeerKey, is_router: bool) {
+        match (self.routers.binary_search(&key), is_router) {
+            (Ok(at), false) => drop(Arc::make_mut(&mut self.routers).remove(at)),
+            (Err(at), true) => Arc::make_mut(&mut self.routers).insert(at, key),
+            _ => {}
         }
     }
 

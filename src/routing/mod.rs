@@ -9,6 +9,7 @@ mod gauge;
 mod pace;
 mod path;
 mod plan;
+mod search;
 mod send;
 mod services;
 mod strategy;
@@ -21,7 +22,8 @@ pub use filter::Filter;
 pub(crate) use gauge::{Full, Gauge, Share, cost};
 pub(crate) use pace::Pace;
 pub use path::{Path, PathPattern, PathTree};
-pub(crate) use plan::{Plan, Step, make_plan};
+pub(crate) use plan::{Destination, Plan, Route, Step, make_plan};
+pub(crate) use search::Search;
 pub(crate) use send::Recipient;
 pub use send::{
     BroadcastGlobal, BroadcastLocal, FirstFind, KnownNode, Outgoing, PathTable, SendStrategy,

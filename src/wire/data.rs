@@ -1,15 +1,14 @@
 //! Messages that end with a payload: their heads, for writing. The payload's bytes are appended by the caller.
 
 use crate::cbor::{
-    put_array, put_bool, put_bytes, put_bytes_head, put_map, put_text, put_unsigned,
+    put_array, put_bool, put_bytes, put_bytes_head, put_null, put_text, put_unsigned,
 };
 use crate::headers::Headers;
 use crate::id::{CallId, NodeId};
 use crate::wire::kinds::{self, header};
-use crate::wire::message::put_ids;
+use crate::wire::message::{put_handler, put_ids};
 
 /// What stands before the payload.
-#[allow(dead_code, reason = "forwards are part of protocol 1; routers will send them")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum DataHead<'a> {
     /// A question that wants an answer.
@@ -26,12 +25,22 @@ pub(crate) enum DataHead<'a> {
     /// A message that wants no answer.
     Tick { event: &'a str, headers: &'a Headers, origin: Option<&'a NodeId> },
     /// The handler's answer.
-    Reply { call: CallId },
+    Reply {
+        call: CallId,
+        /// Whose handler it was, if not the sender's.
+        handler: Option<&'a NodeId>,
+    },
     /// The handler's error. Without data the payload is the item null.
-    Failure { call: CallId, code: &'a str, message: &'a str, has_data: bool },
+    Failure {
+        call: CallId,
+        code: &'a str,
+        message: &'a str,
+        has_data: bool,
+        handler: Option<&'a NodeId>,
+    },
     /// A request for a router to place.
     ForwardRequest(ForwardHead<'a>),
-    /// A tick for a router to place; it has a call so that a no-match finds its way back.
+    /// A tick for a router to place, which says whether it could.
     ForwardTick(ForwardHead<'a>),
 }
 
@@ -52,12 +61,13 @@ pub(crate) struct ForwardHead<'a> {
 }
 
 /// Whom a forwarded message is for.
-#[allow(dead_code, reason = "routers will name their targets")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum TargetHead<'a> {
     Id(&'a NodeId),
     /// Exactly one item, opaque here.
     Filter(&'a [u8]),
+    /// Whoever serves the path that the event is.
+    Path,
 }
 
 /// Appends the envelope up to and including the head of the payload's byte string.
@@ -74,13 +84,13 @@ pub(crate) fn put_data_head(out: &mut Vec<u8>, head: &DataHead<'_>, payload_len:
             put_headers(out, headers, 0, *origin);
             put_text(out, event);
         }
-        DataHead::Reply { call } => {
+        DataHead::Reply { call, handler } => {
             put_start(out, kinds::REPLY, *call);
-            put_map(out, 0);
+            put_handler(out, *handler);
         }
-        DataHead::Failure { call, code, message, has_data } => {
+        DataHead::Failure { call, code, message, has_data, handler } => {
             put_start(out, kinds::FAILURE, *call);
-            put_map(out, 0);
+            put_handler(out, *handler);
             put_text(out, code);
             put_text(out, message);
             put_bool(out, *has_data);
@@ -100,6 +110,7 @@ fn put_forward(out: &mut Vec<u8>, kind: u64, forward: &ForwardHead<'_>) {
     match forward.target {
         TargetHead::Id(id) => put_text(out, id.as_str()),
         TargetHead::Filter(item) => put_bytes(out, item),
+        TargetHead::Path => put_null(out),
     }
     put_unsigned(out, forward.hops_left.into());
     put_ids(out, forward.visited);

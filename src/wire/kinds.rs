@@ -83,6 +83,8 @@ pub(crate) mod header {
     pub(crate) const DEPTH: u64 = 5;
     /// Text; the id of the node that asked first, if it is not the sender.
     pub(crate) const ORIGIN: u64 = 7;
+    /// Text; in an answer, the id of the node that it is from, if that is not the sender.
+    pub(crate) const HANDLER: u64 = 9;
 }
 
 /// Even headers that this version understands: none.

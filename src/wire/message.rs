@@ -7,7 +7,7 @@ use crate::error::{ErrorKind, Execution};
 use crate::id::{CallId, InstanceId, NodeId};
 use crate::options::Options;
 use crate::value::Value;
-use crate::wire::kinds;
+use crate::wire::kinds::{self, header};
 
 /// Any message that is wholly in its envelope.
 #[derive(Clone, PartialEq, Debug)]
@@ -107,6 +107,8 @@ pub(crate) struct Fault {
     pub(crate) message: String,
     /// The routers that were asked, in a router's no-match.
     pub(crate) asked: Vec<NodeId>,
+    /// Who says so, if not the sender.
+    pub(crate) handler: Option<NodeId>,
 }
 
 /// Which peers a router shall list.
@@ -275,7 +277,9 @@ fn put_hello(out: &mut Vec<u8>, hello: &Hello) {
 }
 
 fn put_fault(out: &mut Vec<u8>, fault: &Fault) {
-    put_start(out, kinds::FAULT, fault.call.0);
+    put_array(out, kinds::shape(kinds::FAULT).1);
+    put_numbers(out, &[kinds::FAULT, fault.call.0]);
+    put_handler(out, fault.handler.as_ref());
     put_unsigned(out, fault.kind.number().into());
     put_unsigned(out, execution_number(fault.execution));
     put_text(out, &fault.message);
@@ -323,6 +327,15 @@ fn put_names(out: &mut Vec<u8>, names: &[String]) {
     put_array(out, names.len());
     for name in names {
         put_text(out, name);
+    }
+}
+
+/// The headers of an answer.
+pub(super) fn put_handler(out: &mut Vec<u8>, handler: Option<&NodeId>) {
+    put_map(out, usize::from(handler.is_some()));
+    if let Some(handler) = handler {
+        put_unsigned(out, header::HANDLER);
+        put_text(out, handler.as_str());
     }
 }
 

@@ -21,5 +21,5 @@ pub(crate) use data::{DataHead, put_data_head};
 pub(crate) use frame::put_frame_head;
 pub(crate) use frame::{FRAME_HEAD_BYTES, Frame, FrameReader, frame_head};
 pub(crate) use greeting::{Choice, GREETING_BYTES, Heard, Offer, Reply, negotiate};
-pub(crate) use message::{Control, Farewell, Fault, Hello, Member, put_control};
+pub(crate) use message::{Control, DirectoryQuestion, Farewell, Fault, Hello, Member, put_control};
 pub(crate) use parse::{Data, Incoming, parse};

@@ -6,7 +6,7 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::cbor::{Kind, Malformed, Reader};
-use crate::config::FILTER_BYTES;
+use crate::config::{FILTER_BYTES, ROUTERS_ASKED};
 use crate::event::EventName;
 use crate::headers::Headers;
 use crate::id::{CallId, NodeId};
@@ -19,8 +19,6 @@ mod control;
 
 /// The item that stands where there is no data.
 const NULL: &[u8] = &[0xf6];
-/// The most routers one search asks.
-const ROUTERS: usize = 32;
 
 /// One message.
 #[derive(PartialEq, Debug)]
@@ -56,12 +54,14 @@ pub(crate) enum Data<'a> {
     },
     Reply {
         call: CallId,
+        handler: Option<NodeId>,
     },
     Failure {
         call: CallId,
         code: &'a str,
         message: &'a str,
         has_data: bool,
+        handler: Option<NodeId>,
     },
     ForwardRequest(Box<Forward<'a>>),
     ForwardTick(Box<Forward<'a>>),
@@ -88,6 +88,8 @@ pub(crate) enum Target<'a> {
     Id(NodeId),
     /// The bytes of one item, not looked into.
     Filter(&'a [u8]),
+    /// Whoever serves the path that the event is.
+    Path,
 }
 
 /// Why bytes are no message: the link must be closed.
@@ -152,7 +154,7 @@ impl<'a> Envelope<'a, '_> {
         let kind = self.kind;
         let incoming = match shape {
             Shape::Data => self.data(call, headers)?,
-            Shape::Control | Shape::Unknown => self.control(call, &headers)?,
+            Shape::Control | Shape::Unknown => self.control(call, headers)?,
         };
         let Some(key) = unsupported else {
             return Ok(incoming);
@@ -164,26 +166,33 @@ impl<'a> Envelope<'a, '_> {
         Ok(Incoming::UnsupportedHeader { kind, call, key, payload })
     }
 
-    fn control(mut self, call: CallId, headers: &Headers) -> Result<Incoming<'a>, Malformed> {
-        self.skip_headers(headers);
-        let control = control::read(self.kind, call, &mut self.reader, self.skipped)?;
+    fn control(mut self, call: CallId, mut headers: Headers) -> Result<Incoming<'a>, Malformed> {
+        let is_fault = self.kind == kinds::FAULT;
+        let handler = if is_fault { take_id(&mut headers, header::HANDLER)? } else { None };
+        self.skip_headers(&headers);
+        let mut control = control::read(self.kind, call, &mut self.reader, self.skipped)?;
         self.reader.finish()?;
+        if let Control::Fault(fault) = &mut control {
+            fault.handler = handler;
+        }
         Ok(Incoming::Control(control))
     }
 
-    fn data(mut self, call: CallId, headers: Headers) -> Result<Incoming<'a>, Malformed> {
+    fn data(mut self, call: CallId, mut headers: Headers) -> Result<Incoming<'a>, Malformed> {
         let head = match self.kind {
             kinds::REQUEST => self.request(call, headers)?,
             kinds::TICK => self.tick(headers)?,
             kinds::REPLY => {
+                let handler = take_id(&mut headers, header::HANDLER)?;
                 self.skip_headers(&headers);
-                Data::Reply { call }
+                Data::Reply { call, handler }
             }
             kinds::FAILURE => {
+                let handler = take_id(&mut headers, header::HANDLER)?;
                 self.skip_headers(&headers);
                 let code = self.reader.text()?;
                 let message = self.reader.text()?;
-                Data::Failure { call, code, message, has_data: self.reader.bool()? }
+                Data::Failure { call, code, message, has_data: self.reader.bool()?, handler }
             }
             kinds::FORWARD_REQUEST => Data::ForwardRequest(self.forward(call, headers)?),
             _ => Data::ForwardTick(self.forward(call, headers)?),
@@ -199,7 +208,7 @@ impl<'a> Envelope<'a, '_> {
 
     fn request(&mut self, call: CallId, mut headers: Headers) -> Result<Data<'a>, Malformed> {
         let depth = take_depth(&mut headers)?;
-        let origin = take_origin(&mut headers)?;
+        let origin = take_id(&mut headers, header::ORIGIN)?;
         self.count_unknown(&headers);
         let timeout_ms = self.reader.unsigned()?;
         let event = event(&mut self.reader)?;
@@ -207,7 +216,7 @@ impl<'a> Envelope<'a, '_> {
     }
 
     fn tick(&mut self, mut headers: Headers) -> Result<Data<'a>, Malformed> {
-        let origin = take_origin(&mut headers)?;
+        let origin = take_id(&mut headers, header::ORIGIN)?;
         self.count_unknown(&headers);
         Ok(Data::Tick { event: event(&mut self.reader)?, headers, origin })
     }
@@ -253,12 +262,12 @@ fn take_depth(headers: &mut Headers) -> Result<u8, Malformed> {
     depth.filter(|depth| *depth > 0).ok_or(Malformed("a nesting depth is 1 to 255"))
 }
 
-fn take_origin(headers: &mut Headers) -> Result<Option<NodeId>, Malformed> {
-    let Some(origin) = headers.take_number(header::ORIGIN) else {
+fn take_id(headers: &mut Headers, number: u64) -> Result<Option<NodeId>, Malformed> {
+    let Some(id) = headers.take_number(number) else {
         return Ok(None);
     };
-    let origin = origin.as_str().and_then(|origin| NodeId::new(origin).ok());
-    origin.map(Some).ok_or(Malformed("an origin is not a node id"))
+    let id = id.as_str().and_then(|id| NodeId::new(id).ok());
+    id.map(Some).ok_or(Malformed("a header is not a node id"))
 }
 
 fn event(reader: &mut Reader<'_>) -> Result<EventName, Malformed> {
@@ -268,6 +277,7 @@ fn event(reader: &mut Reader<'_>) -> Result<EventName, Malformed> {
 fn target<'a>(reader: &mut Reader<'a>) -> Result<Target<'a>, Malformed> {
     match reader.kind()? {
         Kind::Text => node_id(reader).map(Target::Id),
+        Kind::Null => reader.null().map(|()| Target::Path),
         _ => filter(reader).map(Target::Filter),
     }
 }
@@ -282,7 +292,7 @@ fn node_id(reader: &mut Reader<'_>) -> Result<NodeId, Malformed> {
 }
 
 fn node_ids(reader: &mut Reader<'_>) -> Result<Vec<NodeId>, Malformed> {
-    list(reader, ROUTERS, node_id)
+    list(reader, ROUTERS_ASKED, node_id)
 }
 
 /// A number of a type narrower than the wire's.
@@ -325,10 +335,16 @@ impl Data<'_> {
             Self::Tick { event, headers, origin } => {
                 DataHead::Tick { event: event.as_str(), headers, origin: origin.as_ref() }
             }
-            Self::Reply { call } => DataHead::Reply { call: *call },
-            Self::Failure { call, code, message, has_data } => {
-                DataHead::Failure { call: *call, code, message, has_data: *has_data }
+            Self::Reply { call, handler } => {
+                DataHead::Reply { call: *call, handler: handler.as_ref() }
             }
+            Self::Failure { call, code, message, has_data, handler } => DataHead::Failure {
+                call: *call,
+                code,
+                message,
+                has_data: *has_data,
+                handler: handler.as_ref(),
+            },
             Self::ForwardRequest(forward) => DataHead::ForwardRequest(forward.as_head()),
             Self::ForwardTick(forward) => DataHead::ForwardTick(forward.as_head()),
         }
@@ -348,6 +364,7 @@ impl Forward<'_> {
             target: match &self.target {
                 Target::Id(id) => TargetHead::Id(id),
                 Target::Filter(item) => TargetHead::Filter(item),
+                Target::Path => TargetHead::Path,
             },
             hops_left: self.hops_left,
             visited: &self.visited,

@@ -88,7 +88,9 @@ fn running() -> Vec<(&'static str, Control)> {
         execution: Execution::Never,
         message: "no handler for \"x\"".to_owned(),
         asked: Vec::new(),
+        handler: None,
     };
+    let passed_on = Fault { handler: Some(id("s")), ..fault.clone() };
     let no_match = Fault {
         kind: ErrorKind::NoNodesMatchFilter,
         asked: vec![id("r1"), id("r2")],
@@ -100,6 +102,7 @@ fn running() -> Vec<(&'static str, Control)> {
     let goodbye = |reason| parting(reason, Some(Vec::new()));
     vec![
         ("fault", Control::Fault(Box::new(fault))),
+        ("fault-passed-on", Control::Fault(Box::new(passed_on))),
         ("fault-no-match", Control::Fault(Box::new(no_match))),
         ("goodbye", goodbye(Farewell::Stop)),
         ("goodbye-taken-up", parting(Farewell::Stop, Some(vec![CallId(5), CallId(300)]))),
@@ -154,12 +157,16 @@ fn data() -> Vec<(&'static str, Vec<u8>)> {
         headers,
         origin,
     };
-    let failure = |has_data| DataHead::Failure {
+    let handled = id("s");
+    let failure = |has_data, handler| DataHead::Failure {
         call: CALL,
         code: "OUT_OF_STOCK",
         message: "none left",
         has_data,
+        handler,
     };
+    let reply = DataHead::Reply { call: CALL, handler: None };
+    let passed_on = DataHead::Reply { call: CALL, handler: Some(&handled) };
     let long = "x".repeat(300);
     vec![
         ("request", with_payload(&request(10_000, 0, &none, None), &[0x18, 42])),
@@ -178,10 +185,12 @@ fn data() -> Vec<(&'static str, Vec<u8>)> {
                 &[0xf6],
             ),
         ),
-        ("reply", with_payload(&DataHead::Reply { call: CALL }, &[0x18, 84])),
-        ("reply-large", with_payload(&DataHead::Reply { call: CALL }, &blob())),
-        ("failure", with_payload(&failure(true), &[0x05])),
-        ("failure-bare", with_payload(&failure(false), &[0xf6])),
+        ("reply", with_payload(&reply, &[0x18, 84])),
+        ("reply-passed-on", with_payload(&passed_on, &[0x18, 84])),
+        ("reply-large", with_payload(&reply, &blob())),
+        ("failure", with_payload(&failure(true, None), &[0x05])),
+        ("failure-bare", with_payload(&failure(false, None), &[0xf6])),
+        ("failure-passed-on", with_payload(&failure(false, Some(&handled)), &[0xf6])),
     ]
 }
 
@@ -201,9 +210,11 @@ fn forwards() -> Vec<(&'static str, Vec<u8>)> {
     };
     let by_filter = forward(TargetHead::Filter(&[0xa0]), &[], 0);
     let by_id = forward(TargetHead::Id(&service), &visited, 3);
+    let by_path = ForwardHead { event: "/math/*", ..forward(TargetHead::Path, &[], 0) };
     vec![
         ("forward-request", with_payload(&DataHead::ForwardRequest(by_filter), &[0x01])),
         ("forward-request-by-id", with_payload(&DataHead::ForwardRequest(by_id), &[0x01])),
+        ("forward-request-by-path", with_payload(&DataHead::ForwardRequest(by_path), &[0x01])),
         ("forward-tick", with_payload(&DataHead::ForwardTick(by_id), &[0x01])),
     ]
 }

@@ -59,6 +59,11 @@ impl<T: Send + 'static, A: Above<T>, E: Engine<T>> Loop<T, A, E> {
             }
             Output::Complete { token, result } => self.above.complete(token, result),
             Output::Event(event) => self.above.event(event),
+            Output::Choose(choose) => {
+                if let Some((call, chosen)) = self.above.choose(choose) {
+                    self.feed(Input::Chosen { call, chosen });
+                }
+            }
             Output::Stopped => self.ended = true,
         }
     }

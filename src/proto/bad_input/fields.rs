@@ -63,7 +63,7 @@ fn headers() -> Vec<Row> {
     const SCALAR: &str =
         "a malformed message of kind 2: a header is a text, bytes, an integer or a bool";
     const MANY: &str = "a malformed message of kind 2: too many headers";
-    const ORIGIN: &str = "a malformed message of kind 2: an origin is not a node id";
+    const ORIGIN: &str = "a malformed message of kind 2: a header is not a node id";
     const DEPTH: &str = "a malformed message of kind 2: a nesting depth is 1 to 255";
     let of = |name: &str, headers: &[(Vec<u8>, &[u8])], why| {
         row(name, &request_with(3, &map(headers)), why)

@@ -234,7 +234,7 @@ fn described(message: Incoming<'_>) -> Option<String> {
             let (code, execution) = (fault.kind.code(), fault.execution);
             Some(format!("fault {call} {code} {execution:?}: {}", fault.message))
         }
-        Incoming::Data { head: Data::Reply { call: CallId(call) }, .. } => {
+        Incoming::Data { head: Data::Reply { call: CallId(call), .. }, .. } => {
             Some(format!("reply {call}"))
         }
         Incoming::Control(_) => None,

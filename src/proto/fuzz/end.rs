@@ -153,6 +153,7 @@ impl End {
             | Output::Shut { .. }
             | Output::Publish
             | Output::Resolve { .. }
+            | Output::Choose(_)
             | Output::Listen { .. }
             | Output::Unlisten
             | Output::Stopped => {}

@@ -5,7 +5,7 @@ use std::fmt;
 use super::Label;
 use super::world::World;
 use crate::node_event::NodeEvent;
-use crate::proto::{Answer, Command, Done, Input, Output, Work};
+use crate::proto::{Answer, Chosen, Command, Done, Input, Output, Work};
 
 impl World {
     pub(super) fn note_input(&mut self, n: usize, input: &Input<Label>) {
@@ -42,6 +42,15 @@ impl fmt::Display for Told<'_> {
             }
             Input::Resolved { query, result } => write!(f, "resolved {}: {result:?}", query.0),
             Input::Listening(result) => write!(f, "listening: {result:?}"),
+            Input::Chosen { call, chosen: Ok(Chosen::Steps(steps)) } => {
+                write!(f, "chosen for call {}: {} steps", call.0, steps.len())
+            }
+            Input::Chosen { call, chosen: Ok(Chosen::Page { peers, more }) } => {
+                write!(f, "listed for call {}: {} peers, more: {more}", call.0, peers.len())
+            }
+            Input::Chosen { call, chosen: Err(error) } => {
+                write!(f, "not chosen for call {}: {error}", call.0)
+            }
             Input::Due => f.write_str("due"),
         }
     }
@@ -86,6 +95,12 @@ impl fmt::Display for Given<'_> {
                 write!(f, "join {address} always ({})", token.0)
             }
             Command::Disconnect { whom, token } => write!(f, "disconnect {whom:?} ({})", token.0),
+            Command::AskRouter { call, router, token, .. } => {
+                write!(f, "ask router {} (call {}, {})", router.0, call.0, token.0)
+            }
+            Command::RoutingStats { reset, token } => {
+                write!(f, "what was routed? reset: {reset} ({})", token.0)
+            }
             Command::Flush { peer, token, .. } => write!(f, "flush peer {} ({})", peer.0, token.0),
             Command::SetOptions { .. } => f.write_str("set options"),
             Command::SetServices { services } => write!(f, "set {} services", services.len()),
@@ -137,6 +152,10 @@ impl fmt::Display for Said<'_> {
             }
             Output::Event(NodeEvent::PeerJoined(peer)) => write!(f, "event: {} joined", peer.id),
             Output::Event(event) => write!(f, "event: {event:?}"),
+            Output::Choose(choose) => {
+                let what = if choose.page.is_some() { "list" } else { "choose" };
+                write!(f, "{what} for call {}", choose.call.0)
+            }
             Output::Unlisten | Output::Publish | Output::Stopped => f.write_str(name_of(self.0)),
         }
     }
@@ -162,6 +181,8 @@ pub(super) fn name_of(output: &Output<Label>) -> &'static str {
             Ok(Done::Connected(_)) => "complete: connected",
             Ok(Done::Joined { .. }) => "complete: joined",
             Ok(Done::Answered(_)) => "complete: answered",
+            Ok(Done::Peers { .. }) => "complete: peers",
+            Ok(Done::Routing(_)) => "complete: routing",
             Ok(Done::Stopped(_)) => "complete: stopped",
             Ok(Done::Dropped(_)) => "complete: dropped",
             Err(_) => "complete: failed",
@@ -183,6 +204,7 @@ pub(super) fn name_of(output: &Output<Label>) -> &'static str {
             NodeEvent::Missed(_) => "event: missed",
             NodeEvent::Stopped => "event: stopped",
         },
+        Output::Choose(_) => "choose",
         Output::Stopped => "stopped",
     }
 }

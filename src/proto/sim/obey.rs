@@ -78,6 +78,7 @@ impl World {
                     self.close_end(socket.wire, socket.end);
                 }
             }
+            Output::Choose(_) => {}
             Output::Deliver(delivery) => self.deliver(n, delivery),
             Output::Complete { token, result } => self.complete(n, token, &result),
             Output::Publish => {

@@ -55,7 +55,7 @@ fn control_frame(control: &Control) -> Vec<u8> {
 
 fn reply_frame(call: CallId) -> Vec<u8> {
     let mut body = Vec::new();
-    wire::put_data_head(&mut body, &DataHead::Reply { call }, 1);
+    wire::put_data_head(&mut body, &DataHead::Reply { call, handler: None }, 1);
     body.push(0xf6);
     frame(&body)
 }

@@ -137,6 +137,7 @@ fn fault(call: CallId, reader: &mut Reader<'_>, skipped: &mut u64) -> Result<Fau
         execution: execution(reader)?,
         message: text(reader)?,
         asked: node_ids(reader)?,
+        handler: None,
     })
 }
 

@@ -128,7 +128,7 @@ fn malformed_envelopes_say_why() {
         ),
         (
             &[0x86, 2, 1, 0xa1, 7, 0, 1, 0x61, b'e', 0x41, 0],
-            "a malformed message of kind 2: an origin is not a node id",
+            "a malformed message of kind 2: a header is not a node id",
         ),
         (
             &[0x85, 17, 0, 0xa0, 0, 0x1b, 0, 0, 0, 1, 0, 0, 0, 0],

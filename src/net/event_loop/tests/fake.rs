@@ -11,14 +11,15 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::{LONG, next};
 use crate::error::{Error, ErrorKind};
-use crate::id::LinkId;
+use crate::id::{CallId, LinkId};
 use crate::net::above::Above;
 use crate::net::engine::Engine;
 use crate::net::event_loop::prepare;
 use crate::net::mailbox::Mailbox;
 use crate::node_event::NodeEvent;
 use crate::proto::{
-    Answer, Cause, Command, ConnectMode, Delivery, Done, Input, Output, Owed, QueryId,
+    Answer, Cause, Choose, Chosen, Command, ConnectMode, Delivery, Done, Input, Output, Owed,
+    QueryId,
 };
 use crate::routing::Directory;
 
@@ -158,6 +159,10 @@ impl Above<u32> for Rooms {
     }
 
     fn event(&mut self, _event: NodeEvent) {}
+
+    fn choose(&mut self, choose: Choose) -> Option<(CallId, Result<Chosen, Error>)> {
+        panic!("nobody here forwards: {choose:?}");
+    }
 
     fn published(&mut self) {}
 
@@ -316,7 +321,9 @@ impl Engine<u32> for Echo {
                 self.due = None;
                 self.see(Seen::Due);
             }
-            Input::Answer { .. } | Input::Consumed { .. } => panic!("{input:?}"),
+            Input::Answer { .. } | Input::Consumed { .. } | Input::Chosen { .. } => {
+                panic!("{input:?}")
+            }
         }
     }
 

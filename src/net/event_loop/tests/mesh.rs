@@ -18,7 +18,8 @@ use crate::node_event::{Directions, NodeEvent};
 use crate::options::Options;
 use crate::payload::Payload;
 use crate::proto::{
-    Answer, Command, ConnectMode, Delivery, Done, Input, Local, Mesh, Message, Owed, Request, Work,
+    Answer, Choose, Chosen, Command, ConnectMode, Delivery, Done, Input, Local, Mesh, Message,
+    Owed, Request, Work,
 };
 use crate::routing::{Directory, Plan, Step, cost};
 
@@ -48,6 +49,10 @@ impl Above<Token> for Rooms {
     }
 
     fn event(&mut self, _event: NodeEvent) {}
+
+    fn choose(&mut self, choose: Choose) -> Option<(CallId, Result<Chosen, Error>)> {
+        panic!("nobody here forwards: {choose:?}");
+    }
 
     fn published(&mut self) {}
 

@@ -128,6 +128,8 @@ pub struct Limits {
     pub link_queue_bytes: usize,
     /// Requests a peer may have open with this node on one link, 1,024: it is announced, and the peer's callers wait; a request beyond it is `BUSY`.
     pub calls_per_link: u32,
+    /// The same for a router, through which many ask, 16,384; what each of them may have open through it is `calls_per_link`. At least that.
+    pub calls_per_router: u32,
     /// Requests this node may have pending in all, 65,536: beyond it `BACKPRESSURE`.
     pub calls_pending: usize,
     /// The tick window granted to a new link, 64 KiB: small, because most links carry few ticks.
@@ -164,6 +166,7 @@ impl Default for Limits {
             message_bytes: 16 * 1024 * 1024,
             link_queue_bytes: 8 * 1024 * 1024,
             calls_per_link: 1_024,
+            calls_per_router: 16_384,
             calls_pending: 65_536,
             tick_window_bytes: 64 * 1024,
             tick_window_most_bytes: 16 * 1024 * 1024,
@@ -314,6 +317,10 @@ pub(crate) const ALTERNATES: usize = 3;
 pub(crate) const ROUTER_HOPS: u8 = 8;
 /// Routers that one search asks: a list of them travels with the message.
 pub(crate) const ROUTERS_ASKED: usize = 32;
+/// Bytes of the peers that a router names in one message: it stands whole between the segments of larger ones.
+pub(crate) const PEERS_PAGE_BYTES: usize = 60 * 1024;
+/// Peers named in one message.
+pub(crate) const PEERS_PAGE: usize = 256;
 /// Keys of options by whose values a node keeps its peers: each costs a little whenever a peer changes, and programs look for few.
 pub(crate) const INDEXED_KEYS: usize = 8;
 /// From so many peers on it pays to keep them by the values that are looked for.

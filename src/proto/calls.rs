@@ -1,31 +1,40 @@
-//! Our requests: placed by their plan, pending on a link, and ended exactly once.
+//! Our requests, and those we forward: placed by their plan, pending on a link, and ended exactly once.
 
 use std::time::Instant;
 
 use super::leave::{lost_unsent, passed_over};
 use super::mesh::{Mesh, Out, Timer};
 use super::planted::{Planted, has};
-use super::queue::{Item, ItemHead, Seq};
+use super::queue::{Item, ItemHead, Onward, Seq};
+use super::relay::Relayed;
 use super::timers::TimerId;
 use super::{Answered, Done, Message, Output, Request};
 use crate::error::{Error, ErrorKind, Execution};
 use crate::id::{CallId, LinkId, NodeId};
+use crate::options::Options;
 use crate::payload::Payload;
-use crate::routing::{Step, cost};
+use crate::routing::{Destination, Plan, Route, Step, cost};
 use crate::wire::Control;
 
-/// A request of ours that is not ended.
+/// The engine draws the numbers of its own calls, which those of callers never reach.
+const OURS: u64 = 1 << 63;
+
+/// A call that is not ended.
 #[derive(Debug)]
 pub(super) struct Call<T> {
-    token: T,
+    pub(super) whose: Whose<T>,
     pub(super) deadline: Instant,
-    timer: TimerId,
+    pub(super) timer: TimerId,
     pub(super) depth: u8,
-    phase: Phase,
+    pub(super) phase: Phase,
     /// When it was queued on the link where it is.
     queued: Instant,
     /// The steps that are left, the last one first.
-    steps: Vec<Step>,
+    pub(super) steps: Vec<Step>,
+    /// The router of the step where it is shall place it with them.
+    onward: Option<Box<Destination>>,
+    /// Present if routers take part.
+    pub(super) route: Option<Box<Route>>,
     /// Whether it may stand in line.
     waits: bool,
     /// Whether a peer that serves no such path is passed over.
@@ -38,45 +47,158 @@ pub(super) struct Call<T> {
     pub(super) kept: usize,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Phase {
+/// Whose call it is, and so who is told how it ends.
+#[derive(Debug)]
+pub(super) enum Whose<T> {
+    /// A thread's of this node.
+    Caller(T),
+    /// It is a tick of this node, which a router shall place. Who waits until it is sent is told that, and how it ends is told only if it ends
+    /// badly.
+    Tick(Option<T>),
+    /// A peer's, for whom this router forwards it.
+    Peer(Box<Relayed>),
+}
+
+/// A good answer.
+#[derive(Debug)]
+pub(super) enum Given {
+    /// Of a handler, at the sender or behind it.
+    Payload(Payload, Option<NodeId>),
+    /// Of a router that was asked for its peers.
+    Peers(Vec<(NodeId, Options)>, bool),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Phase {
     /// Between two steps.
     Planning,
+    /// Those it is for are being looked for.
+    Searching,
     /// Waits for room on that link.
     Parked(LinkId),
     /// Queued on that link, perhaps written.
     Queued(LinkId, Seq),
 }
 
+impl<T> Call<T> {
+    pub(super) fn is_tick(&self) -> bool {
+        match &self.whose {
+            Whose::Caller(_) => false,
+            Whose::Tick(_) => true,
+            Whose::Peer(relayed) => relayed.is_tick,
+        }
+    }
+
+    /// The call goes this step now.
+    fn go(&mut self, step: Step, to: Option<&NodeId>) {
+        if let Some(message) = &mut self.message {
+            name_for(message, &step);
+        }
+        self.onward = step.onward;
+        if let (Some(_), Some(route), Some(to)) = (&self.onward, &mut self.route, to) {
+            route.visit(to);
+        }
+    }
+
+    /// What stands before its data when it is sent over a link to that peer.
+    fn head(
+        &self,
+        id: CallId,
+        message: Message,
+        kept: bool,
+        to: Option<&NodeId>,
+        own: &NodeId,
+    ) -> ItemHead {
+        let Message { event, headers, .. } = message;
+        let (deadline, depth) = (self.deadline, self.depth);
+        let origin = self.route.as_ref().and_then(|route| route.origin.clone());
+        let (Some(target), Some(route)) = (&self.onward, &self.route) else {
+            return ItemHead::Request { call: id, deadline, depth, event, headers, kept, origin };
+        };
+        let before = route.visited.iter().filter(|router| Some(*router) != to).cloned().collect();
+        ItemHead::Forward(Box::new(Onward {
+            call: id,
+            is_tick: self.is_tick(),
+            deadline,
+            depth,
+            event,
+            headers,
+            kept,
+            origin: origin.unwrap_or_else(|| own.clone()),
+            target: (**target).clone(),
+            hops_left: route.hops_left,
+            visited: before,
+        }))
+    }
+}
+
 impl<T> Mesh<T> {
+    /// A number for a call that no thread of this node made.
+    pub(super) fn draw_call(&mut self) -> CallId {
+        self.last_call += 1;
+        CallId(OURS | self.last_call)
+    }
+
     pub(super) fn request(&mut self, request: Request<T>, out: &mut Out<T>) {
         let Request { call, plan, message, deadline, depth, token } = request;
-        let timer = self.timers.arm(deadline, Timer::Call(call));
-        let mut steps = plan.alternates;
-        steps.reverse();
+        self.begin_call(call, Whose::Caller(token), (deadline, depth), Some(message), plan.waits);
+        self.begin_steps(call, plan, out);
+    }
+
+    /// Notes a call that has nowhere to go yet.
+    pub(super) fn begin_call(
+        &mut self,
+        id: CallId,
+        whose: Whose<T>,
+        (deadline, depth): (Instant, u8),
+        message: Option<Message>,
+        waits: bool,
+    ) {
+        let timer = self.timers.arm(deadline, Timer::Call(id));
         let new = Call {
-            token,
+            whose,
             deadline,
             timer,
             depth,
             phase: Phase::Planning,
             queued: self.now,
-            steps,
-            waits: plan.waits,
-            by_path: plan.by_path,
+            steps: Vec::new(),
+            onward: None,
+            route: None,
+            waits,
+            by_path: false,
             failed: None,
-            message: Some(message),
+            message,
             kept: 0,
         };
-        self.calls.insert(call, new);
-        self.place(call, plan.first, plan.room, out);
+        self.calls.insert(id, new);
+    }
+
+    /// Sends a call on its way.
+    pub(super) fn begin_steps(&mut self, id: CallId, plan: Plan, out: &mut Out<T>) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.steps = plan.alternates;
+        call.steps.reverse();
+        (call.by_path, call.route) = (plan.by_path, plan.route);
+        if let (Some(route), Some(_)) = (&mut call.route, &self.local.router) {
+            // Whoever is asked must not ask this router in turn.
+            route.visit(&self.local.id);
+        }
+        self.place(id, plan.first, plan.room, out);
     }
 
     /// Tries one step: queues the call on a link, parks it there, or goes on to the next step.
-    fn place(&mut self, id: CallId, step: Step, room: Option<LinkId>, out: &mut Out<T>) {
+    pub(super) fn place(
+        &mut self,
+        id: CallId,
+        step: Step,
+        room: Option<LinkId>,
+        out: &mut Out<T>,
+    ) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        let Some(message) = &mut call.message else { return };
-        name_for(message, &step);
+        let router = step.onward.as_ref().and_then(|_| self.peers.name(step.peer));
+        call.go(step.clone(), router.as_ref());
+        let Some(message) = &call.message else { return };
         let cost = cost(message.payload.len());
         let target = self.peers.route(&step);
         let Some(link) = target.and_then(|link| self.links.get_mut(&link)) else {
@@ -115,7 +237,8 @@ impl<T> Mesh<T> {
             let Some(other) = other.filter(|other| other.takes_call(cost)) else { continue };
             let other = other.id;
             let taken = std::mem::replace(&mut call.steps[at], step);
-            name_for(message, &taken);
+            let router = taken.onward.as_ref().and_then(|_| self.peers.name(taken.peer));
+            call.go(taken, router.as_ref());
             return self.queue_call(id, other, out);
         }
         if !call.waits {
@@ -129,28 +252,26 @@ impl<T> Mesh<T> {
 
     /// The call has room on that link.
     pub(super) fn queue_call(&mut self, id: CallId, to: LinkId, out: &mut Out<T>) {
+        self.tick_is_sent(id, out);
+        let onward = self.calls.get(&id).is_some_and(|call| call.onward.is_some());
+        let peer = if onward { self.peer_of(to) } else { None };
         let Some(call) = self.calls.get_mut(&id) else { return };
         let Some(link) = self.links.get_mut(&to) else { return };
         let size = call.message.as_ref().map_or(0, |message| cost(message.payload.len()));
         // Alternates cost memory until the answer is there. Where there is little, a busy peer is answer enough.
         if self.memory.is_over(link.holds() + 2 * size) {
             call.steps.clear();
+            call.route.iter_mut().for_each(|route| route.fallback = None);
         }
-        let kept = !call.steps.is_empty();
+        let may_fall_back = call.route.as_ref().is_some_and(|route| route.fallback.is_some());
+        let kept = !call.steps.is_empty() || may_fall_back;
         let message = if kept { call.message.clone() } else { call.message.take() };
-        let Some(Message { event, headers, payload }) = message else { return };
+        let Some(message) = message else { return };
+        let payload = message.payload.clone();
         let cost = cost(payload.len());
         call.kept = if kept { cost } else { 0 };
         link.kept += call.kept;
-        let head = ItemHead::Request {
-            call: id,
-            deadline: call.deadline,
-            depth: call.depth,
-            event,
-            headers,
-            kept,
-            origin: None,
-        };
+        let head = call.head(id, message, kept, peer.as_ref(), &self.local.id);
         let seq = link.queue.push(Item { head, payload, cost });
         link.pending.insert(id);
         link.budget.earn();
@@ -161,9 +282,19 @@ impl<T> Mesh<T> {
 
     /// Whether a call goes on to its next step after that answer.
     fn goes_on(&self, id: CallId, error: &Error) -> bool {
-        let passes = match error.kind() {
-            ErrorKind::Busy => true,
-            ErrorKind::NotFound => self.calls.get(&id).is_some_and(|call| call.by_path),
+        let Some(call) = self.calls.get(&id) else { return false };
+        let passes = match (error.kind(), call.onward.as_deref()) {
+            (ErrorKind::Busy, _) => true,
+            (ErrorKind::NotFound, onward) => call.by_path || onward == Some(&Destination::Path),
+            // What a router could not place, another one may.
+            (
+                ErrorKind::NoNodesMatchFilter
+                | ErrorKind::NodeNotFound
+                | ErrorKind::Refused
+                | ErrorKind::ConnectionLost
+                | ErrorKind::Backpressure,
+                Some(_),
+            ) => true,
             _ => false,
         };
         passes && !error.may_have_run()
@@ -173,9 +304,24 @@ impl<T> Mesh<T> {
     pub(super) fn next_step(&mut self, id: CallId, error: Error, out: &mut Out<T>) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.phase = Phase::Planning;
-        // That one peer takes no message of that size, or serves no such path, says less than that another is busy, which may pass.
-        let lasting = matches!(error.kind(), ErrorKind::TooLarge | ErrorKind::NotFound);
-        match (call.steps.pop(), call.failed.take()) {
+        let refused = call.onward.as_deref().filter(|_| error.kind() == ErrorKind::Refused);
+        let error = match refused {
+            // It only said that it was a router.
+            Some(sought) => nobody(sought, error.peer().cloned()),
+            None => error,
+        };
+        // That one peer takes no message of that size, serves no such path or knows nobody, says less than that another is busy, which may
+        // pass.
+        let lasting = matches!(
+            error.kind(),
+            ErrorKind::TooLarge
+                | ErrorKind::NotFound
+                | ErrorKind::NoNodesMatchFilter
+                | ErrorKind::NodeNotFound
+        );
+        let step = call.steps.pop().or_else(|| self.next_router(id));
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        match (step, call.failed.take()) {
             (Some(step), failed) => {
                 call.failed = if lasting { failed } else { Some(error) };
                 self.place(id, step, None, out);
@@ -186,10 +332,18 @@ impl<T> Mesh<T> {
     }
 
     /// Ends a call that has no place on any link any more.
-    fn end_call(&mut self, id: CallId, result: Result<Done, Error>, out: &mut Out<T>) {
+    pub(super) fn end_call(&mut self, id: CallId, result: Result<Done, Error>, out: &mut Out<T>) {
         let Some(call) = self.calls.remove(&id) else { return };
         self.timers.disarm(call.timer);
-        out.push(Output::Complete { token: call.token, result });
+        match call.whose {
+            Whose::Caller(token) => {
+                let result =
+                    result.map_err(|error| self.name_routers(error, call.route.as_deref()));
+                out.push(Output::Complete { token, result });
+            }
+            Whose::Tick(token) => self.own_tick_ended(id, token, result, out),
+            Whose::Peer(relayed) => self.relayed(*relayed, result, call.route, out),
+        }
     }
 
     /// Takes a call off its link and gives its slot back.
@@ -210,14 +364,14 @@ impl<T> Mesh<T> {
         &mut self,
         from: LinkId,
         id: CallId,
-        answer: Result<Payload, Error>,
+        answer: Result<Given, Error>,
         out: &mut Out<T>,
     ) {
         let here = self.calls.get(&id).and_then(|call| match call.phase {
             Phase::Queued(link, seq) if link == from || has(Planted::AnswerFromAnywhere) => {
                 Some(seq)
             }
-            Phase::Queued(..) | Phase::Parked(_) | Phase::Planning => None,
+            Phase::Queued(..) | Phase::Parked(_) | Phase::Planning | Phase::Searching => None,
         });
         let written = |seq| self.links.get(&from).is_some_and(|link| link.queue.is_written(seq));
         if !here.is_some_and(written) {
@@ -233,18 +387,27 @@ impl<T> Mesh<T> {
         let peer = self.links.get(&from).and_then(|link| link.peer);
         let peer = peer.and_then(|key| self.peers.by_key.get(&key)).map(|peer| peer.entry.clone());
         match (answer, peer) {
-            (Ok(payload), Some(peer)) => {
-                self.end_call(
-                    id,
-                    Ok(Done::Answered(Answered { payload, peer, handler: None })),
-                    out,
-                );
+            (Ok(Given::Payload(payload, handler)), Some(peer)) => {
+                self.end_call(id, Ok(Done::Answered(Answered { payload, peer, handler })), out);
+            }
+            (Ok(Given::Peers(peers, more)), Some(_)) => {
+                self.end_call(id, Ok(Done::Peers { peers, more }), out);
             }
             (Err(error), _) if self.goes_on(id, &error) => self.next_step(id, error, out),
             (Err(error), _) => self.end_call(id, Err(error), out),
             (Ok(_), None) => unreachable!("answers are read on joined links only"),
         }
         self.admit_waiting(from, out);
+    }
+
+    /// Whether the kernel has all of it.
+    pub(super) fn is_written(&self, id: CallId) -> bool {
+        match self.calls.get(&id).map(|call| call.phase) {
+            Some(Phase::Queued(link, seq)) => {
+                self.links.get(&link).is_some_and(|link| link.queue.is_written(seq))
+            }
+            _ => false,
+        }
     }
 
     pub(super) fn is_past_deadline(&self, id: CallId) -> bool {
@@ -265,7 +428,7 @@ impl<T> Mesh<T> {
     pub(super) fn give_up(&mut self, id: CallId, kind: ErrorKind, out: &mut Out<T>) {
         let Some(call) = self.calls.get(&id) else { return };
         let (error, from) = match call.phase {
-            Phase::Planning => (given_up(kind, None, Execution::Never), None),
+            Phase::Planning | Phase::Searching => (given_up(kind, None, Execution::Never), None),
             Phase::Parked(link) => {
                 self.unpark_call(id, link);
                 let in_vain = kind == ErrorKind::RequestTimeout;
@@ -313,7 +476,7 @@ impl<T> Mesh<T> {
             return Execution::Never;
         }
         if from == LinkId::OWN {
-            self.cancelled(from, id);
+            self.cancelled(from, id, &mut Vec::new());
         } else {
             link.queue.push_cancel(seq, &Control::Cancel { call: id });
         }
@@ -347,15 +510,13 @@ impl<T> Mesh<T> {
 
     /// The planted bug: an answer that nobody waits for goes to whoever waits.
     #[cfg(test)]
-    fn take_wrong_answer(&mut self, answer: Result<Payload, Error>, out: &mut Out<T>) {
+    fn take_wrong_answer(&mut self, answer: Result<Given, Error>, out: &mut Out<T>) {
         let other = self.calls.keys().next().copied();
         let peer = self.peers.by_key.values().next().map(|peer| peer.entry.clone());
-        if let (Some(other), Ok(payload), Some(peer)) = (other, answer, peer) {
-            self.end_call(
-                other,
-                Ok(Done::Answered(Answered { payload, peer, handler: None })),
-                out,
-            );
+        if let (Some(other), Ok(Given::Payload(payload, handler)), Some(peer)) =
+            (other, answer, peer)
+        {
+            self.end_call(other, Ok(Done::Answered(Answered { payload, peer, handler })), out);
         }
     }
 }
@@ -371,6 +532,23 @@ pub(super) fn name_for(message: &mut Message, step: &Step) {
 pub(super) fn too_large(bytes: usize, most: usize) -> Error {
     let why = format!("the data has {bytes} bytes, the peer takes {most}");
     Error::new(ErrorKind::TooLarge, why)
+}
+
+/// Nobody is known who is sought, as the router says, or this node.
+pub(super) fn nobody(sought: &Destination, router: Option<NodeId>) -> Error {
+    let whom = router.as_ref().map_or("this node", NodeId::as_str);
+    let (kind, why) = match sought {
+        Destination::Id(id) => (ErrorKind::NodeNotFound, format!("{whom} knows no way to {id}")),
+        Destination::Filter(_) => {
+            (ErrorKind::NoNodesMatchFilter, format!("{whom} knows nobody who matches"))
+        }
+        Destination::Path => (ErrorKind::NotFound, format!("{whom} knows nobody who serves it")),
+    };
+    let error = Error::new(kind, why).with_execution(Execution::Never);
+    match router {
+        Some(router) => error.with_peer(router),
+        None => error,
+    }
 }
 
 fn given_up(kind: ErrorKind, peer: Option<NodeId>, execution: Execution) -> Error {

@@ -122,8 +122,7 @@ impl<T> Mesh<T> {
     ) -> Option<String> {
         let mut ready = self.links.values().filter(|link| link.is_ready());
         let of_links = ready.find_map(|link| link.broken_ledger(posted(link.id), honest));
-        let limit = self.local.config.limits.calls_per_link as usize;
-        let over = self.links.values().find(|link| link.handled() > limit);
+        let over = self.links.values().find(|link| link.handled() > link.calls_granted as usize);
         let over = over.map(|link| format!("{:?} owes {} answers", link.id, link.handled()));
         let (armed, owned) = (self.timers.len(), self.owned_timers());
         let timers = (armed != owned).then(|| format!("{armed} timers are armed, {owned} owned"));

@@ -1,6 +1,8 @@
 //! Ticks: taken with credit, confirmed by the receiver's handlers, and the state that is told whenever a link is written.
 
-use super::calls::{name_for, too_large};
+use std::time::Instant;
+
+use super::calls::{Whose, name_for, too_large};
 use super::handshake::pages;
 use super::leave::lost_unsent;
 use super::line::ParkedTick;
@@ -12,13 +14,31 @@ use crate::error::Error;
 use crate::id::{LinkId, NodeId};
 use crate::node_event::NodeEvent;
 use crate::options::Options;
-use crate::routing::{Services, cost};
+use crate::routing::{Plan, Services, cost};
 use crate::wire::Control;
+
+/// A tick that this node sends, its own or a peer's that it forwards.
+#[derive(Debug)]
+pub(super) struct OurTick<T> {
+    pub(super) plan: Plan,
+    pub(super) message: Message,
+    /// How long it may wait for room, if it may.
+    pub(super) until: Option<Instant>,
+    pub(super) whose: Whose<T>,
+}
+
+impl<T> From<Tick<T>> for OurTick<T> {
+    fn from(tick: Tick<T>) -> Self {
+        let Tick { plan, message, wait } = tick;
+        let (until, token) = wait.unzip();
+        Self { plan, message, until, whose: Whose::Tick(token) }
+    }
+}
 
 impl<T> Mesh<T> {
     /// Queues a tick at the first of its plan that is here and has room. If none has, it stands in line at the first that is here, if it
     /// may wait.
-    pub(super) fn tick(&mut self, mut tick: Tick<T>, out: &mut Out<T>) {
+    pub(super) fn tick(&mut self, mut tick: OurTick<T>, out: &mut Out<T>) {
         let bytes = tick.message.payload.len();
         let cost = cost(bytes);
         let (mut full, mut small, mut room) = (None, None, tick.plan.room);
@@ -45,7 +65,7 @@ impl<T> Mesh<T> {
             }
         }
         tick.plan.room = room;
-        match (full, small, tick.wait.as_ref().map(|(until, _)| *until)) {
+        match (full, small, tick.until) {
             (Some((link, step)), _, Some(until)) => {
                 name_for(&mut tick.message, &step);
                 self.next_parked += 1;
@@ -62,39 +82,55 @@ impl<T> Mesh<T> {
         }
     }
 
-    pub(super) fn queue_tick(&mut self, id: LinkId, tick: Tick<T>, out: &mut Out<T>) {
+    pub(super) fn queue_tick(&mut self, id: LinkId, tick: OurTick<T>, out: &mut Out<T>) {
         let Some(link) = self.links.get_mut(&id) else { return };
         let cost = cost(tick.message.payload.len());
         let Message { event, headers, payload } = tick.message;
-        let head = ItemHead::Tick { event, headers, origin: None };
+        let origin = tick.plan.route.and_then(|route| route.origin);
+        let head = ItemHead::Tick { event, headers, origin };
         link.queue.push(Item { head, payload, cost });
         link.ticks_out.accepted += 1;
         link.ticks_out.accepted_cost += cost as u64;
         link.budget.earn();
-        if let Some((_, token)) = tick.wait {
-            out.push(Output::Complete { token, result: Ok(Done::Nothing) });
+        match tick.whose {
+            Whose::Caller(token) | Whose::Tick(Some(token)) => {
+                out.push(Output::Complete { token, result: Ok(Done::Nothing) });
+            }
+            Whose::Tick(None) => {}
+            Whose::Peer(relayed) => self.relayed(*relayed, Ok(Done::Nothing), None, out),
         }
         self.flush(id, out);
     }
 
     /// Whom it was for.
-    fn name_of(&self, tick: &Tick<T>) -> NodeId {
+    fn name_of(&self, tick: &OurTick<T>) -> NodeId {
         self.peers.name(tick.plan.first.peer).unwrap_or_else(|| self.local.id.clone())
     }
 
     /// The tick goes nowhere: who waits is told why, else the program is told that one was lost. Of the thousands that may have
     /// been on their way when a link was lost it is told in one event, for so many would make it miss others.
-    pub(super) fn tick_unplaced(&mut self, tick: Tick<T>, error: Error, out: &mut Out<T>) {
-        let lost = self.name_of(&tick);
-        if let Some((_, token)) = tick.wait {
-            return out.push(Output::Complete { token, result: Err(error) });
+    pub(super) fn tick_unplaced(&mut self, tick: OurTick<T>, error: Error, out: &mut Out<T>) {
+        match tick.whose {
+            Whose::Caller(token) | Whose::Tick(Some(token)) => {
+                out.push(Output::Complete { token, result: Err(error) });
+            }
+            Whose::Tick(None) => self.tell_undelivered(&self.name_of(&tick), false, out),
+            Whose::Peer(_) => self.relay_tick_onward(tick, error, out),
         }
+    }
+
+    /// Tells the program that a tick was lost, in one event with those before it.
+    pub(super) fn tell_undelivered(&self, lost: &NodeId, written: bool, out: &mut Out<T>) {
+        let (one, none) = (u64::from(!written), u64::from(written));
         match last_event(out) {
-            Some(NodeEvent::Undelivered { id, unwritten, .. }) if *id == lost => *unwritten += 1,
+            Some(NodeEvent::Undelivered { id, unwritten, unconfirmed }) if id == lost => {
+                *unwritten += one;
+                *unconfirmed += none;
+            }
             _ => out.push(Output::Event(NodeEvent::Undelivered {
-                id: lost,
-                unwritten: 1,
-                unconfirmed: 0,
+                id: lost.clone(),
+                unwritten: one,
+                unconfirmed: none,
             })),
         }
     }
@@ -133,10 +169,14 @@ impl<T> Mesh<T> {
         let now = self.now;
         let Some(link) = self.links.get_mut(&id).filter(|link| link.is_ready()) else { return };
         let tells = link.tells_at().is_some_and(|at| at <= now);
-        if !(link.tell_consumed || tells) || !link.queue.has_control_room() {
+        if !(link.tell_consumed || link.tell_calls || tells) || !link.queue.has_control_room() {
             return;
         }
         let mut controls = Vec::new();
+        if std::mem::take(&mut link.tell_calls) {
+            let (tick_window, calls) = (link.ticks_in.window, link.calls_granted);
+            controls.push(Control::Grant { tick_window, calls });
+        }
         if std::mem::take(&mut link.tell_consumed) {
             let (ticks, cost) = (link.ticks_in.finished, link.ticks_in.finished_cost);
             let most = self.local.config.limits.tick_window_most_bytes;
@@ -150,7 +190,7 @@ impl<T> Mesh<T> {
                 self.granted += wider - window;
                 link.granted += wider - window;
                 link.ticks_in.window = wider;
-                let calls = self.local.config.limits.calls_per_link;
+                let calls = link.calls_granted;
                 controls.push(Control::Grant { tick_window: wider, calls });
             }
         }

@@ -20,9 +20,6 @@ use crate::error::{Error, ErrorKind, Execution};
 use crate::id::{CallId, LinkId, NodeId, PeerKey};
 use crate::wire::{Control, Member as Named};
 
-/// The engine draws the numbers of its own questions, which callers never reach.
-const OURS: u64 = 1 << 63;
-
 /// What this node has asked.
 #[derive(Debug)]
 pub(super) struct Question<T> {
@@ -101,8 +98,7 @@ impl<T> Mesh<T> {
         if here.clone().any(|(id, _)| *id != seed) {
             self.members.merging = Some(self.now + MEMBERS_LATELY);
         }
-        self.members.last_question += 1;
-        let call = CallId(OURS | self.members.last_question);
+        let call = self.draw_call();
         let patience = self.now + self.local.config.connect_timeout;
         let answered_by = wish.as_ref().map_or(patience, |(answered_by, ..)| *answered_by);
         let question = Question {

@@ -4,10 +4,10 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use super::flow::OurTick;
 use super::mesh::{Mesh, Out};
 use super::planted::{Planted, has};
 use super::timers::TimerId;
-use super::{Done, Output, Tick};
 use crate::error::{Error, ErrorKind};
 use crate::id::{CallId, LinkId};
 use crate::routing::{Full, Gauge, cost};
@@ -16,7 +16,7 @@ use crate::routing::{Full, Gauge, cost};
 #[derive(Debug)]
 pub(super) struct ParkedTick<T> {
     pub(super) number: u64,
-    pub(super) tick: Tick<T>,
+    pub(super) tick: OurTick<T>,
     pub(super) timer: TimerId,
 }
 
@@ -96,12 +96,11 @@ impl<T> Mesh<T> {
         let Some(link) = self.links.get_mut(&id) else { return };
         let at = link.lines.ticks.iter().position(|parked| parked.number == number);
         let parked = at.and_then(|at| link.lines.ticks.remove(at));
-        if let Some(ParkedTick { tick: Tick { wait: Some((_, token)), .. }, .. }) = parked {
+        if let Some(ParkedTick { tick, .. }) = parked {
             let why =
                 "the peer had no room for the tick for as long as it might wait; nothing was sent";
             self.dropped.unroomed += 1;
-            let result = Err::<Done, _>(Error::new(ErrorKind::Backpressure, why));
-            out.push(Output::Complete { token, result });
+            self.tick_unplaced(tick, Error::new(ErrorKind::Backpressure, why), out);
         }
         self.admit_waiting(id, out);
     }
@@ -145,7 +144,7 @@ impl<T> Mesh<T> {
         let lines = &mut link.lines;
         let taken = if ticks {
             let Some(ParkedTick { tick, .. }) = lines.ticks.front() else { return Head::Nobody };
-            if !tick.wait.as_ref().is_none_or(|(until, _)| in_time(*until)) {
+            if !tick.until.is_none_or(in_time) {
                 return Head::Waits;
             }
             link.gauge.take_tick(cost(tick.message.payload.len()))

@@ -17,7 +17,7 @@ use crate::config::{
     CONTROL_BURST, CONTROL_PER_SECOND, Config, GOODBYE_CALLS, HANDSHAKE_FRAME_BYTES,
     STALL_BYTES_PER_SECOND,
 };
-use crate::id::{CallId, LinkId, PeerKey};
+use crate::id::{CallId, LinkId, NodeId, PeerKey};
 use crate::node_event::Direction;
 use crate::routing::Gauge;
 use crate::wire::{FrameReader, Hello};
@@ -81,6 +81,10 @@ pub(super) struct OwedCall {
     /// What the request counts in the memory of the node.
     pub(super) cost: usize,
     pub(super) cancelled: Arc<AtomicBool>,
+    /// The call by which this router forwards it.
+    pub(super) relay: Option<CallId>,
+    /// Who asked first, where that is counted.
+    origin: Option<NodeId>,
 }
 
 #[derive(Debug)]
@@ -114,6 +118,10 @@ pub(super) struct Link<T> {
     pub(super) owed: BTreeMap<CallId, OwedCall>,
     /// Calls of theirs that count in the number we granted: neither answered to the last byte nor cancelled.
     pub(super) their_calls: u64,
+    /// The number we granted.
+    pub(super) calls_granted: u32,
+    /// The other side is a router: how many calls of each who asked first are handled.
+    origins: Option<BTreeMap<NodeId, u32>>,
     /// Answers that are not written to their last byte, in the order in which they were queued; `None` once the caller
     /// gave up and its place is free.
     answers: VecDeque<Option<CallId>>,
@@ -154,6 +162,8 @@ pub(super) struct Link<T> {
     pub(super) asked: Option<Instant>,
     /// The other side is to be told what was consumed.
     pub(super) tell_consumed: bool,
+    /// The other side is to be told that it may have more calls open than its hello said.
+    pub(super) tell_calls: bool,
 }
 
 impl<T> Link<T> {
@@ -201,6 +211,8 @@ impl<T> Link<T> {
             lines: Lines::new(),
             owed: BTreeMap::new(),
             their_calls: 0,
+            calls_granted: limits.calls_per_link,
+            origins: None,
             answers: VecDeque::new(),
             ticks_out: TicksOut::default(),
             ticks_in: TicksIn::new(limits.tick_window_bytes, now),
@@ -224,6 +236,7 @@ impl<T> Link<T> {
             echoed: false,
             asked: None,
             tell_consumed: false,
+            tell_calls: false,
         }
     }
 
@@ -265,17 +278,62 @@ impl<T> Link<T> {
         }
     }
 
+    /// The other side turns out to be a router, which asks for many.
+    pub(super) fn grant_many(&mut self, calls: u32) {
+        self.calls_granted = self.calls_granted.max(calls);
+        self.origins = Some(BTreeMap::new());
+        self.tell_calls = true;
+    }
+
+    /// How many calls of that origin are handled, if it comes through a router.
+    pub(super) fn handled_of(&self, origin: Option<&NodeId>) -> u32 {
+        let counted = self.origins.as_ref().and_then(|origins| origins.get(origin?));
+        counted.copied().unwrap_or(0)
+    }
+
+    /// Notes a request that is taken up.
+    pub(super) fn take_up(
+        &mut self,
+        call: CallId,
+        cost: usize,
+        origin: Option<&NodeId>,
+    ) -> Arc<AtomicBool> {
+        let origin = origin.filter(|_| self.origins.is_some()).cloned();
+        if let (Some(origins), Some(origin)) = (&mut self.origins, &origin) {
+            *origins.entry(origin.clone()).or_default() += 1;
+        }
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let owed = OwedCall { cost, cancelled: Arc::clone(&cancelled), relay: None, origin };
+        self.owed.insert(call, owed);
+        self.in_hand += cost;
+        cancelled
+    }
+
+    /// A request of that origin is handled no more, or nobody waits for it.
+    fn released(&mut self, origin: Option<NodeId>) {
+        let (Some(origins), Some(origin)) = (&mut self.origins, origin) else { return };
+        if let Some(count) = origins.get_mut(&origin) {
+            *count -= 1;
+            if *count == 0 {
+                origins.remove(&origin);
+            }
+        }
+    }
+
     /// A handler is done with a request. Whether its caller still waits for the answer.
     pub(super) fn settle(&mut self, call: CallId) -> bool {
         let Some(owed) = self.owed.remove(&call) else { return false };
         self.in_hand -= owed.cost;
+        self.released(owed.origin);
         !owed.cancelled.load(Relaxed)
     }
 
     /// The caller gave up: its place is free, although its answer may still be on the way out.
     pub(super) fn free_place(&mut self, call: CallId) {
         let answer = self.answers.iter_mut().find(|answer| **answer == Some(call));
-        let handled = self.owed.get(&call).is_some_and(|owed| !owed.cancelled.swap(true, Relaxed));
+        let owed = self.owed.get_mut(&call).filter(|owed| !owed.cancelled.swap(true, Relaxed));
+        let (handled, origin) = (owed.is_some(), owed.and_then(|owed| owed.origin.take()));
+        self.released(origin);
         if answer.and_then(Option::take).is_some() || handled {
             self.their_calls = self.their_calls.saturating_sub(1);
         }

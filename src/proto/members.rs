@@ -32,7 +32,6 @@ pub(super) struct Members<T> {
     apart: BTreeSet<NodeId>,
     /// What this node has asked.
     pub(super) questions: BTreeMap<CallId, Question<T>>,
-    pub(super) last_question: u64,
     /// Until then this node may stand between two meshes that find each other: what it hears of one, it tells the other.
     pub(super) merging: Option<Instant>,
     /// Links on which something about members waits to be told.
@@ -47,7 +46,6 @@ impl<T> Default for Members<T> {
             taking_part: false,
             apart: BTreeSet::new(),
             questions: BTreeMap::new(),
-            last_question: 0,
             merging: None,
             news: BTreeSet::new(),
             last: 0,

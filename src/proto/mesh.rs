@@ -11,6 +11,7 @@ use super::listen::Listener;
 use super::members::Members;
 use super::memory::Memory;
 use super::peers::Peers;
+use super::relay::Relays;
 use super::stop::Stopping;
 use super::timers::{TimerId, Timers};
 use super::{Command, Done, Input, Local, Output};
@@ -154,6 +155,9 @@ pub(crate) struct Mesh<T> {
     pub(super) recheck: bool,
     pub(super) peers: Peers,
     pub(super) calls: BTreeMap<CallId, Call<T>>,
+    /// The number of the last call that no thread of this node made.
+    pub(super) last_call: u64,
+    pub(super) relays: Relays,
     pub(super) dials: Dials<T>,
     pub(super) members: Members<T>,
     pub(super) listener: Listener<T>,
@@ -197,6 +201,8 @@ impl<T> Mesh<T> {
             recheck: false,
             peers: Peers::default(),
             calls: BTreeMap::new(),
+            last_call: 0,
+            relays: Relays::new(now),
             dials: Dials::default(),
             members: Members::default(),
             listener: Listener::Closed,
@@ -250,7 +256,7 @@ impl<T> Mesh<T> {
             Input::Answer { owed, answer } => self.answer(owed, answer, out),
             Input::Consumed { link, ticks, cost } => self.consumed(link, ticks, cost, out),
             Input::Resolved { query, result } => self.resolved(query, result, out),
-            Input::Chosen { .. } => {}
+            Input::Chosen { call, chosen } => self.chosen(call, chosen, out),
             Input::Listening(result) => self.listening(result, out),
             Input::Due => self.due(out),
         }
@@ -306,7 +312,8 @@ impl<T> Mesh<T> {
         }
         match command {
             Command::Request(request) => self.request(request, out),
-            Command::Tick(tick) => self.tick(tick, out),
+            Command::Tick(tick) if tick.plan.first.onward.is_some() => self.forward_tick(tick, out),
+            Command::Tick(tick) => self.tick(tick.into(), out),
             Command::Cancel { call } => self.cancel(call, out),
             Command::Bind { address, token } => self.bind(address, token, out),
             Command::Unbind { token } => self.unbind(token, out),
@@ -322,10 +329,15 @@ impl<T> Mesh<T> {
             }
             Command::JoinAlways { address, token } => self.join_always(address, token, out),
             Command::Disconnect { whom, token } => self.disconnect(whom, token, out),
-            Command::AskRouter { token, .. } | Command::RoutingStats { token, .. } => {
-                let error =
-                    crate::error::Error::new(crate::error::ErrorKind::Unsupported, "not yet");
-                out.push(Output::Complete { token, result: Err(error) });
+            Command::AskRouter { call, router, question, deadline, token } => {
+                self.ask_router(call, router, question, deadline, token, out);
+            }
+            Command::RoutingStats { reset, token } => {
+                let stats = self.relays.counts.stats(self.now);
+                if reset {
+                    self.relays.counts.reset(self.now);
+                }
+                out.push(Output::Complete { token, result: Ok(Done::Routing(Box::new(stats))) });
             }
             Command::Flush { peer, deadline, token } => {
                 self.flush_peer(peer, deadline, token, out);

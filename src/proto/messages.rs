@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::calls::Given;
 use super::mesh::{Mesh, Out};
+use super::owed::Passed;
 use super::planted::{Planted, has};
 use super::queue::{Item, ItemHead};
 use super::{Message, Output};
@@ -53,7 +55,9 @@ impl<T> Mesh<T> {
                 self.data(id, head, payload, out);
             }
             Incoming::Control(control) => {
-                if link.budget.take(self.now) || has(Planted::FloodIgnored) {
+                // Questions count among the calls that are open.
+                let is_call = matches!(control, Control::DirectoryQuestion { .. });
+                if is_call || link.budget.take(self.now) || has(Planted::FloodIgnored) {
                     self.control(id, control, out);
                 } else {
                     self.violated(id, "a flood of control messages", out);
@@ -134,6 +138,9 @@ impl<T> Mesh<T> {
         let is_long = payload.len() > self.local.config.limits.message_bytes;
         match head {
             Data::Request { call, .. } if is_long => self.too_long(id, call, payload.len(), out),
+            Data::ForwardRequest(forward) | Data::ForwardTick(forward) if is_long => {
+                self.too_long(id, forward.call, payload.len(), out);
+            }
             Data::Tick { .. } if is_long => {
                 if self.unhandled_tick(id, payload.len(), out) {
                     self.too_long(id, CallId(0), payload.len(), out);
@@ -149,23 +156,21 @@ impl<T> Mesh<T> {
                 let message = Message { event, headers, payload };
                 self.ticked(id, cost, origin, message, out);
             }
-            Data::Reply { call, .. } => self.answered(id, call, Ok(payload), out),
-            Data::Failure { call, code, message, has_data, .. } => {
+            Data::Reply { call, handler } => {
+                self.answered(id, call, Ok(Given::Payload(payload, handler)), out);
+            }
+            Data::Failure { call, code, message, has_data, handler } => {
                 let data = has_data.then(|| payload.to_item().into());
                 let error = Error::new(ErrorKind::Handler, message)
                     .with_handler_code(code.to_owned(), data);
-                let error = match self.peer_of(id) {
+                let error = match handler.or_else(|| self.peer_of(id)) {
                     Some(peer) => error.with_peer(peer),
                     None => error,
                 };
                 self.answered(id, call, Err(error), out);
             }
-            Data::ForwardRequest(forward) | Data::ForwardTick(forward) => {
-                let why = format!("{} is no router and forwards nothing", self.local.id);
-                if self.take_place(id, out).is_some() {
-                    self.push_fault(id, forward.call, Error::new(ErrorKind::Refused, why), out);
-                }
-            }
+            Data::ForwardRequest(forward) => self.forwarded(id, *forward, false, payload, out),
+            Data::ForwardTick(forward) => self.forwarded(id, *forward, true, payload, out),
         }
     }
 
@@ -189,7 +194,7 @@ impl<T> Mesh<T> {
                 }
                 self.admit_waiting(id, out);
             }
-            Control::Cancel { call } => self.cancelled(id, call),
+            Control::Cancel { call } => self.cancelled(id, call, out),
             Control::Fault(fault) => self.fault(id, *fault, out),
             Control::Options { version, options } => {
                 self.options_changed(id, version, options, out);
@@ -217,24 +222,23 @@ impl<T> Mesh<T> {
             }
             Control::MemberJoined(member) => self.member_joined(id, &member, out),
             Control::MemberLeft { id: member } => self.member_left(id, &member, out),
-            // Routers: nothing of it is asked by this version, and questions are answered.
-            Control::DirectoryQuestion { call, .. } => {
-                let why = format!("{} is no router and answers no such question", self.local.id);
-                if self.take_place(id, out).is_some() {
-                    self.push_fault(id, call, Error::new(ErrorKind::Refused, why), out);
-                }
+            Control::DirectoryQuestion { call, question } => {
+                self.peers_asked(id, call, question, out);
             }
-            Control::DirectoryPage { .. } => self.dropped.unknown_kinds += 1,
+            Control::DirectoryPage { call, peers, more } => {
+                self.answered(id, call, Ok(Given::Peers(peers, more)), out);
+            }
         }
     }
 
     pub(super) fn fault(&mut self, id: LinkId, fault: Fault, out: &mut Out<T>) {
-        let Fault { call, kind, execution, message, .. } = fault;
+        let Fault { call, kind, execution, message, asked, handler } = fault;
+        self.note_asked(call, id, &asked);
         // Both sides found the deadline passed: to the caller that is its timeout, with the certainty that it never ran.
         let expired = kind == ErrorKind::Expired && self.is_past_deadline(call);
         let kind = if expired { ErrorKind::RequestTimeout } else { kind };
         let error = Error::new(kind, told(&message)).with_execution(execution);
-        let error = match self.peer_of(id) {
+        let error = match handler.or_else(|| self.peer_of(id)) {
             Some(peer) => error.with_peer(peer),
             None => error,
         };
@@ -315,18 +319,30 @@ impl<T> Mesh<T> {
 
     /// An error of ours in answer to a message that may be a call.
     pub(super) fn push_fault(&mut self, id: LinkId, call: CallId, error: Error, out: &mut Out<T>) {
+        self.push_fault_of(id, call, error, Passed::default(), out);
+    }
+
+    /// The same, of what another node says, or of what it is about.
+    pub(super) fn push_fault_of(
+        &mut self,
+        id: LinkId,
+        call: CallId,
+        error: Error,
+        passed: Passed,
+        out: &mut Out<T>,
+    ) {
         let execution = error.execution();
         let fault = Fault {
             call,
             kind: error.kind(),
             execution,
             message: error.message().to_owned(),
-            asked: Vec::new(),
-            handler: None,
+            asked: passed.asked,
+            handler: passed.handler,
         };
         debug_assert!(call != CallId(0) || execution == Execution::Never);
         if let Some(link) = self.links.get_mut(&id) {
-            let head = ItemHead::Fault(Box::new(Control::Fault(Box::new(fault))));
+            let head = ItemHead::Control(Box::new(Control::Fault(Box::new(fault))));
             link.push_answer(call, Item { head, payload: Payload::null(), cost: 0 });
             self.flush(id, out);
         }

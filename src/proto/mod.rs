@@ -29,6 +29,8 @@ mod own;
 mod peers;
 mod planted;
 mod queue;
+mod relay;
+mod routers;
 #[cfg(any(test, fuzzing))]
 #[cfg_attr(not(test), allow(dead_code))] // A fuzz target needs neither the seeds nor the stories.
 mod sim;
@@ -44,7 +46,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use crate::address::Address;
-use crate::config::Config;
+use crate::config::{Config, PEERS_PAGE_BYTES};
 use crate::dropped::Dropped;
 use crate::error::Error;
 use crate::event::EventName;
@@ -378,6 +380,11 @@ pub(crate) enum Answer {
         message: String,
         data: Option<Payload>,
     },
+    /// Peers of this router that match.
+    Page {
+        peers: Vec<(NodeId, Options)>,
+        more: bool,
+    },
     /// An error of ours: `NO_HANDLER`, `NO_REPLY`, `BUSY`, `DECODE`, `EXPIRED`, `HANDLER_ERROR` after a panic …
     Fault(Error),
 }
@@ -387,6 +394,7 @@ impl Answer {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Reply(payload) | Self::Failure { data: Some(payload), .. } => payload.len(),
+            Self::Page { .. } => PEERS_PAGE_BYTES,
             Self::Failure { data: None, .. } | Self::Fault(_) => 0,
         }
     }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use super::link::OwedCall;
 use super::mesh::{Mesh, Out};
 use super::planted::{Planted, has};
 use super::queue::{Item, ItemHead};
@@ -13,6 +12,16 @@ use crate::error::{Error, ErrorKind};
 use crate::id::{CallId, LinkId, NodeId};
 use crate::payload::Payload;
 use crate::routing::{PeerEntry, cost};
+use crate::wire::Control;
+
+/// What a router says besides of an answer that is another node's.
+#[derive(Default)]
+pub(super) struct Passed {
+    /// Whose it is, or whom it is about.
+    pub(super) handler: Option<NodeId>,
+    /// Routers that were asked in vain.
+    pub(super) asked: Vec<NodeId>,
+}
 
 /// Requests beyond twice the granted number that a burst may bring before its refusals are written.
 const SLACK: u64 = 4_096;
@@ -30,35 +39,10 @@ impl<T> Mesh<T> {
         message: Message,
         out: &mut Out<T>,
     ) {
-        let limit = u64::from(self.local.config.limits.calls_per_link);
         let Some(sender) = self.sender(id) else { return };
-        let Some(open) = self.take_place(id, out) else { return };
-        let over = open > limit && !has(Planted::OverrunTaken);
-        let Some(link) = self.links.get_mut(&id) else { return };
-        link.budget.earn();
-        let used = link.owed.contains_key(&call) && !has(Planted::NumberTakenTwice);
-        if call == CallId(0) || used {
-            return self.violated(id, "a request with a number that is in use", out);
-        }
-        if self.stopping.is_some() {
-            // Not `CLOSED`, which is said of one's own node: who asks any of several goes on to the next.
-            let why = format!("{} is stopping", self.local.id);
-            return self.push_fault(id, call, Error::new(ErrorKind::Busy, why), out);
-        }
-        if over {
-            self.dropped.busy += 1;
-            let why = format!("{} takes {limit} requests at a time from one peer", self.local.id);
-            return self.push_fault(id, call, Error::new(ErrorKind::Busy, why), out);
-        }
         let cost = cost(message.payload.len());
-        if self.memory.is_over(link.in_hand + cost) {
-            self.dropped.crowded_requests += 1;
-            let why = format!("the memory of {} is nearly used up", self.local.id);
-            return self.push_fault(id, call, Error::new(ErrorKind::Busy, why), out);
-        }
-        let cancelled = Arc::new(AtomicBool::new(false));
-        link.owed.insert(call, OwedCall { cost, cancelled: Arc::clone(&cancelled) });
-        link.in_hand += cost;
+        let taken = self.take_up(id, call, cost, origin.as_ref(), out);
+        let Some(cancelled) = taken else { return };
         let work = Work::Request {
             owed: Owed { link: id, call },
             deadline: self.now + timeout,
@@ -66,6 +50,45 @@ impl<T> Mesh<T> {
             cancelled,
         };
         out.push(Output::Deliver(Delivery { link: id, sender, origin, message, work }));
+    }
+
+    /// Whether a request, or whatever else wants an answer, is taken up; if not, its sender is told why.
+    pub(super) fn take_up(
+        &mut self,
+        id: LinkId,
+        call: CallId,
+        cost: usize,
+        origin: Option<&NodeId>,
+        out: &mut Out<T>,
+    ) -> Option<Arc<AtomicBool>> {
+        let open = self.take_place(id, out)?;
+        let each = self.local.config.limits.calls_per_link;
+        let link = self.links.get_mut(&id)?;
+        link.budget.earn();
+        let used = link.owed.contains_key(&call) && !has(Planted::NumberTakenTwice);
+        if call == CallId(0) || used {
+            self.violated(id, "a request with a number that is in use", out);
+            return None;
+        }
+        let limit = link.calls_granted;
+        let me = &self.local.id;
+        let why = if self.stopping.is_some() {
+            // Not `CLOSED`, which is said of one's own node: who asks any of several goes on to the next.
+            format!("{me} is stopping")
+        } else if open > u64::from(limit) && !has(Planted::OverrunTaken) {
+            self.dropped.busy += 1;
+            format!("{me} takes {limit} requests at a time from one peer")
+        } else if link.handled_of(origin) >= each {
+            self.dropped.busy += 1;
+            format!("{me} takes {each} requests at a time from one node behind a router")
+        } else if self.memory.is_over(link.in_hand + cost) {
+            self.dropped.crowded_requests += 1;
+            format!("the memory of {me} is nearly used up")
+        } else {
+            return Some(link.take_up(call, cost, origin));
+        };
+        self.push_fault(id, call, Error::new(ErrorKind::Busy, why), out);
+        None
     }
 
     /// A tick has come in.
@@ -93,8 +116,8 @@ impl<T> Mesh<T> {
     /// One more answer is owed to the peer, until its last byte is written. A peer that asks without reading the
     /// answers is disconnected: they cannot pile up without limit.
     pub(super) fn take_place(&mut self, id: LinkId, out: &mut Out<T>) -> Option<u64> {
-        let limit = u64::from(self.local.config.limits.calls_per_link);
         let link = self.links.get_mut(&id)?;
+        let limit = u64::from(link.calls_granted);
         link.their_calls += 1;
         let open = link.their_calls;
         // An answer that its caller does not want any more fills the memory like any other until it is written.
@@ -106,21 +129,37 @@ impl<T> Mesh<T> {
         Some(open)
     }
 
-    fn sender(&self, id: LinkId) -> Option<Arc<PeerEntry>> {
+    pub(super) fn sender(&self, id: LinkId) -> Option<Arc<PeerEntry>> {
         let key = self.links.get(&id)?.peer?;
         self.peers.by_key.get(&key).map(|peer| Arc::clone(&peer.entry))
     }
 
     /// The peer gave up.
-    pub(super) fn cancelled(&mut self, id: LinkId, call: CallId) {
-        if let Some(link) = self.links.get_mut(&id) {
-            link.free_place(call);
+    pub(super) fn cancelled(&mut self, id: LinkId, call: CallId, out: &mut Out<T>) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.free_place(call);
+        if let Some(relay) = link.owed.get(&call).and_then(|owed| owed.relay) {
+            link.settle(call);
+            self.recount(id, out);
+            self.give_up(relay, ErrorKind::Cancelled, out);
         }
     }
 
     /// A handler has finished a request.
     pub(super) fn answer(&mut self, owed: Owed, answer: Answer, out: &mut Out<T>) {
+        self.pass_on(owed, answer, Passed::default(), out);
+    }
+
+    /// A request has an answer, perhaps another node's.
+    pub(super) fn pass_on(
+        &mut self,
+        owed: Owed,
+        answer: Answer,
+        passed: Passed,
+        out: &mut Out<T>,
+    ) {
         let Owed { link: id, call } = owed;
+        let Passed { handler, asked } = passed;
         let wanted = self.links.get_mut(&id).is_some_and(|link| link.settle(call));
         self.recount(id, out);
         let Some(link) = self.links.get_mut(&id).filter(|_| wanted) else {
@@ -129,7 +168,9 @@ impl<T> Mesh<T> {
         };
         let held = link.queue.held() + answer.bytes();
         match answer {
-            Answer::Reply(_) | Answer::Failure { .. } if self.memory.is_over(held) => {
+            Answer::Reply(_) | Answer::Failure { .. } | Answer::Page { .. }
+                if self.memory.is_over(held) =>
+            {
                 self.dropped.crowded_answers += 1;
                 let why = format!(
                     "the answer was dropped: the memory of {} is nearly used up, and answers that are not read take the share of this link",
@@ -152,18 +193,26 @@ impl<T> Mesh<T> {
             Answer::Reply(payload) => {
                 link.push_answer(
                     call,
-                    Item { head: ItemHead::Reply { call, handler: None }, payload, cost: 0 },
+                    Item { head: ItemHead::Reply { call, handler }, payload, cost: 0 },
                 );
                 self.flush(id, out);
             }
             Answer::Failure { code, message, data } => {
                 let has_data = data.is_some();
-                let head = ItemHead::Failure { call, code, message, has_data, handler: None };
+                let head = ItemHead::Failure { call, code, message, has_data, handler };
                 let payload = data.unwrap_or_else(Payload::null);
                 link.push_answer(call, Item { head, payload, cost: 0 });
                 self.flush(id, out);
             }
-            Answer::Fault(error) => self.push_fault(id, call, error, out),
+            Answer::Page { peers, more } => {
+                let page = Control::DirectoryPage { call, peers, more };
+                let head = ItemHead::Control(Box::new(page));
+                link.push_answer(call, Item { head, payload: Payload::null(), cost: 0 });
+                self.flush(id, out);
+            }
+            Answer::Fault(error) => {
+                self.push_fault_of(id, call, error, Passed { handler, asked }, out);
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Message;
+use super::calls::Given;
 use super::leave::lost_unsent;
 use super::link::{Link, State};
 use super::mesh::{Mesh, Out};
@@ -81,9 +82,9 @@ impl<T> Mesh<T> {
                     let message = Message { event, headers, payload };
                     self.ticked(id, cost as u64, None, message, out);
                 }
-                ItemHead::Reply { call, .. } => {
+                ItemHead::Reply { call, handler } => {
                     link.answers_written(1);
-                    self.answered(id, call, Ok(payload), out);
+                    self.answered(id, call, Ok(Given::Payload(payload, handler)), out);
                 }
                 ItemHead::Failure { call, code, message, has_data, .. } => {
                     link.answers_written(1);
@@ -93,13 +94,14 @@ impl<T> Mesh<T> {
                     let error = error.with_peer(self.local.id.clone());
                     self.answered(id, call, Err(error), out);
                 }
-                ItemHead::Fault(control) => {
+                ItemHead::Control(control) => {
                     link.answers_written(1);
                     if let Control::Fault(fault) = *control {
                         self.fault(id, *fault, out);
                     }
                 }
-                ItemHead::Withdrawn => {}
+                // A node is no peer of itself, so it never asks itself to forward.
+                ItemHead::Forward(_) | ItemHead::Question(_) | ItemHead::Withdrawn => {}
             }
         }
         self.recount(id, out);

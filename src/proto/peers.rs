@@ -170,6 +170,9 @@ impl<T> Mesh<T> {
         link.gauge = Arc::new(Gauge::new(most, share, calls, hello.tick_window));
         link.ticks_in = TicksIn::new(link.ticks_in.window, now);
         link.reader.set_limit(config.limits.message_bytes + ENVELOPE_BYTES);
+        if hello.options.is_router() {
+            link.grant_many(config.limits.calls_per_router);
+        }
         let face = LinkFace { link: id, remote: link.remote, gauge: Arc::clone(&link.gauge) };
         let (direction, dial, is_near) = (link.direction, link.dial, link.is_near);
         self.shaking.remove(&id);

@@ -8,14 +8,16 @@ use std::ops::Range;
 use std::time::Instant;
 
 use super::planted::{Planted, has};
-use crate::config::{CONTROL_QUEUE_BYTES, LARGE_BODY_BYTES, SEGMENT_BYTES, STAGED_BYTES};
+use crate::config::{
+    CONTROL_QUEUE_BYTES, LARGE_BODY_BYTES, PEERS_PAGE_BYTES, SEGMENT_BYTES, STAGED_BYTES,
+};
 use crate::error::Execution;
 use crate::event::EventName;
 use crate::headers::Headers;
 use crate::id::{CallId, NodeId};
 use crate::payload::Payload;
-use crate::routing::cost;
-use crate::wire::{self, Control, DataHead, FRAME_HEAD_BYTES};
+use crate::routing::{Destination, cost};
+use crate::wire::{self, Control, DataHead, FRAME_HEAD_BYTES, ForwardHead, TargetHead};
 
 /// A chunk grows to this before another one is begun, so that what the kernel has taken can be freed.
 const CHUNK_BYTES: usize = 128 * 1024;
@@ -38,12 +40,14 @@ pub(super) struct Item {
 impl Item {
     /// What it takes of the memory, about.
     fn held(&self) -> usize {
-        if matches!(self.head, ItemHead::Request { kept: true, .. }) {
-            // The call itself counts the data it keeps.
-            return 0;
-        }
         let words = match &self.head {
+            // The call itself counts the data it keeps.
+            ItemHead::Request { kept: true, .. } => return 0,
+            ItemHead::Forward(onward) if onward.kept => return 0,
             ItemHead::Failure { code, message, .. } => code.len() + message.len(),
+            ItemHead::Control(control) if matches!(**control, Control::DirectoryPage { .. }) => {
+                PEERS_PAGE_BYTES
+            }
             _ => 0,
         };
         cost(self.payload.len() + words)
@@ -80,10 +84,31 @@ pub(super) enum ItemHead {
         has_data: bool,
         handler: Option<NodeId>,
     },
+    /// A message for a router to place.
+    Forward(Box<Onward>),
+    /// A question to a router.
+    Question(Box<Control>),
     /// An answer without a payload, which keeps its place behind the others.
-    Fault(Box<Control>),
+    Control(Box<Control>),
     /// Its caller gave up before it was framed; the place in the order stays.
     Withdrawn,
+}
+
+/// What stands before the data of a message that a router shall place.
+#[derive(Debug)]
+pub(super) struct Onward {
+    pub(super) call: CallId,
+    pub(super) is_tick: bool,
+    pub(super) deadline: Instant,
+    pub(super) depth: u8,
+    pub(super) event: EventName,
+    pub(super) headers: Headers,
+    /// As in a request.
+    pub(super) kept: bool,
+    pub(super) origin: NodeId,
+    pub(super) target: Destination,
+    pub(super) hops_left: u8,
+    pub(super) visited: Vec<NodeId>,
 }
 
 impl ItemHead {
@@ -91,11 +116,15 @@ impl ItemHead {
     fn answers(&self) -> Option<CallId> {
         match self {
             Self::Reply { call, .. } | Self::Failure { call, .. } => Some(*call),
-            Self::Fault(control) => match &**control {
+            Self::Control(control) => match &**control {
                 Control::Fault(fault) if fault.execution != Execution::Never => Some(fault.call),
                 _ => None,
             },
-            Self::Request { .. } | Self::Tick { .. } | Self::Withdrawn => None,
+            Self::Request { .. }
+            | Self::Tick { .. }
+            | Self::Forward(_)
+            | Self::Question(_)
+            | Self::Withdrawn => None,
         }
     }
 }
@@ -377,15 +406,18 @@ impl SendQueue {
 
     fn stage_item(&mut self, item: Item, now: Instant) {
         let (ticks, answers) = match item.head {
-            ItemHead::Request { .. } | ItemHead::Withdrawn => (0, 0),
+            ItemHead::Request { .. }
+            | ItemHead::Forward(_)
+            | ItemHead::Question(_)
+            | ItemHead::Withdrawn => (0, 0),
             ItemHead::Tick { .. } => (1, 0),
-            ItemHead::Reply { .. } | ItemHead::Failure { .. } | ItemHead::Fault(_) => (0, 1),
+            ItemHead::Reply { .. } | ItemHead::Failure { .. } | ItemHead::Control(_) => (0, 1),
         };
         let tick_cost = if ticks == 0 { 0 } else { item.cost as u64 };
         let written = Written { cost: item.cost, held: item.held(), ticks, tick_cost, answers };
-        if let ItemHead::Fault(fault) = &item.head {
+        if let ItemHead::Control(control) | ItemHead::Question(control) = &item.head {
             let before = self.tail().len();
-            put_control_frame(self.tail(), fault);
+            put_control_frame(self.tail(), control);
             let len = self.tail().len() - before;
             self.grow(len);
         }
@@ -492,8 +524,30 @@ fn data_head(head: &ItemHead, now: Instant) -> Option<DataHead<'_>> {
             has_data: *has_data,
             handler: handler.as_ref(),
         },
-        ItemHead::Fault(_) | ItemHead::Withdrawn => return None,
+        ItemHead::Forward(onward) => {
+            let head = forward_head(onward, now);
+            if onward.is_tick { DataHead::ForwardTick(head) } else { DataHead::ForwardRequest(head) }
+        }
+        ItemHead::Question(_) | ItemHead::Control(_) | ItemHead::Withdrawn => return None,
     })
+}
+
+fn forward_head(onward: &Onward, now: Instant) -> ForwardHead<'_> {
+    ForwardHead {
+        call: onward.call,
+        timeout_ms: millis_up(onward.deadline.saturating_duration_since(now)),
+        depth: onward.depth,
+        event: onward.event.as_str(),
+        headers: &onward.headers,
+        origin: &onward.origin,
+        target: match &onward.target {
+            Destination::Id(id) => TargetHead::Id(id),
+            Destination::Filter(filter) => TargetHead::Filter(filter),
+            Destination::Path => TargetHead::Path,
+        },
+        hops_left: onward.hops_left,
+        visited: &onward.visited,
+    }
 }
 
 fn put_control_frame(out: &mut Vec<u8>, control: &Control) {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::calls::{Call, Whose};
 use super::mesh::{Mesh, Out, Timer};
 use super::planted::{Planted, has};
 use super::timers::TimerId;
@@ -46,8 +47,9 @@ impl<T> Mesh<T> {
         self.stop_own(out);
         self.flushes_closed(closed, out);
         // A plain thread is told at once; what handlers ask may still let them finish.
+        let is_plain = |call: &Call<T>| call.depth == 0 && matches!(call.whose, Whose::Caller(_));
         let plain: Vec<CallId> =
-            self.calls.iter().filter(|(_, call)| call.depth == 0).map(|(id, _)| *id).collect();
+            self.calls.iter().filter(|(_, call)| is_plain(call)).map(|(id, _)| *id).collect();
         self.cut_calls(&plain, out);
         let joining: Vec<LinkId> =
             self.links.values().filter(|link| !link.is_ready()).map(|link| link.id).collect();
@@ -58,11 +60,22 @@ impl<T> Mesh<T> {
 
     /// The newest first: those that wait in line must not take the room of older ones, and be sent, just to be cut off.
     fn cut_calls(&mut self, calls: &[CallId], out: &mut Out<T>) {
+        let mut cut = StopCut::default();
         for call in calls.iter().rev().filter(|_| !has(Planted::CallersLeft)) {
+            match self.calls.get(call).map(|call| &call.whose) {
+                Some(Whose::Caller(_)) => cut.calls += 1,
+                Some(Whose::Peer(_)) => cut.owed += 1,
+                Some(Whose::Tick(_)) if self.is_written(*call) => cut.unconfirmed += 1,
+                Some(Whose::Tick(_)) => cut.unwritten += 1,
+                None => {}
+            }
             self.give_up(*call, ErrorKind::Closed, out);
         }
         if let Some(stopping) = &mut self.stopping {
-            stopping.cut.calls += calls.len() as u64;
+            stopping.cut.calls += cut.calls;
+            stopping.cut.owed += cut.owed;
+            stopping.cut.unwritten += cut.unwritten;
+            stopping.cut.unconfirmed += cut.unconfirmed;
         }
     }
 
@@ -75,7 +88,7 @@ impl<T> Mesh<T> {
                 }
             }
             Command::Cancel { call } => self.cancel(call, out),
-            Command::Tick(tick) => self.tick_unplaced(tick, closed(), out),
+            Command::Tick(tick) => self.tick_unplaced(tick.into(), closed(), out),
             command => {
                 let refused = |token| Output::Complete { token, result: Err(closed()) };
                 out.extend(command.into_token().map(refused));

@@ -16,10 +16,10 @@ mod samples;
 #[cfg(test)]
 mod vectors;
 
-pub(crate) use data::{DataHead, put_data_head};
+pub(crate) use data::{DataHead, ForwardHead, TargetHead, put_data_head};
 #[cfg(any(test, fuzzing))]
 pub(crate) use frame::put_frame_head;
 pub(crate) use frame::{FRAME_HEAD_BYTES, Frame, FrameReader, frame_head};
 pub(crate) use greeting::{Choice, GREETING_BYTES, Heard, Offer, Reply, negotiate};
 pub(crate) use message::{Control, DirectoryQuestion, Farewell, Fault, Hello, Member, put_control};
-pub(crate) use parse::{Data, Incoming, parse};
+pub(crate) use parse::{Data, Forward, Incoming, Target, parse};

@@ -39,6 +39,7 @@
 //! | workers | `workers_max` | nothing is dropped; nested requests while all workers waited | `workers_up_to_the_limit_are_started_and_one_more_is_not` |
 //! | workers running | `WORKERS_RUNNING` | nothing is dropped | `no_more_than_sixty_four_workers_are_started_for_running_ones` |
 //! | events of a subscriber | `events_per_subscriber` | events that subscribers missed, and `NodeEvent::Missed` | `events_up_to_the_limit_wait_and_one_more_is_missed_and_counted` |
+//! | events that a router counts by name | `ROUTED_EVENTS` | nothing is dropped: the others are counted together, in `RoutingStats::other_events` | `events_beyond_the_limit_are_counted_together` |
 //! | commands | `MAILBOX_COMMANDS` | commands beyond those that may wait | `a_post_with_a_deadline_comes_back_from_a_full_mailbox` |
 //! | timeouts | `LONGEST_TIMEOUT` | shortened, nothing is dropped | `no_time_is_longer_than_a_day_and_any_duration_is_accepted_for_a_call` |
 
@@ -311,6 +312,9 @@ pub(crate) const CONTROL_BURST: u32 = 4_000;
 /// After each message that tells a peer of changed options or services this side waits so long before the next, which then tells the
 /// newest state: a storm of changes stays well below what a peer takes for a flood.
 pub(crate) const TELL_PAUSE: Duration = Duration::from_millis(5);
+/// Events that a router counts by name: more than services use, and 1.4 MiB at most (4.2 KiB of times and a name of 1 KiB each) when a peer invents
+/// them.
+pub(crate) const ROUTED_EVENTS: usize = 256;
 /// Alternates in a plan.
 pub(crate) const ALTERNATES: usize = 3;
 /// Routers that a message passes one behind the other: more than any sane topology has.

@@ -492,7 +492,7 @@ pub use routing::{
     SendTarget, SendTo, SendToAll, SendToAllOnePerNode, SendToTarget, Sticky, StickyKey, Strategy,
     StrategyFn, Targets, WeightedRandom, send_strategy_fn, strategy_fn,
 };
-pub use routing_stats::{Percentiles, Proxied, RoutingStats};
+pub use routing_stats::{Percentiles, Proxied, ProxiedEvent, RoutingStats};
 #[doc(hidden)]
 pub use service::Verdict;
 pub use service::{

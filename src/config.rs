@@ -321,10 +321,6 @@ pub(crate) const ALTERNATES: usize = 3;
 pub(crate) const ROUTER_HOPS: u8 = 8;
 /// Routers that one search asks: a list of them travels with the message.
 pub(crate) const ROUTERS_ASKED: usize = 32;
-/// Bytes of the peers that a router names in one message: it stands whole between the segments of larger ones.
-pub(crate) const PEERS_PAGE_BYTES: usize = 60 * 1024;
-/// Peers named in one message.
-pub(crate) const PEERS_PAGE: usize = 256;
 /// Keys of options by whose values a node keeps its peers: each costs a little whenever a peer changes, and programs look for few.
 pub(crate) const INDEXED_KEYS: usize = 8;
 /// From so many peers on it pays to keep them by the values that are looked for.

@@ -275,6 +275,11 @@ impl Error {
         self.0.peer.as_ref()
     }
 
+    /// Whether a handler returned it, with a code of its own.
+    pub(crate) fn has_handler_code(&self) -> bool {
+        self.0.code.is_some()
+    }
+
     /// The CBOR item that the handler attached to its error.
     pub(crate) fn data_item(&self) -> Option<&Arc<[u8]>> {
         self.0.data.as_ref()

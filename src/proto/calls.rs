@@ -45,6 +45,8 @@ pub(super) struct Call<T> {
     pub(super) message: Option<Message>,
     /// What that counts on the link where the call is queued.
     pub(super) kept: usize,
+    /// It asks a router for its peers, and nothing else is an answer to that.
+    pub(super) is_question: bool,
 }
 
 /// Whose call it is, and so who is told how it ends.
@@ -78,6 +80,13 @@ pub(super) enum Phase {
     Parked(LinkId),
     /// Queued on that link, perhaps written.
     Queued(LinkId, Seq),
+}
+
+impl Phase {
+    /// Whether the call is queued on that link.
+    pub(super) fn is_on(self, link: LinkId) -> bool {
+        matches!(self, Self::Queued(on, _) if on == link)
+    }
 }
 
 impl<T> Call<T> {
@@ -170,6 +179,7 @@ impl<T> Mesh<T> {
             failed: None,
             message,
             kept: 0,
+            is_question: false,
         };
         self.calls.insert(id, new);
     }
@@ -188,13 +198,7 @@ impl<T> Mesh<T> {
     }
 
     /// Tries one step: queues the call on a link, parks it there, or goes on to the next step.
-    pub(super) fn place(
-        &mut self,
-        id: CallId,
-        step: Step,
-        room: Option<LinkId>,
-        out: &mut Out<T>,
-    ) {
+    pub(super) fn place(&mut self, id: CallId, step: Step, room: Option<LinkId>, out: &mut Out<T>) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let router = step.onward.as_ref().and_then(|_| self.peers.name(step.peer));
         call.go(step.clone(), router.as_ref());
@@ -382,6 +386,11 @@ impl<T> Mesh<T> {
             }
             return;
         }
+        let is_question = self.calls.get(&id).is_some_and(|call| call.is_question);
+        let answer = match answer {
+            Ok(given) if matches!(given, Given::Peers(..)) != is_question => Err(no_answer()),
+            answer => answer,
+        };
         self.detach_call(id, from, out);
         self.note_pace(id, from, answer.as_ref().err().map(Error::kind));
         let peer = self.links.get(&from).and_then(|link| link.peer);
@@ -437,7 +446,7 @@ impl<T> Mesh<T> {
                 (given_up(kind, self.peer_of(link), Execution::Never), Some(link))
             }
             Phase::Queued(link, seq) => {
-                let execution = self.withdraw_call(id, link, seq);
+                let execution = self.withdraw_call(id, link, seq, out);
                 self.detach_call(id, link, out);
                 self.note_pace(id, link, Some(kind));
                 (given_up(kind, self.peer_of(link), execution), Some(link))
@@ -459,6 +468,12 @@ impl<T> Mesh<T> {
         let pace = &peer.entry.pace;
         match error {
             None => pace.answered(took, self.now),
+            // It is no failure of a router that it knows nobody.
+            Some(ErrorKind::NoNodesMatchFilter | ErrorKind::NodeNotFound)
+                if call.onward.is_some() =>
+            {
+                pace.answered(took, self.now);
+            }
             // Our own doing, which says only that the peer takes at least so long.
             Some(ErrorKind::Cancelled | ErrorKind::Closed) => pace.waited(took, self.now),
             Some(ErrorKind::RequestTimeout) => {
@@ -469,14 +484,14 @@ impl<T> Mesh<T> {
         }
     }
 
-    fn withdraw_call(&mut self, id: CallId, from: LinkId, seq: Seq) -> Execution {
+    fn withdraw_call(&mut self, id: CallId, from: LinkId, seq: Seq, out: &mut Out<T>) -> Execution {
         let Some(link) = self.links.get_mut(&from) else { return Execution::Never };
         if let Some(cost) = link.queue.withdraw(seq) {
             link.gauge.give_queue(cost);
             return Execution::Never;
         }
         if from == LinkId::OWN {
-            self.cancelled(from, id, &mut Vec::new());
+            self.cancelled(from, id, out);
         } else {
             link.queue.push_cancel(seq, &Control::Cancel { call: id });
         }
@@ -549,6 +564,12 @@ pub(super) fn nobody(sought: &Destination, router: Option<NodeId>) -> Error {
         Some(router) => error.with_peer(router),
         None => error,
     }
+}
+
+/// What came is an answer to something else.
+fn no_answer() -> Error {
+    let why = "the peer answered as if something else had been asked";
+    Error::new(ErrorKind::Unsupported, why).with_execution(Execution::Unknown)
 }
 
 fn given_up(kind: ErrorKind, peer: Option<NodeId>, execution: Execution) -> Error {

@@ -1,13 +1,15 @@
 //! Threads that wait until a peer has confirmed every tick accepted for it so far. It must not send anything: what is owed
 //! is confirmed without being asked for.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
+use super::calls::Whose;
 use super::mesh::{Mesh, Out, Timer, disarm};
 use super::timers::TimerId;
 use super::{Done, Output};
 use crate::error::{Error, ErrorKind, Execution};
-use crate::id::{LinkId, NodeId, PeerKey};
+use crate::id::{CallId, LinkId, NodeId, PeerKey};
 
 /// One thread that waits.
 #[derive(Debug)]
@@ -15,6 +17,8 @@ pub(super) struct Flush<T> {
     peer: NodeId,
     /// The links that still owe something, and how many ticks each must have confirmed.
     owing: Vec<(LinkId, u64)>,
+    /// Ticks that a router has not placed yet.
+    placing: BTreeSet<CallId>,
     timer: Option<TimerId>,
     token: T,
 }
@@ -37,13 +41,20 @@ impl<T> Mesh<T> {
             .filter(|link| link.ticks_out.accepted > link.ticks_out.confirmed)
             .map(|link| (link.id, link.ticks_out.accepted))
             .collect();
-        if owing.is_empty() {
+        let faces = peer.entry.up.iter().chain(&peer.entry.down);
+        let links = faces.filter_map(|face| self.links.get(&face.link));
+        let calls = links.flat_map(|link| link.pending.iter().chain(&link.lines.calls));
+        let is_tick = |id: &&CallId| {
+            self.calls.get(id).is_some_and(|call| matches!(call.whose, Whose::Tick(_)))
+        };
+        let placing: BTreeSet<CallId> = calls.filter(is_tick).copied().collect();
+        if owing.is_empty() && placing.is_empty() {
             return out.push(Output::Complete { token, result: Ok(Done::Nothing) });
         }
         self.next_flush += 1;
         let timer = Some(self.timers.arm(deadline, Timer::Flush(self.next_flush)));
         let peer = peer.entry.id.clone();
-        self.flushes.insert(self.next_flush, Flush { peer, owing, timer, token });
+        self.flushes.insert(self.next_flush, Flush { peer, owing, placing, timer, token });
     }
 
     /// A link has confirmed more: who waited for just that goes on.
@@ -54,9 +65,23 @@ impl<T> Mesh<T> {
         let confirmed = self.links.get(&link).map_or(0, |link| link.ticks_out.confirmed);
         let still_owes = |flush: &mut Flush<T>| {
             flush.owing.retain(|(owing, until)| *owing != link || *until > confirmed);
-            !flush.owing.is_empty()
+            !flush.owing.is_empty() || !flush.placing.is_empty()
         };
         self.end_flushes(still_owes, |_| Ok(Done::Nothing), out);
+    }
+
+    /// A tick that a router was to place has ended.
+    pub(super) fn flushes_tick_ended(&mut self, tick: CallId, lost: bool, out: &mut Out<T>) {
+        if self.flushes.values().all(|flush| !flush.placing.contains(&tick)) {
+            return;
+        }
+        let still_owes = |flush: &mut Flush<T>| {
+            let waited = flush.placing.remove(&tick);
+            !(waited && (lost || flush.owing.is_empty() && flush.placing.is_empty()))
+        };
+        let result =
+            |flush: &Flush<T>| if lost { Err(unplaced(&flush.peer)) } else { Ok(Done::Nothing) };
+        self.end_flushes(still_owes, result, out);
     }
 
     /// A link is gone, and what it had not confirmed never will be.
@@ -77,6 +102,7 @@ impl<T> Mesh<T> {
             Some(until.saturating_sub(link.ticks_out.confirmed))
         };
         let left: u64 = flush.owing.iter().filter_map(left).sum();
+        let left = left + flush.placing.len() as u64;
         let why =
             format!("{} has not confirmed {left} ticks in time; they may have run", flush.peer);
         let error = Error::new(ErrorKind::RequestTimeout, why).with_peer(flush.peer);
@@ -100,6 +126,13 @@ impl<T> Mesh<T> {
             out.push(Output::Complete { token: flush.token, result });
         }
     }
+}
+
+fn unplaced(router: &NodeId) -> Error {
+    let why = format!("{router} could not place all ticks; the event Undelivered counts them");
+    Error::new(ErrorKind::ConnectionLost, why)
+        .with_execution(Execution::Unknown)
+        .with_peer(router.clone())
 }
 
 fn lost(peer: &NodeId) -> Error {

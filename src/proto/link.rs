@@ -331,10 +331,11 @@ impl<T> Link<T> {
     /// The caller gave up: its place is free, although its answer may still be on the way out.
     pub(super) fn free_place(&mut self, call: CallId) {
         let answer = self.answers.iter_mut().find(|answer| **answer == Some(call));
+        let unwritten = answer.and_then(Option::take).is_some();
         let owed = self.owed.get_mut(&call).filter(|owed| !owed.cancelled.swap(true, Relaxed));
         let (handled, origin) = (owed.is_some(), owed.and_then(|owed| owed.origin.take()));
         self.released(origin);
-        if answer.and_then(Option::take).is_some() || handled {
+        if unwritten || handled {
             self.their_calls = self.their_calls.saturating_sub(1);
         }
     }

@@ -256,7 +256,7 @@ impl<T> Mesh<T> {
             Input::Answer { owed, answer } => self.answer(owed, answer, out),
             Input::Consumed { link, ticks, cost } => self.consumed(link, ticks, cost, out),
             Input::Resolved { query, result } => self.resolved(query, result, out),
-            Input::Chosen { call, chosen } => self.chosen(call, chosen, out),
+            Input::Chosen { call, chosen } => self.looked(call, chosen, out),
             Input::Listening(result) => self.listening(result, out),
             Input::Due => self.due(out),
         }

@@ -46,7 +46,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use crate::address::Address;
-use crate::config::{Config, PEERS_PAGE_BYTES};
+use crate::config::{Config, DIRECTORY_PAGE_BYTES};
 use crate::dropped::Dropped;
 use crate::error::Error;
 use crate::event::EventName;
@@ -394,7 +394,7 @@ impl Answer {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Reply(payload) | Self::Failure { data: Some(payload), .. } => payload.len(),
-            Self::Page { .. } => PEERS_PAGE_BYTES,
+            Self::Page { .. } => DIRECTORY_PAGE_BYTES,
             Self::Failure { data: None, .. } | Self::Fault(_) => 0,
         }
     }

@@ -147,11 +147,11 @@ impl<T> Mesh<T> {
 
     /// A handler has finished a request.
     pub(super) fn answer(&mut self, owed: Owed, answer: Answer, out: &mut Out<T>) {
-        self.pass_on(owed, answer, Passed::default(), out);
+        self.answer_with(owed, answer, Passed::default(), out);
     }
 
     /// A request has an answer, perhaps another node's.
-    pub(super) fn pass_on(
+    pub(super) fn answer_with(
         &mut self,
         owed: Owed,
         answer: Answer,

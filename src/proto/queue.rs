@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::planted::{Planted, has};
 use crate::config::{
-    CONTROL_QUEUE_BYTES, LARGE_BODY_BYTES, PEERS_PAGE_BYTES, SEGMENT_BYTES, STAGED_BYTES,
+    CONTROL_QUEUE_BYTES, DIRECTORY_PAGE_BYTES, LARGE_BODY_BYTES, SEGMENT_BYTES, STAGED_BYTES,
 };
 use crate::error::Execution;
 use crate::event::EventName;
@@ -46,7 +46,7 @@ impl Item {
             ItemHead::Forward(onward) if onward.kept => return 0,
             ItemHead::Failure { code, message, .. } => code.len() + message.len(),
             ItemHead::Control(control) if matches!(**control, Control::DirectoryPage { .. }) => {
-                PEERS_PAGE_BYTES
+                DIRECTORY_PAGE_BYTES
             }
             _ => 0,
         };
@@ -526,7 +526,11 @@ fn data_head(head: &ItemHead, now: Instant) -> Option<DataHead<'_>> {
         },
         ItemHead::Forward(onward) => {
             let head = forward_head(onward, now);
-            if onward.is_tick { DataHead::ForwardTick(head) } else { DataHead::ForwardRequest(head) }
+            if onward.is_tick {
+                DataHead::ForwardTick(head)
+            } else {
+                DataHead::ForwardRequest(head)
+            }
         }
         ItemHead::Question(_) | ItemHead::Control(_) | ItemHead::Withdrawn => return None,
     })

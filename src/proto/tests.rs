@@ -19,6 +19,7 @@ mod members;
 mod memory;
 mod own;
 mod passing;
+mod relay;
 mod steps;
 
 type Label = &'static str;
@@ -225,7 +226,8 @@ impl Pair {
             Output::Listen { addrs } => {
                 self.steps.push_back(Arrival::Input(node, Input::Listening(Ok(addrs[0]))));
             }
-            Output::Choose(_) | Output::Publish | Output::Unlisten | Output::Resolve { .. } => {}
+            Output::Choose(choose) => self.choose(node, choose),
+            Output::Publish | Output::Unlisten | Output::Resolve { .. } => {}
         }
     }
 
@@ -287,7 +289,10 @@ impl Pair {
 
 fn mesh(id: &str, seed: u64, now: Instant, config: &Config) -> Mesh<Label> {
     let id = NodeId::new(id).unwrap();
+    let is_router = id.as_str().starts_with("router");
     let options = Options::default().with_id(&id);
+    let options = if is_router { options.with_router() } else { options };
+    let role = RouterRole { tells: true, chooses_elsewhere: false };
     let local = Local {
         id,
         instance: InstanceId(u128::from(seed) + 1),
@@ -296,7 +301,7 @@ fn mesh(id: &str, seed: u64, now: Instant, config: &Config) -> Mesh<Label> {
         host: None,
         advertise: None,
         config: config.clone(),
-        router: None,
+        router: is_router.then_some(role),
     };
     Mesh::new(local, fastrand::Rng::with_seed(seed), now)
 }

@@ -260,7 +260,7 @@ fn routers() -> Vec<Row> {
         row("a request to forward", &[forward(kinds::FORWARD_REQUEST)], refused(NO_ROUTER)),
         row("a tick to forward", &[forward(kinds::FORWARD_TICK)], refused(NO_ROUTER)),
         row("a question about the directory", &[question], refused(NO_ANSWER)),
-        row("a page that nobody asked for", &[page], Counted(skipped, 1)),
+        row("a page that nobody asked for", &[page], Counted(late_answers, 1)),
     ]
 }
 

@@ -33,6 +33,7 @@ impl fmt::Display for Told<'_> {
                 let kind = match answer {
                     Answer::Reply(payload) => format!("reply of {}", payload.len()),
                     Answer::Failure { code, .. } => format!("failure {code}"),
+                    Answer::Page { peers, .. } => format!("page of {}", peers.len()),
                     Answer::Fault(error) => format!("fault {}", error.code()),
                 };
                 write!(f, "{kind} to call {} on {}", owed.call.0, owed.link.0)

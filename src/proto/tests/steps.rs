@@ -25,7 +25,7 @@ fn plan_for(payload: &Payload, pair: &Pair, to: &[&str], tick: bool) -> Plan {
 }
 
 impl Pair {
-    fn drop_link(&mut self, to: &str) {
+    pub(super) fn drop_link(&mut self, to: &str) {
         let link = self.link(0, to);
         let (peer, other) = self.ends[&(0, link)];
         self.steps.push_back(Arrival::Input(

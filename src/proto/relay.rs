@@ -1,0 +1,324 @@
+//! What a router does with messages that it shall place: each becomes a call of its own, which goes the way of all others, and whose end is
+//! the answer to the peer. The data pass through as they came. It must not know who is asked when nobody here will do: that stands in
+//! `routers.rs`.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::calls::{Phase, Whose, nobody};
+use super::flow::OurTick;
+use super::mesh::{Mesh, Out};
+use super::owed::Passed;
+use super::{Answer, Choose, Chosen, Done, Message, Output, Owed, Page};
+use crate::config::{DIRECTORY_PAGE, LONGEST_TIMEOUT, ROUTERS_ASKED};
+use crate::error::{Error, ErrorKind, Execution};
+use crate::event::EventName;
+use crate::id::{CallId, LinkId, NodeId, PeerKey};
+use crate::payload::Payload;
+use crate::routing::{Destination, FilterCache, Plan, Random, Route, Search, Step, cost};
+use crate::routing_stats::RoutingCounts;
+use crate::wire::{DirectoryQuestion, Forward, Target};
+
+/// What a router remembers, beside the calls by which it forwards.
+#[derive(Debug)]
+pub(super) struct Relays {
+    /// Questions for peers that are being answered off the loop.
+    pages: BTreeMap<CallId, Owed>,
+    filters: FilterCache,
+    pub(super) counts: RoutingCounts,
+    /// The router that was asked last: the next one has its turn.
+    pub(super) last_router: PeerKey,
+}
+
+impl Relays {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            pages: BTreeMap::new(),
+            filters: FilterCache::default(),
+            counts: RoutingCounts::new(now),
+            last_router: PeerKey::OWN,
+        }
+    }
+}
+
+/// For whom a call forwards, and since when.
+#[derive(Debug)]
+pub(super) struct Relayed {
+    owed: Owed,
+    /// The call by which it is forwarded.
+    call: CallId,
+    pub(super) is_tick: bool,
+    /// As the asker says it: the path that a peer serves may be another one.
+    event: EventName,
+    sought: Destination,
+    since: Instant,
+}
+
+impl<T> Mesh<T> {
+    /// A peer wants a message placed.
+    pub(super) fn forwarded(
+        &mut self,
+        id: LinkId,
+        forward: Forward<'_>,
+        is_tick: bool,
+        payload: Payload,
+        out: &mut Out<T>,
+    ) {
+        let Forward { call, timeout_ms, depth, event, headers, origin, target, .. } = forward;
+        let (hops_left, mut visited) = (forward.hops_left, forward.visited);
+        let Some(sender) = self.sender(id) else { return };
+        if self.local.router.is_none() {
+            let why = format!("{} is no router and forwards nothing", self.local.id);
+            if self.take_place(id, out).is_some() {
+                self.push_fault(id, call, Error::new(ErrorKind::Refused, why), out);
+            }
+            return;
+        }
+        // Only a router asks for others.
+        let origin = if sender.options.is_router() { origin } else { sender.id.clone() };
+        if self.take_up(id, call, cost(payload.len()), Some(&origin), out).is_none() {
+            return;
+        }
+        let relay = self.draw_call();
+        if let Some(owed) = self.links.get_mut(&id).and_then(|link| link.owed.get_mut(&call)) {
+            owed.relay = Some(relay);
+        }
+        let timeout = Duration::from_millis(timeout_ms).min(LONGEST_TIMEOUT);
+        let (owed, deadline) = (Owed { link: id, call }, self.now + timeout);
+        let sought = Destination::from(target);
+        let relayed = Relayed {
+            owed,
+            call: relay,
+            is_tick,
+            event: event.clone(),
+            sought: sought.clone(),
+            since: self.now,
+        };
+        let message = Message { event: event.clone(), headers, payload };
+        let whose = Whose::Peer(Box::new(relayed));
+        self.begin_call(relay, whose, (deadline, depth), Some(message), true);
+        let mine = origin == self.local.id || visited.contains(&self.local.id);
+        if !visited.contains(&self.local.id) && visited.len() < ROUTERS_ASKED {
+            visited.push(self.local.id.clone());
+        }
+        let route = Route {
+            fallback: Some(sought.clone()).filter(|_| hops_left > 0 && !mine),
+            origin: Some(origin.clone()),
+            visited,
+            hops_left: hops_left.saturating_sub(1),
+        };
+        if let Some(call) = self.calls.get_mut(&relay) {
+            (call.route, call.phase) = (Some(Box::new(route)), Phase::Searching);
+        }
+        let found = if mine {
+            Some(Ok(Vec::new()))
+        } else {
+            self.search(relay, sought, event, origin, out)
+        };
+        if let Some(found) = found {
+            self.found(relay, found, out);
+        }
+    }
+
+    /// Looks for those who will do, or has somebody else look, if that takes long.
+    fn search(
+        &mut self,
+        relay: CallId,
+        sought: Destination,
+        event: EventName,
+        origin: NodeId,
+        out: &mut Out<T>,
+    ) -> Option<Result<Vec<Step>, Error>> {
+        let search = match Search::new(&sought, &mut self.relays.filters, &event, origin) {
+            Ok(search) => search,
+            Err(error) => return Some(Err(error)),
+        };
+        let elsewhere = self.local.router.is_some_and(|role| role.chooses_elsewhere);
+        if !elsewhere && search.is_light(&self.directory) {
+            return Some(search.steps(&self.directory, &Random, self.rng.fork(), self.now));
+        }
+        let directory = self.directory.clone();
+        out.push(Output::Choose(Choose { call: relay, directory, search, page: None }));
+        None
+    }
+
+    /// Whoever was looked for off the loop has been found, or not.
+    pub(super) fn looked(&mut self, call: CallId, chosen: Result<Chosen, Error>, out: &mut Out<T>) {
+        match (self.relays.pages.remove(&call), chosen) {
+            (Some(owed), Ok(Chosen::Page { peers, more })) => {
+                self.answer(owed, Answer::Page { peers, more }, out);
+            }
+            (Some(owed), Err(error)) => self.answer(owed, Answer::Fault(error), out),
+            (None, Ok(Chosen::Steps(steps))) => self.found(call, Ok(steps), out),
+            (None, Err(error)) => self.found(call, Err(error), out),
+            (Some(_), Ok(Chosen::Steps(_))) | (None, Ok(Chosen::Page { .. })) => {
+                unreachable!("a question for a page is answered with one")
+            }
+        }
+    }
+
+    /// The call by which this router forwards goes to those who were found, and then to other routers.
+    fn found(&mut self, relay: CallId, found: Result<Vec<Step>, Error>, out: &mut Out<T>) {
+        // Its time may be over since.
+        let Some(call) = self.calls.get_mut(&relay) else { return };
+        if call.phase != Phase::Searching {
+            return;
+        }
+        call.phase = Phase::Planning;
+        let mut steps = match found {
+            Ok(steps) => steps.into_iter(),
+            Err(error) => return self.end_call(relay, Err(error), out),
+        };
+        let Some(first) = steps.next() else {
+            // What is said if no other router knows anybody either.
+            let Whose::Peer(relayed) = &call.whose else { return };
+            let error = nobody(&relayed.sought, Some(self.local.id.clone()));
+            return self.next_step(relay, error, out);
+        };
+        if call.is_tick() {
+            return self.relay_tick(relay, first, steps.collect(), out);
+        }
+        call.steps = steps.rev().collect();
+        self.place(relay, first, None, out);
+    }
+
+    /// A tick that this router forwards goes to a peer like any other tick, and may wait for room there.
+    fn relay_tick(&mut self, relay: CallId, first: Step, alternates: Vec<Step>, out: &mut Out<T>) {
+        let Some(call) = self.calls.remove(&relay) else { return };
+        self.timers.disarm(call.timer);
+        let Some(message) = call.message else { return };
+        let (room, waits, by_path) = (None, true, false);
+        let plan = Plan { first, alternates, room, waits, by_path, route: call.route };
+        self.tick(OurTick { plan, message, until: Some(call.deadline), whose: call.whose }, out);
+    }
+
+    /// None of the peers could take such a tick: other routers are asked.
+    pub(super) fn relay_tick_onward(&mut self, tick: OurTick<T>, error: Error, out: &mut Out<T>) {
+        let OurTick { plan, message, until, whose: Whose::Peer(relayed) } = tick else { return };
+        let (id, deadline) = (relayed.call, until.unwrap_or(self.now));
+        self.begin_call(id, Whose::Peer(relayed), (deadline, 0), Some(message), true);
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.route = plan.route;
+        }
+        if deadline <= self.now || self.stopping.is_some() {
+            return self.end_call(id, Err(error), out);
+        }
+        self.next_step(id, error, out);
+    }
+
+    /// A call by which this router forwards has ended: that is the answer to who wanted it forwarded, if it still waits.
+    pub(super) fn relayed(
+        &mut self,
+        relayed: Relayed,
+        result: Result<Done, Error>,
+        route: Option<Box<Route>>,
+        out: &mut Out<T>,
+    ) {
+        let Relayed { owed, is_tick, event, since, .. } = relayed;
+        let good = result.is_ok();
+        if is_tick {
+            self.relays.counts.tick(&event, good);
+        } else {
+            let took = self.now.saturating_duration_since(since);
+            self.relays.counts.request(&event, took, good);
+        }
+        let waits = |link: &super::link::Link<T>| link.owed.contains_key(&owed.call);
+        if !self.links.get(&owed.link).is_some_and(waits) {
+            return;
+        }
+        let (answer, handler) = match result {
+            Ok(Done::Answered(answered)) if !is_tick => {
+                let handler = answered.handler.unwrap_or_else(|| answered.peer.id.clone());
+                (Answer::Reply(answered.payload), Some(handler))
+            }
+            Ok(_) => (Answer::Reply(Payload::null()), None),
+            Err(error) => {
+                let handler = error.peer().filter(|peer| **peer != self.local.id).cloned();
+                (self.answer_of(error), handler)
+            }
+        };
+        let in_vain = matches!(&answer, Answer::Fault(error) if is_no_match(error));
+        let asked = route.filter(|_| in_vain).map(|route| route.visited).unwrap_or_default();
+        self.answer_with(owed, answer, Passed { handler, asked }, out);
+    }
+
+    /// An error as it is passed on: that of a handler as it was, one of this node's end as who asked will understand it.
+    fn answer_of(&self, error: Error) -> Answer {
+        if error.kind() == ErrorKind::Handler && error.has_handler_code() {
+            let data = error.data_item().map(|item| Payload::from_item_slice(item));
+            let (code, message) = (error.code().to_owned(), error.message().to_owned());
+            return Answer::Failure { code, message, data };
+        }
+        if error.kind() == ErrorKind::Closed {
+            let ran = error.execution();
+            let kind =
+                if ran == Execution::Never { ErrorKind::Busy } else { ErrorKind::ConnectionLost };
+            let why = format!("the router {} has stopped meanwhile", self.local.id);
+            return Answer::Fault(Error::new(kind, why).with_execution(ran));
+        }
+        Answer::Fault(error)
+    }
+
+    /// A peer wants to know which peers of this router match.
+    pub(super) fn peers_asked(
+        &mut self,
+        id: LinkId,
+        call: CallId,
+        question: DirectoryQuestion,
+        out: &mut Out<T>,
+    ) {
+        let Some(sender) = self.sender(id) else { return };
+        let me = &self.local.id;
+        let refusal = match self.local.router {
+            None => Some((
+                ErrorKind::Refused,
+                format!("{me} is no router and answers no such question"),
+            )),
+            Some(role) if !role.tells => Some((
+                ErrorKind::PredicateNotRoutable,
+                format!("the router {me} does not tell which peers it has"),
+            )),
+            Some(_) => None,
+        };
+        if let Some((kind, why)) = refusal {
+            if self.take_place(id, out).is_some() {
+                self.push_fault(id, call, Error::new(kind, why), out);
+            }
+            return;
+        }
+        let DirectoryQuestion { filter, after, limit } = question;
+        if self.take_up(id, call, cost(filter.len()), None, out).is_none() {
+            return;
+        }
+        let owed = Owed { link: id, call };
+        let asker = sender.id.clone();
+        let search = match Search::by_filter(&filter, &mut self.relays.filters, asker) {
+            Ok(search) => search,
+            Err(error) => return self.answer(owed, Answer::Fault(error), out),
+        };
+        let limit = usize::try_from(limit).unwrap_or(DIRECTORY_PAGE).min(DIRECTORY_PAGE);
+        let (number, directory) = (self.draw_call(), self.directory.clone());
+        self.relays.pages.insert(number, owed);
+        let page = Some(Page { after, limit });
+        out.push(Output::Choose(Choose { call: number, directory, search, page }));
+    }
+}
+
+/// Whether a router says that it, and those it has asked, know nobody.
+pub(super) fn is_no_match(error: &Error) -> bool {
+    let in_vain = matches!(
+        error.kind(),
+        ErrorKind::NoNodesMatchFilter | ErrorKind::NodeNotFound | ErrorKind::NotFound
+    );
+    in_vain && !error.may_have_run()
+}
+
+impl From<Target<'_>> for Destination {
+    fn from(target: Target<'_>) -> Self {
+        match target {
+            Target::Id(id) => Self::Id(id),
+            Target::Filter(bytes) => Self::Filter(bytes.into()),
+            Target::Path => Self::Path,
+        }
+    }
+}

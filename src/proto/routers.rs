@@ -1,0 +1,143 @@
+//! Asking routers, for calls of this node and for those that it forwards: which one is next, what they have said, and ticks that they place.
+//! It must not know what a router does.
+
+use std::time::Instant;
+
+use super::calls::{Call, Phase, Whose};
+use super::flow::OurTick;
+use super::leave::lost_unsent;
+use super::mesh::{Mesh, Out, disarm};
+use super::queue::{Item, ItemHead};
+use super::relay::is_no_match;
+use super::{Done, Output, Tick};
+use crate::error::{Error, ErrorKind, Execution};
+use crate::id::{CallId, LinkId, NodeId, PeerKey};
+use crate::payload::Payload;
+use crate::routing::{Route, Step, cost};
+use crate::wire::{Control, DirectoryQuestion};
+
+/// What a program learns of the routers that a call has asked in vain.
+const ROUTERS: &str = "routers";
+
+impl<T> Mesh<T> {
+    /// The router that a call asks next, if there is one that it has not asked: each has its turn.
+    pub(super) fn next_router(&mut self, id: CallId) -> Option<Step> {
+        let route = self.calls.get(&id)?.route.as_ref()?;
+        let sought = route.fallback.as_ref()?;
+        let routers = self.directory.routers();
+        let turn = routers.partition_point(|key| *key <= self.relays.last_router);
+        let (before, behind) = routers.split_at(turn);
+        let may_be_asked = |key: &&PeerKey| {
+            let router = self.peers.by_key.get(key).map(|peer| &peer.entry.id);
+            router.is_some_and(|router| {
+                route.may_ask(router) && route.origin.as_ref() != Some(router)
+            })
+        };
+        let next = *behind.iter().chain(before).find(may_be_asked)?;
+        let step = Step::onward(next, sought.clone());
+        self.relays.last_router = next;
+        Some(step)
+    }
+
+    /// A router has said which routers it has asked in vain: this call asks none of them.
+    pub(super) fn note_asked(&mut self, id: CallId, from: LinkId, asked: &[NodeId]) {
+        let Some(call) = self.calls.get_mut(&id).filter(|call| call.phase.is_on(from)) else {
+            return;
+        };
+        if let Some(route) = &mut call.route {
+            asked.iter().for_each(|router| route.visit(router));
+        }
+    }
+
+    /// Adds to an error of a call of this node which routers were asked.
+    pub(super) fn name_routers(&self, error: Error, route: Option<&Route>) -> Error {
+        let Some(route) = route.filter(|_| is_no_match(&error)) else { return error };
+        let asked = route.visited.iter().filter(|router| **router != self.local.id);
+        let asked: Vec<&str> = asked.map(NodeId::as_str).collect();
+        if asked.is_empty() { error } else { error.with_context(ROUTERS, asked.join(", ")) }
+    }
+
+    /// Has a router place a tick of this node.
+    pub(super) fn forward_tick(&mut self, tick: Tick<T>, out: &mut Out<T>) {
+        let OurTick { plan, message, until, whose } = tick.into();
+        let deadline = until.unwrap_or(self.now + self.local.config.request_timeout);
+        let id = self.draw_call();
+        self.begin_call(id, whose, (deadline, 0), Some(message), until.is_some());
+        self.begin_steps(id, plan, out);
+    }
+
+    /// If the call is a tick of this node: whoever waited until it was sent waits no more, and from now on the router has its time.
+    pub(super) fn tick_is_sent(&mut self, id: CallId, out: &mut Out<T>) {
+        let Some(Call { whose: Whose::Tick(token), .. }) = self.calls.get_mut(&id) else { return };
+        let Some(token) = token.take() else { return };
+        out.push(Output::Complete { token, result: Ok(Done::Nothing) });
+        let deadline = self.now + self.local.config.request_timeout;
+        let timer = self.timers.arm(deadline, super::mesh::Timer::Call(id));
+        if let Some(call) = self.calls.get_mut(&id) {
+            disarm(&mut self.timers, &mut Some(std::mem::replace(&mut call.timer, timer)));
+            call.deadline = deadline;
+        }
+    }
+
+    /// A router has placed a tick of this node, or it is lost.
+    pub(super) fn own_tick_ended(
+        &mut self,
+        id: CallId,
+        token: Option<T>,
+        result: Result<Done, Error>,
+        out: &mut Out<T>,
+    ) {
+        let lost = result.is_err();
+        match (token, result) {
+            (Some(token), result) => {
+                out.push(Output::Complete { token, result: result.map(|_| Done::Nothing) });
+            }
+            (None, Ok(_)) => {}
+            (None, Err(error)) => {
+                log::debug!(target: "threadmesh::proto", "a tick was not delivered: {error}");
+                let peer = error.peer().unwrap_or(&self.local.id).clone();
+                self.tell_undelivered(&peer, error.may_have_run(), out);
+            }
+        }
+        self.flushes_tick_ended(id, lost, out);
+    }
+
+    /// Asks a router which of its peers match.
+    pub(super) fn ask_router(
+        &mut self,
+        id: CallId,
+        router: PeerKey,
+        question: DirectoryQuestion,
+        deadline: Instant,
+        token: T,
+        out: &mut Out<T>,
+    ) {
+        let name = self.peers.name(router).unwrap_or_else(|| self.local.id.clone());
+        let cost = cost(question.filter.len());
+        let target = self.peers.route(&Step::new(router, crate::node_event::Directions::BOTH));
+        let refused = match target.and_then(|link| self.links.get_mut(&link)) {
+            None => Some(lost_unsent(&name)),
+            Some(link) if link.takes_call(cost) => None,
+            Some(_) => {
+                self.dropped.unroomed += 1;
+                let why = format!("{name} has no room for a question; it was not asked");
+                let error = Error::new(ErrorKind::Backpressure, why);
+                Some(error.with_execution(Execution::Never).with_peer(name))
+            }
+        };
+        let (None, Some(to)) = (&refused, target) else {
+            let error = refused.unwrap_or_else(super::stop::closed);
+            return out.push(Output::Complete { token, result: Err(error) });
+        };
+        self.begin_call(id, Whose::Caller(token), (deadline, 0), None, false);
+        let Some(link) = self.links.get_mut(&to) else { return };
+        let head = ItemHead::Question(Box::new(Control::DirectoryQuestion { call: id, question }));
+        let seq = link.queue.push(Item { head, payload: Payload::null(), cost });
+        link.pending.insert(id);
+        link.budget.earn();
+        if let Some(call) = self.calls.get_mut(&id) {
+            (call.phase, call.is_question) = (Phase::Queued(to, seq), true);
+        }
+        self.flush(to, out);
+    }
+}

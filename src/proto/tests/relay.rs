@@ -1,0 +1,358 @@
+//! Routers: what they place, with whom, and who is told how it ended.
+
+use super::*;
+use crate::proto::{Answer, Choose, Chosen};
+use crate::routing::{Destination, Filter, Random, Route};
+use crate::value::Value;
+
+/// A filter that matches the node of that id, and is no call by id.
+fn like(id: &str) -> Destination {
+    let mut bytes = Vec::new();
+    Filter::any().eq("_id", Value::from(id)).put(&mut bytes);
+    Destination::Filter(bytes.into())
+}
+
+impl Pair {
+    /// What the thread that looks for peers does.
+    pub(super) fn choose(&mut self, node: usize, choose: Choose) {
+        let Choose { call, directory, search, page } = choose;
+        let chosen = match page {
+            None => search
+                .steps(&directory, &Random, fastrand::Rng::with_seed(1), self.now)
+                .map(Chosen::Steps),
+            Some(page) => {
+                search.page(&directory, &page).map(|(peers, more)| Chosen::Page { peers, more })
+            }
+        };
+        self.steps.push_back(Arrival::Input(node, Input::Chosen { call, chosen }));
+    }
+
+    /// These nodes, with a link from the first to the second of each pair.
+    fn graph(ids: &[&str], links: &[(usize, usize)]) -> Self {
+        let mut pair = Self::new(ids);
+        for (from, to) in links {
+            pair.connect(*from, *to, "connect");
+            pair.run();
+            assert!(matches!(pair.result("connect"), Ok(Done::Connected(_))));
+        }
+        pair
+    }
+
+    /// To that router first, and then to all others.
+    fn onward(&self, from: usize, router: &str, sought: &Destination) -> Plan {
+        let entry = self.nodes[from].directory().get(router).expect("a joined peer");
+        let face = entry.face(Directions::BOTH).unwrap();
+        let taken = face.gauge.take_call(cost(1)).is_ok();
+        let first = Step::onward(entry.key, sought.clone());
+        let route = Some(Box::new(Route::new(Some(sought.clone()))));
+        Plan { route, ..Plan::one(first, taken.then_some(face.link)) }
+    }
+
+    fn ask(&mut self, from: usize, router: &str, sought: &Destination, token: Label) -> CallId {
+        let plan = self.onward(from, router, sought);
+        self.request_by(plan, from, Payload::null(), token)
+    }
+
+    fn tick_onward(&mut self, from: usize, router: &str, sought: &Destination) {
+        let plan = self.onward(from, router, sought);
+        let message = Self::message(Payload::null());
+        self.command(from, Command::Tick(Tick { plan, message, wait: None }));
+    }
+
+    /// The one request that was delivered, where, and what it is owed.
+    fn delivered_request(&mut self) -> (usize, Delivery, Owed) {
+        let (node, delivery) = self.delivered.pop().expect("a message");
+        assert!(self.delivered.is_empty(), "one message was delivered twice");
+        let Work::Request { owed, .. } = delivery.work else { panic!("no request: {delivery:?}") };
+        (node, delivery, owed)
+    }
+
+    fn answer(&mut self, node: usize, owed: Owed, answer: Answer) {
+        self.steps.push_back(Arrival::Input(node, Input::Answer { owed, answer }));
+        self.run();
+    }
+
+    /// How often that router was asked to forward, and in vain.
+    fn counted(&mut self, router: usize) -> (u64, u64) {
+        self.command(router, Command::RoutingStats { reset: false, token: "stats" });
+        self.run();
+        let Ok(Done::Routing(stats)) = self.result("stats") else { panic!("no statistics") };
+        (stats.proxy_requests.total, stats.proxy_requests.failed)
+    }
+}
+
+#[test]
+fn a_router_places_a_request_and_passes_everything_on() {
+    let _bound = crate::bound::bound();
+    let mut pair = Pair::graph(&["a", "router", "b"], &[(0, 1), (2, 1)]);
+    pair.ask(0, "router", &like("b"), "asked");
+    pair.run();
+    let (node, delivery, owed) = pair.delivered_request();
+    assert_eq!((node, delivery.sender.id.as_str()), (2, "router"));
+    assert_eq!(delivery.origin.as_ref().map(NodeId::as_str), Some("a"));
+    pair.answer(2, owed, Answer::Reply(bytes_of(40_000)));
+    let Ok(Done::Answered(answered)) = pair.result("asked") else { panic!("no answer") };
+    assert_eq!(answered.payload.len(), bytes_of(40_000).len());
+    assert_eq!(answered.peer.id.as_str(), "router");
+    assert_eq!(answered.handler.as_ref().map(NodeId::as_str), Some("b"));
+    assert_eq!(pair.counted(1), (1, 0));
+}
+
+#[test]
+fn what_a_service_says_no_with_comes_back_unchanged() {
+    let _bound = crate::bound::bound();
+    let mut pair = Pair::graph(&["a", "router", "b"], &[(0, 1), (2, 1)]);
+    let data = bytes_of(3);
+    let failure = Answer::Failure {
+        code: "NO_NODES_MATCH_FILTER".to_owned(),
+        message: "as the service says".to_owned(),
+        data: Some(data.clone()),
+    };
+    let fault = Answer::Fault(Error::new(ErrorKind::NoReply, "nobody answered"));
+    for (answer, code) in [(failure, "NO_NODES_MATCH_FILTER"), (fault, "NO_REPLY")] {
+        pair.ask(0, "router", &like("b"), "asked");
+        pair.run();
+        let (node, _, owed) = pair.delivered_request();
+        pair.answer(node, owed, answer);
+        let error = pair.result("asked").unwrap_err();
+        assert_eq!((error.code(), error.may_have_run()), (code, true));
+        assert_eq!(error.peer().map(NodeId::as_str), Some("b"));
+        assert_eq!(error.data_item().is_some(), error.kind() == ErrorKind::Handler);
+    }
+    assert_eq!(pair.counted(1), (2, 2));
+}
+
+#[test]
+fn nobody_is_found_once_by_each_router_however_they_are_linked() {
+    let _bound = crate::bound::bound();
+    let ids: Vec<String> = (0..8).map(|number| format!("router-{number}")).collect();
+    let mut names: Vec<&str> = ids.iter().map(String::as_str).collect();
+    names.push("a");
+    let a = 8;
+    let ring: Vec<_> = (0..8).map(|number| (number, (number + 1) % 8)).collect();
+    let all: Vec<_> = (0..8).flat_map(|from| (from + 1..8).map(move |to| (from, to))).collect();
+    let star: Vec<_> = (1..8).map(|number| (number, 0)).collect();
+    let chain: Vec<_> = (0..7).map(|number| (number, number + 1)).collect();
+    for links in [ring, all, star, chain] {
+        let mut pair = Pair::graph(&names, &[links.clone(), vec![(a, 0), (a, 1)]].concat());
+        for round in 1..=3 {
+            pair.ask(a, "router-0", &like("mars"), "asked");
+            pair.run();
+            let error = pair.result("asked").unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NoNodesMatchFilter, "{links:?}");
+            assert!(!error.may_have_run());
+            let asked = error.context("routers").unwrap().split(", ").count();
+            assert_eq!(asked, 8, "{links:?}: {error:?}");
+            let counted: Vec<u64> = (0..8).map(|router| pair.counted(router).0).collect();
+            assert!(counted.iter().all(|count| *count == round), "{links:?}: {counted:?}");
+        }
+        for node in &pair.nodes {
+            assert_eq!((node.pending_calls(), node.owed_calls()), (0, 0));
+        }
+    }
+}
+
+#[test]
+fn a_request_passes_no_more_routers_than_its_hops() {
+    let _bound = crate::bound::bound();
+    let ids: Vec<String> = (0..10).map(|number| format!("router-{number}")).collect();
+    let mut names: Vec<&str> = ids.iter().map(String::as_str).collect();
+    names.extend(["a", "b"]);
+    let chain: Vec<_> = (0..9).map(|number| (number, number + 1)).collect();
+    for (last, is_reached) in [(8, true), (9, false)] {
+        let mut pair = Pair::graph(&names, &[chain.clone(), vec![(10, 0), (11, last)]].concat());
+        pair.ask(10, "router-0", &like("b"), "asked");
+        pair.run();
+        assert_eq!(pair.delivered.len(), usize::from(is_reached), "at router {last}");
+    }
+}
+
+#[test]
+fn whoever_asks_is_never_the_answer_and_no_router_is() {
+    let _bound = crate::bound::bound();
+    let mut pair = Pair::graph(&["a", "router", "router-2"], &[(0, 1), (1, 2), (0, 2)]);
+    let anybody = Destination::Filter([0xa0].into());
+    for sought in [like("a"), like("router-2"), anybody, Destination::Id(NodeId::new("router").unwrap())] {
+        pair.ask(0, "router", &sought, "asked");
+        pair.run();
+        let error = pair.result("asked").unwrap_err();
+        assert!(super::super::relay::is_no_match(&error), "{error}");
+    }
+    assert!(pair.delivered.is_empty());
+}
+
+#[test]
+fn only_routers_forward() {
+    let _bound = crate::bound::bound();
+    let mut pair = Pair::graph(&["a", "server", "b"], &[(0, 1), (2, 1)]);
+    pair.ask(0, "server", &like("b"), "asked");
+    pair.run();
+    let error = pair.result("asked").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoNodesMatchFilter);
+    assert!(pair.delivered.is_empty());
+}
+
+#[test]
+fn a_cancel_reaches_the_service() {
+    let _bound = crate::bound::bound();
+    let mut pair = Pair::graph(&["a", "router", "b"], &[(0, 1), (2, 1)]);
+    let call = pair.ask(0, "router", &like("b"), "asked");
+    pair.run();
+    pair.command(0, Command::Cancel { call });
+    pair.run();
+    assert_eq!(pair.result("asked").unwrap_err().kind(), ErrorKind::Cancelled);
+    let (_, delivery, _) = pair.delivered_request();
+    let Work::Request { cancelled, .. } = delivery.work else { unreachable!() };
+    assert!(cancelled.load(std::sync::atomic::Ordering::Relaxed));
+    assert_eq!((pair.nodes[1].pending_calls(), pair.nodes[1].owed_calls()), (0, 0));
+    assert_eq!(pair.counted(1), (1, 1));
+}
+
+#[test]
+fn who_asked_and_is_lost_is_given_up_at_the_service() {
+    let _bound = crate::bound::bound();
+    let mut pair = Pair::graph(&["a", "router", "b"], &[(0, 1), (2, 1)]);
+    pair.ask(0, "router", &like("b"), "asked");
+    pair.run();
+    pair.drop_link("router");
+    pair.run();
+    let error = pair.result("asked").unwrap_err();
+    assert_eq!((error.kind(), error.may_have_run()), (ErrorKind::ConnectionLost, true));
+    let (_, delivery, _) = pair.delivered_request();
+    let Work::Request { cancelled, .. } = delivery.work else { unreachable!() };
+    assert!(cancelled.load(std::sync::atomic::Ordering::Relaxed));
+}
+
+#[test]
+fn the_next_router_is_asked_when_one_is_lost_before_it_was_sent_anything() {
+    let _bound = crate::bound::bound();
+    let mut pair = Pair::graph(
+        &["a", "router-1", "router-2", "b"],
+        &[(0, 1), (0, 2), (3, 1), (3, 2)],
+    );
+    let plan = pair.onward(0, "router-1", &like("b"));
+    pair.drop_link("router-1");
+    pair.request_by(plan, 0, Payload::null(), "asked");
+    pair.run();
+    let (node, delivery, owed) = pair.delivered_request();
+    assert_eq!((node, delivery.sender.id.as_str()), (3, "router-2"));
+    pair.answer(node, owed, Answer::Reply(Payload::null()));
+    assert!(pair.result("asked").is_ok());
+}
+
+#[test]
+fn the_deadline_is_one_however_many_routers_there_are() {
+    let _bound = crate::bound::bound();
+    let mut pair = Pair::graph(
+        &["a", "router-1", "router-2", "b"],
+        &[(0, 1), (1, 2), (3, 2)],
+    );
+    pair.ask(0, "router-1", &like("b"), "asked");
+    pair.pass(Duration::from_millis(2_900));
+    let (_, delivery, _) = pair.delivered_request();
+    let Work::Request { deadline, .. } = delivery.work else { unreachable!() };
+    assert!(deadline <= pair.now + Duration::from_millis(110), "it was restarted");
+    pair.pass(Duration::from_millis(200));
+    let error = pair.result("asked").unwrap_err();
+    assert_eq!((error.kind(), error.may_have_run()), (ErrorKind::RequestTimeout, true));
+    for node in &pair.nodes[..3] {
+        assert_eq!((node.pending_calls(), node.owed_calls()), (0, 0));
+    }
+}
+
+#[test]
+fn a_tick_reaches_the_service_behind_the_last_of_four_routers() {
+    let _bound = crate::bound::bound();
+    let ids = ["a", "router-1", "router-2", "router-3", "router-4", "b"];
+    let mut pair = Pair::graph(&ids, &[(0, 1), (1, 2), (2, 3), (3, 4), (5, 4)]);
+    for _ in 0..100 {
+        pair.tick_onward(0, "router-1", &like("b"));
+    }
+    pair.run();
+    assert_eq!(pair.delivered.len(), 100);
+    assert!(pair.delivered.iter().all(|(node, tick)| {
+        *node == 5 && tick.origin.as_ref().map(NodeId::as_str) == Some("a")
+    }));
+    assert!(!pair.events_of(0).iter().any(|event| event.contains("Undelivered")));
+    assert_eq!(pair.nodes[0].pending_calls(), 0);
+}
+
+#[test]
+fn a_tick_that_nobody_takes_is_told_to_its_node() {
+    let _bound = crate::bound::bound();
+    let mut pair = Pair::graph(&["a", "router-1", "router-2"], &[(0, 1), (1, 2)]);
+    pair.tick_onward(0, "router-1", &like("b"));
+    pair.run();
+    let told = pair.events_of(0).pop().unwrap();
+    assert!(told.contains("Undelivered") && told.contains("unwritten: 1"), "{told}");
+}
+
+#[test]
+fn a_flush_waits_until_the_router_has_placed_the_ticks() {
+    let _bound = crate::bound::bound();
+    let mut pair = Pair::graph(&["a", "router", "b"], &[(0, 1), (2, 1)]);
+    pair.frozen.push(1);
+    pair.tick_onward(0, "router", &like("b"));
+    let peer = pair.nodes[0].directory().get("router").unwrap().key;
+    let deadline = pair.now + Duration::from_secs(1);
+    pair.command(0, Command::Flush { peer, deadline, token: "flushed" });
+    pair.run();
+    assert!(pair.done.is_empty(), "nothing is placed yet");
+    pair.frozen.clear();
+    for peer in ["a", "b"] {
+        let link = pair.link(1, peer);
+        pair.carry(1, link);
+    }
+    pair.run();
+    assert!(pair.result("flushed").is_ok());
+    assert_eq!(pair.delivered.len(), 1);
+}
+
+#[test]
+fn a_router_names_the_peers_that_match_and_neither_routers_nor_the_asker() {
+    let _bound = crate::bound::bound();
+    let mut pair =
+        Pair::graph(&["a", "router", "b", "c", "router-2"], &[(0, 1), (2, 1), (3, 1), (4, 1)]);
+    let router = pair.nodes[0].directory().get("router").unwrap().key;
+    let mut ask = |after: Option<&str>| {
+        let after = after.map(|id| NodeId::new(id).unwrap());
+        let question = crate::wire::DirectoryQuestion { filter: vec![0xa0], after, limit: 1 };
+        let deadline = pair.now + Duration::from_secs(1);
+        let (call, token) = (CallId(700 + pair.calls), "asked");
+        pair.calls += 1;
+        pair.command(0, Command::AskRouter { call, router, question, deadline, token });
+        pair.run();
+        let Ok(Done::Peers { peers, more }) = pair.result("asked") else { panic!("no page") };
+        (peers.into_iter().map(|(id, _)| id.to_string()).collect::<Vec<_>>(), more)
+    };
+    assert_eq!(ask(None), (vec!["b".to_owned()], true));
+    assert_eq!(ask(Some("b")), (vec!["c".to_owned()], false));
+    assert_eq!(ask(Some("c")), (vec![], false));
+}
+
+#[test]
+fn each_who_asks_through_a_router_has_so_many_places_and_the_router_has_more() {
+    let _bound = crate::bound::bound();
+    let mut config = Config::default();
+    (config.limits.calls_per_link, config.limits.calls_per_router) = (2, 5);
+    let mut pair = Pair::with(&["a", "router", "b", "c"], &config);
+    for (from, to) in [(0, 1), (2, 1), (3, 1)] {
+        pair.connect(from, to, "connect");
+        pair.run();
+        assert!(pair.result("connect").is_ok());
+    }
+    // Three of each: the third waits at its own node.
+    for from in [0, 3] {
+        for _ in 0..3 {
+            pair.ask(from, "router", &like("b"), "asked");
+        }
+    }
+    pair.run();
+    assert_eq!(pair.delivered.len(), 4);
+    assert!(pair.done.is_empty());
+    // A node that sends more than it may is refused what is its own, and nobody else.
+    let (_, delivery) = pair.delivered.remove(0);
+    let Work::Request { owed, .. } = delivery.work else { unreachable!() };
+    pair.answer(2, owed, Answer::Reply(Payload::null()));
+    assert_eq!((pair.delivered.len(), pair.done.len()), (4, 1));
+}

@@ -40,6 +40,9 @@
 //! | workers running | `WORKERS_RUNNING` | nothing is dropped | `no_more_than_sixty_four_workers_are_started_for_running_ones` |
 //! | events of a subscriber | `events_per_subscriber` | events that subscribers missed, and `NodeEvent::Missed` | `events_up_to_the_limit_wait_and_one_more_is_missed_and_counted` |
 //! | events that a router counts by name | `ROUTED_EVENTS` | nothing is dropped: the others are counted together, in `RoutingStats::other_events` | `events_beyond_the_limit_are_counted_together` |
+//! | a search on a router's loop | `LOOP_CLAUSES`, `SMALL_FILTER_BYTES` | nothing is dropped: another thread looks | `a_loop_looks_at_4096_clauses_and_at_small_filters_without_expressions` |
+//! | filters that a router keeps | `FILTERS_KEPT` | nothing is dropped: one is read and compiled anew | `a_cache_keeps_256_filters_and_forgets_whichever_was_not_asked_for_longest` |
+//! | peers on a page | `DIRECTORY_PAGE`, `DIRECTORY_PAGE_BYTES` | nothing is dropped: the page says that there are more | `pages_name_each_match_once_and_have_at_most_256_peers_and_20480_bytes` |
 //! | commands | `MAILBOX_COMMANDS` | commands beyond those that may wait | `a_post_with_a_deadline_comes_back_from_a_full_mailbox` |
 //! | timeouts | `LONGEST_TIMEOUT` | shortened, nothing is dropped | `no_time_is_longer_than_a_day_and_any_duration_is_accepted_for_a_call` |
 
@@ -321,6 +324,19 @@ pub(crate) const ALTERNATES: usize = 3;
 pub(crate) const ROUTER_HOPS: u8 = 8;
 /// Routers that one search asks: a list of them travels with the message.
 pub(crate) const ROUTERS_ASKED: usize = 32;
+/// What the loop of a router spends on one search: so many clauses of filters, or names of services, which takes well below a millisecond.
+/// What needs more is looked for on another thread.
+pub(crate) const LOOP_CLAUSES: usize = 4_096;
+/// A filter up to this, encoded, is small: quick to compile, and what nearly all programs write.
+pub(crate) const SMALL_FILTER_BYTES: usize = 512;
+/// Filters that a router keeps compiled, as programs ask with the same ones again and again. A large one counts as several, and each regular
+/// expression as a filter, so that all together take 16 MiB at most.
+pub(crate) const FILTERS_KEPT: usize = 256;
+/// Peers named in one page of a router's directory.
+pub(crate) const DIRECTORY_PAGE: usize = 256;
+/// Bytes of one such page: with its envelope it is never too long for its reader, however short the data of a message may be there, and
+/// three of them fit into the control messages of a link.
+pub(crate) const DIRECTORY_PAGE_BYTES: usize = 20 * 1024;
 /// Keys of options by whose values a node keeps its peers: each costs a little whenever a peer changes, and programs look for few.
 pub(crate) const INDEXED_KEYS: usize = 8;
 /// From so many peers on it pays to keep them by the values that are looked for.

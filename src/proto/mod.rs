@@ -58,6 +58,7 @@ use crate::payload::Payload;
 use crate::routing::{Directory, PeerEntry, Plan, Search, Step};
 use crate::routing_stats::RoutingStats;
 
+pub(crate) use crate::routing::Page;
 pub(crate) use crate::wire::DirectoryQuestion;
 #[cfg(any(test, fuzzing))]
 pub(crate) use check::Posted;
@@ -172,15 +173,6 @@ pub(crate) struct Choose {
     pub(crate) search: Search,
     /// `None`: whom to place a message with. Else: a page of all who match.
     pub(crate) page: Option<Page>,
-}
-
-/// Which of those who match are named.
-#[derive(Clone, Debug)]
-pub(crate) struct Page {
-    /// Only those behind this one, in the order of the bytes of their ids.
-    pub(crate) after: Option<NodeId>,
-    /// At most that many.
-    pub(crate) limit: usize,
 }
 
 /// Who was found.

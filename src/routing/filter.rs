@@ -3,10 +3,12 @@
 //! A filter reads nothing but options: no clock, no code of the program. So a router may evaluate one that came from elsewhere.
 
 mod build;
+mod cache;
 mod compare;
 mod compile;
 mod compiled;
 mod display;
+mod estimate;
 mod explain;
 mod fingerprint;
 mod list;
@@ -24,13 +26,15 @@ use std::sync::{Arc, OnceLock};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use self::compile::refusal;
+use self::estimate::Estimate;
 use self::fingerprint::fingerprint_of;
 use crate::cbor::{Malformed, Reader};
-use crate::config::{FILTER_BYTES, FILTER_DEPTH};
+use crate::config::{FILTER_BYTES, FILTER_DEPTH, SMALL_FILTER_BYTES};
 use crate::error::Error;
 use crate::options::Options;
 use crate::value::{Map, Value, to_value};
 
+pub(crate) use cache::FilterCache;
 pub(crate) use compiled::Compiled;
 pub(crate) use fingerprint::fingerprint;
 pub(crate) use lookup::lookup;
@@ -219,6 +223,22 @@ impl Filter {
     /// A number that is the same for equal filters.
     pub(crate) fn fingerprint(&self) -> u64 {
         fingerprint_of(&self.0.map)
+    }
+
+    /// How many clauses every peer is asked, if that is soon done and the filter soon compiled: it has no regular expression, and at most
+    /// [`SMALL_FILTER_BYTES`]. Nothing is compiled to know it.
+    pub(crate) fn light_clauses(&self) -> Option<usize> {
+        let mut encoded = Vec::new();
+        self.put(&mut encoded);
+        let estimate = Estimate::of(&self.0.map);
+        let is_light = encoded.len() <= SMALL_FILTER_BYTES && estimate.expressions == 0;
+        is_light.then_some(estimate.clauses)
+    }
+
+    /// Whether somebody has used it.
+    #[cfg(test)]
+    pub(super) fn is_compiled(&self) -> bool {
+        self.0.compiled.get().is_some()
     }
 
     /// Appends the one encoding of this filter. It fits where one is read only if the filter passes its [`check`](Self::check).

@@ -19,11 +19,12 @@ pub use candidates::{Candidate, Candidates, Rank};
 pub(crate) use directory::{Directory, LinkFace, PeerEntry};
 pub(crate) use filter::Compiled;
 pub use filter::Filter;
+pub(crate) use filter::FilterCache;
 pub(crate) use gauge::{Full, Gauge, Share, cost};
 pub(crate) use pace::Pace;
 pub use path::{Path, PathPattern, PathTree};
 pub(crate) use plan::{Destination, Plan, Route, Step, make_plan};
-pub(crate) use search::Search;
+pub(crate) use search::{Page, Search};
 pub(crate) use send::Recipient;
 pub use send::{
     BroadcastGlobal, BroadcastLocal, FirstFind, KnownNode, Outgoing, PathTable, SendStrategy,

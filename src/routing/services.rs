@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
-use super::path::{Path, PathTree};
+use super::path::{Path, PathPattern, PathTree};
 
 /// The services of a node as it announces them, in the order of their registration there. Cheap to clone.
 #[derive(Clone, Default)]
@@ -26,6 +26,15 @@ impl Services {
     #[cfg(test)]
     pub(crate) fn has_tree(&self) -> bool {
         self.0.paths.get().is_some()
+    }
+
+    /// Roughly how many names have to be looked at to know which path of a pattern is served, if any.
+    pub(crate) fn looks(&self, wanted: &PathPattern) -> usize {
+        match self.0.paths.get() {
+            Some(_) if !wanted.has_wildcard() => 1,
+            Some(paths) => 1 + paths.len(),
+            None => 1 + self.len(),
+        }
     }
 
     /// Those that are paths, in the same order. A name that is only nearly one is an event like any other.

@@ -172,7 +172,9 @@ fn whoever_asks_is_never_the_answer_and_no_router_is() {
     let _bound = crate::bound::bound();
     let mut pair = Pair::graph(&["a", "router", "router-2"], &[(0, 1), (1, 2), (0, 2)]);
     let anybody = Destination::Filter([0xa0].into());
-    for sought in [like("a"), like("router-2"), anybody, Destination::Id(NodeId::new("router").unwrap())] {
+    for sought in
+        [like("a"), like("router-2"), anybody, Destination::Id(NodeId::new("router").unwrap())]
+    {
         pair.ask(0, "router", &sought, "asked");
         pair.run();
         let error = pair.result("asked").unwrap_err();
@@ -226,10 +228,8 @@ fn who_asked_and_is_lost_is_given_up_at_the_service() {
 #[test]
 fn the_next_router_is_asked_when_one_is_lost_before_it_was_sent_anything() {
     let _bound = crate::bound::bound();
-    let mut pair = Pair::graph(
-        &["a", "router-1", "router-2", "b"],
-        &[(0, 1), (0, 2), (3, 1), (3, 2)],
-    );
+    let mut pair =
+        Pair::graph(&["a", "router-1", "router-2", "b"], &[(0, 1), (0, 2), (3, 1), (3, 2)]);
     let plan = pair.onward(0, "router-1", &like("b"));
     pair.drop_link("router-1");
     pair.request_by(plan, 0, Payload::null(), "asked");
@@ -243,10 +243,7 @@ fn the_next_router_is_asked_when_one_is_lost_before_it_was_sent_anything() {
 #[test]
 fn the_deadline_is_one_however_many_routers_there_are() {
     let _bound = crate::bound::bound();
-    let mut pair = Pair::graph(
-        &["a", "router-1", "router-2", "b"],
-        &[(0, 1), (1, 2), (3, 2)],
-    );
+    let mut pair = Pair::graph(&["a", "router-1", "router-2", "b"], &[(0, 1), (1, 2), (3, 2)]);
     pair.ask(0, "router-1", &like("b"), "asked");
     pair.pass(Duration::from_millis(2_900));
     let (_, delivery, _) = pair.delivered_request();

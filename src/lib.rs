@@ -260,6 +260,7 @@
 //! | `tm-<id>-w<n>`, the workers | your handlers. They may block; while one waits in a call of this crate, or in [`blocking`], another takes its place, so nested requests never deadlock |
 //! | `tm-<id>-watch` | notices when queued work has no worker |
 //! | `tm-<id>-events` | your closures for events ([`Handle::on_event`]), all of them; starts with the first |
+//! | `tm-<id>-choose`, in routers | your strategy ([`Builder::strategy`]), whenever it chooses for a forwarded message; long searches; starts with the first |
 //! | `tm-<id>-stop` | a stop that was begun on one of the node's own threads |
 //! | `threadmesh-names-<n>` | name resolution, which may hang; never joined |
 //!

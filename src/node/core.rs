@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 
 use super::callbacks::Callbacks;
+use super::chooser::Chooser;
 use super::events::Hub;
 use super::life::Life;
 use super::lock;
@@ -45,6 +46,8 @@ pub(crate) struct Core {
     pub(crate) config: Config,
     pub(crate) hub: Hub,
     pub(crate) callbacks: Arc<Callbacks>,
+    /// Looks for peers where the loop of a router has no time for it.
+    pub(crate) chooser: Chooser,
     pub(crate) service: Service,
     /// How calls choose that do not say so; by chance if the node does not either.
     pub(crate) strategy: Option<Arc<dyn Strategy>>,
@@ -120,6 +123,10 @@ impl Core {
         strategies: Strategies,
     ) -> Self {
         let Local { id, options, config, advertise, host, router, .. } = local;
+        let loops = mailbox.clone();
+        let chooser = Chooser::new(id.clone(), strategies.choose.clone(), move |call, chosen| {
+            loops.post(Input::Chosen { call, chosen }).is_ok()
+        });
         Self {
             id,
             home: Home::here(),
@@ -127,6 +134,7 @@ impl Core {
             is_router: router.is_some(),
             hub: Hub::new(config.limits.events_per_subscriber),
             callbacks: Arc::default(),
+            chooser,
             config,
             service,
             strategy: strategies.choose,

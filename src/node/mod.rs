@@ -10,6 +10,7 @@ mod call;
 mod callbacks;
 mod check;
 mod choose;
+mod chooser;
 mod core;
 mod dial;
 mod events;

@@ -3,7 +3,8 @@
 //!
 //! Threads: `tm-<id>-loop` owns the sockets, `tm-<id>-w<n>` are the workers and `tm-<id>-watch` notices when
 //! they are stuck (started by `service`), `threadmesh-names-<n>` resolve names (started by `net`), `tm-<id>-events` tells closures
-//! what happens, `tm-<id>-stop` sees a stop through that was begun on one of the node's own threads.
+//! what happens, `tm-<id>-choose` looks for peers when the loop of a router has no time for it, `tm-<id>-stop` sees a stop through that
+//! was begun on one of the node's own threads.
 
 use std::fs;
 use std::io;
@@ -20,7 +21,7 @@ use super::lock;
 use super::wake::{self, Wake};
 use crate::config::DESCRIPTORS_LEFT;
 use crate::error::{Error, ErrorKind};
-use crate::id::CallId;
+use crate::id::{CallId, NodeId};
 use crate::net::{self, Above, Mailbox};
 use crate::node_event::NodeEvent;
 use crate::proto::{
@@ -121,7 +122,10 @@ pub(crate) fn wait_until(core: &Core, until: Instant) -> Result<Option<StopRepor
 }
 
 fn is_own_thread(core: &Core) -> bool {
-    on_loop_thread() || core.service.is_worker() || core.callbacks.is_here()
+    on_loop_thread()
+        || core.service.is_worker()
+        || core.callbacks.is_here()
+        || core.chooser.is_here()
 }
 
 /// The order of the end. Until the engine has stopped, handlers run and answers are flushed; then nothing is pending any more, so
@@ -138,6 +142,7 @@ fn see_through(core: &Core, threads: Option<Threads>, bound: Duration) -> StopRe
     log::debug!(target: "threadmesh::service", "stopped: {:?}", core.service.stats());
     let (mut detached, ticks) = (left.workers, left.ticks as u64);
     detached.extend(threads.and_then(|threads| join(threads, Instant::now() + STOP_GRACE * 10)));
+    detached.extend(core.chooser.end(until.max(Instant::now() + UNWIND_GRACE)));
     core.forget_peers();
     *lock(&core.bound.address) = None;
     core.hub.publish(&NodeEvent::Stopped);
@@ -205,7 +210,16 @@ pub(super) fn spawn(
     what: &str,
     body: impl FnOnce() + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new().name(format!("tm-{}-{what}", core.id)).spawn(body)
+    spawn_for(&core.id, what, body)
+}
+
+/// The same for what has only the name of its node.
+pub(super) fn spawn_for(
+    id: &NodeId,
+    what: &str,
+    body: impl FnOnce() + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name(format!("tm-{id}-{what}")).spawn(body)
 }
 
 pub(super) fn no_resources(why: io::Error) -> Error {
@@ -235,8 +249,7 @@ impl Above<Wake> for Upstairs {
     }
 
     fn choose(&mut self, choose: Choose) -> Option<(CallId, Result<Chosen, Error>)> {
-        let error = Error::new(ErrorKind::Busy, "this router chooses nothing yet");
-        Some((choose.call, Err(error)))
+        self.core.chooser.choose(choose)
     }
 
     fn publish(&mut self, directory: &Directory) -> bool {

@@ -39,6 +39,9 @@ pub use turns::RoundRobin;
 /// Both methods run on the thread that makes the call, `choose` on a snapshot of the peers, and no lock is held. A panic of `choose`
 /// is the error `USER_CODE_PANICKED` of the call; one of `observe` is logged, for the call has ended by then.
 ///
+/// A router has one thread more on which its own strategy chooses for the messages that it forwards, one after the other: `observe` hears
+/// nothing of those, and after a panic, which is logged, the router is `BUSY` for that message.
+///
 /// # Example
 /// A strategy of one's own: the peer with the most free memory.
 /// ```

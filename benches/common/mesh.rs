@@ -143,6 +143,16 @@ pub(crate) fn window(node: &Node, bytes: usize, many: usize, each: Duration) -> 
     let data = Bytes::from(vec![7; bytes]);
     let start = || node.start::<Bytes, _>(SERVER, "echo", &data).expect("the link has room");
     let finish = |pending: Pending<Bytes>| pending.wait().expect("the server echoes");
+    windowed(many, each, start, finish)
+}
+
+/// The same for any kind of request.
+pub(crate) fn windowed<R>(
+    many: usize,
+    each: Duration,
+    start: impl Fn() -> Pending<Bytes>,
+    finish: impl Fn(Pending<Bytes>) -> R,
+) -> f64 {
     let mut open: VecDeque<_> = (0..many).map(|_| start()).collect();
     let rate = thousands_per_second(each, || {
         // Takes all that has come, at least one, so that answers that came together are taken together.

@@ -58,6 +58,13 @@ impl Server {
     }
 }
 
+impl Server {
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         // Its end of input is its end. Waiting without a bound would hang the measurement, so it is ended for sure.
@@ -90,12 +97,19 @@ pub(crate) struct Cell<'a> {
 pub(crate) struct Table<'a> {
     title: &'static str,
     unit: &'static str,
+    /// What the baseline is called.
+    than: &'static str,
     cells: Vec<Cell<'a>>,
 }
 
 impl<'a> Table<'a> {
     pub(crate) fn new(title: &'static str, unit: &'static str) -> Self {
-        Self { title, unit, cells: Vec::new() }
+        Self { title, unit, than: "raw", cells: Vec::new() }
+    }
+
+    /// Compares with something else than raw TCP.
+    pub(crate) fn than(self, than: &'static str) -> Self {
+        Self { than, ..self }
     }
 
     /// Adds a baseline and returns its number.
@@ -134,7 +148,7 @@ impl<'a> Table<'a> {
         println!("\n{}  ({} rounds of {:?})", self.title, effort.rounds, effort.each);
         for (cell, median) in self.cells.iter().zip(&medians).filter(|(cell, _)| is_wanted(cell)) {
             let raw = cell.baseline.map(|raw| medians[raw]).filter(|raw| !raw.is_nan());
-            let ratio = raw.map(|raw| format!("{:.2} x raw", median / raw));
+            let ratio = raw.map(|raw| format!("{:.2} x {}", median / raw, self.than));
             println!(
                 "  {:34} {median:>12.1} {:6} {}",
                 cell.name,

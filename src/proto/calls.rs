@@ -256,9 +256,11 @@ impl<T> Mesh<T> {
 
     /// The call has room on that link.
     pub(super) fn queue_call(&mut self, id: CallId, to: LinkId, out: &mut Out<T>) {
-        self.tick_is_sent(id, out);
-        let onward = self.calls.get(&id).is_some_and(|call| call.onward.is_some());
-        let peer = if onward { self.peer_of(to) } else { None };
+        let Some(call) = self.calls.get(&id) else { return };
+        let peer = if call.onward.is_some() { self.peer_of(to) } else { None };
+        if let Whose::Tick(Some(_)) = call.whose {
+            self.tick_is_sent(id, out);
+        }
         let Some(call) = self.calls.get_mut(&id) else { return };
         let Some(link) = self.links.get_mut(&to) else { return };
         let size = call.message.as_ref().map_or(0, |message| cost(message.payload.len()));

@@ -296,7 +296,7 @@ impl<T> Mesh<T> {
             Ok(search) => search,
             Err(error) => return self.answer(owed, Answer::Fault(error), out),
         };
-        let limit = usize::try_from(limit).unwrap_or(DIRECTORY_PAGE).min(DIRECTORY_PAGE);
+        let limit = usize::try_from(limit).unwrap_or(DIRECTORY_PAGE).clamp(1, DIRECTORY_PAGE);
         let (number, directory) = (self.draw_call(), self.directory.clone());
         self.relays.pages.insert(number, owed);
         let page = Some(Page { after, limit });

@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::event::EventName;
 use crate::id::NodeId;
 use crate::options::Options;
+use crate::routing_stats::RoutingStats;
 
 /// Which side dialled. Upstream peers are those this node dialled, downstream those that dialled it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -145,7 +146,8 @@ pub enum NodeEvent {
     /// Ticks that had been accepted for a peer were lost with its link.
     ///
     /// It is also told, as `unwritten`, of ticks that were accepted and then found no place: the peer, and whoever else matched, had left
-    /// or had no room for them any more, or they are larger than the peer takes. Then `id` is who was chosen first.
+    /// or had no room for them any more, or they are larger than the peer takes. Then `id` is who was chosen first. Of ticks that a router
+    /// was to place it is the router that was asked last: it knew nobody, or it was lost.
     Undelivered {
         /// Whom they were for.
         id: NodeId,
@@ -159,6 +161,8 @@ pub enum NodeEvent {
         /// Which peer.
         id: NodeId,
     },
+    /// What this router has forwarded so far, told as often as [`Builder::tell_stats`](crate::Builder::tell_stats) says.
+    RoutingStats(Box<RoutingStats>),
     /// A policy around a call of this node (a retry, a failover, a hedge, a circuit breaker) has done something.
     Policy(PolicyStep),
     /// Something failed that no call can report: a peer refused a tick. Or a call to any found nobody who matches:

@@ -140,6 +140,7 @@ impl<T> Mesh<T> {
             + self.dial_timers()
             + self.member_timers()
             + self.flushes.len()
+            + self.stats_timers()
             + usize::from(self.stopping.is_some())
     }
 

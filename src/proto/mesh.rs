@@ -47,6 +47,8 @@ pub(super) enum Timer {
     Question(CallId),
     /// The bound of a stop.
     Stop,
+    /// The program is told what was forwarded.
+    Stats,
 }
 
 /// What was dropped, by reason: nothing is dropped without one of these.
@@ -221,6 +223,7 @@ impl<T> Mesh<T> {
             scratch: vec![0; SCRATCH_BYTES],
         };
         mesh.begin_own();
+        mesh.begin_stats();
         mesh
     }
 
@@ -364,6 +367,7 @@ impl<T> Mesh<T> {
                 Timer::Member(number) => self.member_due(number, out),
                 Timer::Question(call) => self.question_due(call, out),
                 Timer::Stop => self.stop_due(out),
+                Timer::Stats => self.stats_due(out),
             }
         }
     }

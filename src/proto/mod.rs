@@ -79,13 +79,14 @@ pub(crate) struct Local {
 }
 
 /// What a router is told about its work.
-#[allow(dead_code)] // Read by what comes next.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RouterRole {
     /// Whether it tells who is there, to those who choose themselves.
     pub(crate) tells: bool,
     /// Whether the program has given it a strategy, which must not run on the loop.
     pub(crate) chooses_elsewhere: bool,
+    /// How often the program is told what was forwarded, if it is.
+    pub(crate) stats_every: Option<Duration>,
 }
 
 /// What happens to the engine. `T` is what a finished command wakes: a oneshot in production, a label in the simulator.

@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 
 use super::calls::{Phase, Whose, nobody};
 use super::flow::OurTick;
-use super::mesh::{Mesh, Out};
+use super::mesh::{Mesh, Out, Timer, disarm};
 use super::owed::Passed;
+use super::timers::TimerId;
 use super::{Answer, Choose, Chosen, Done, Message, Output, Owed, Page};
 use crate::config::{DIRECTORY_PAGE, LONGEST_TIMEOUT, ROUTERS_ASKED};
 use crate::error::{Error, ErrorKind, Execution};
 use crate::event::EventName;
 use crate::id::{CallId, LinkId, NodeId, PeerKey};
+use crate::node_event::NodeEvent;
 use crate::payload::Payload;
 use crate::routing::{Destination, FilterCache, Plan, Random, Route, Search, Step, cost};
 use crate::routing_stats::RoutingCounts;
@@ -26,6 +28,7 @@ pub(super) struct Relays {
     pages: BTreeMap<CallId, Owed>,
     filters: FilterCache,
     pub(super) counts: RoutingCounts,
+    stats_timer: Option<TimerId>,
     /// The router that was asked last: the next one has its turn.
     pub(super) last_router: PeerKey,
 }
@@ -36,6 +39,7 @@ impl Relays {
             pages: BTreeMap::new(),
             filters: FilterCache::default(),
             counts: RoutingCounts::new(now),
+            stats_timer: None,
             last_router: PeerKey::OWN,
         }
     }
@@ -52,6 +56,30 @@ pub(super) struct Relayed {
     event: EventName,
     sought: Destination,
     since: Instant,
+}
+
+/// Telling the program from time to time.
+impl<T> Mesh<T> {
+    pub(super) fn begin_stats(&mut self) {
+        let every = self.local.router.and_then(|role| role.stats_every);
+        self.relays.stats_timer =
+            every.map(|every| self.timers.arm(self.now + every, Timer::Stats));
+    }
+
+    pub(super) fn stats_due(&mut self, out: &mut Out<T>) {
+        let stats = self.relays.counts.stats(self.now);
+        out.push(Output::Event(NodeEvent::RoutingStats(Box::new(stats))));
+        self.begin_stats();
+    }
+
+    pub(super) fn end_stats(&mut self) {
+        disarm(&mut self.timers, &mut self.relays.stats_timer);
+    }
+
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn stats_timers(&self) -> usize {
+        usize::from(self.relays.stats_timer.is_some())
+    }
 }
 
 impl<T> Mesh<T> {

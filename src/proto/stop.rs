@@ -45,6 +45,7 @@ impl<T> Mesh<T> {
         self.members_closed(out);
         self.stop_dialling(&closed(), out);
         self.stop_own(out);
+        self.end_stats();
         self.flushes_closed(closed, out);
         // A plain thread is told at once; what handlers ask may still let them finish.
         let is_plain = |call: &Call<T>| call.depth == 0 && matches!(call.whose, Whose::Caller(_));

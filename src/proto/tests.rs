@@ -292,7 +292,7 @@ fn mesh(id: &str, seed: u64, now: Instant, config: &Config) -> Mesh<Label> {
     let is_router = id.as_str().starts_with("router");
     let options = Options::default().with_id(&id);
     let options = if is_router { options.with_router() } else { options };
-    let role = RouterRole { tells: true, chooses_elsewhere: false };
+    let role = RouterRole { tells: true, chooses_elsewhere: false, stats_every: None };
     let local = Local {
         id,
         instance: InstanceId(u128::from(seed) + 1),

@@ -199,6 +199,7 @@ pub(super) fn name_of(output: &Output<Label>) -> &'static str {
             NodeEvent::ReconnectFailed { .. } => "event: reconnect failed",
             NodeEvent::Undelivered { .. } => "event: undelivered",
             NodeEvent::SlowPeer { .. } => "event: slow peer",
+            NodeEvent::RoutingStats(_) => "event: routing stats",
             // A step of a caller, never of the engine.
             NodeEvent::Policy(_) => "event: policy",
             NodeEvent::Error(_) => "event: error",

@@ -306,6 +306,28 @@ fn a_flush_waits_until_the_router_has_placed_the_ticks() {
 }
 
 #[test]
+fn statistics_are_told_as_often_as_is_said_until_the_router_stops() {
+    let _bound = crate::bound::bound();
+    let (now, mut out) = (Instant::now(), Vec::new());
+    let mut router = mesh("router", 1, now, &Config::default());
+    router.local.router = router
+        .local
+        .router
+        .map(|role| RouterRole { stats_every: Some(Duration::from_secs(1)), ..role });
+    router.begin_stats();
+    let mut told = |at: u64, router: &mut Mesh<Label>| {
+        router.handle(now + Duration::from_secs(at), Input::Due, &mut out);
+        let is_told =
+            |output: &Output<Label>| matches!(output, Output::Event(NodeEvent::RoutingStats(_)));
+        out.drain(..).filter(is_told).count()
+    };
+    assert_eq!((1..=3).map(|at| told(at, &mut router)).collect::<Vec<_>>(), [1, 1, 1]);
+    let stop = Command::Stop { bound: Duration::from_secs(1), token: None };
+    router.handle(now + Duration::from_secs(3), Input::Command(stop), &mut Vec::new());
+    assert_eq!((told(4, &mut router), router.armed_timers()), (0, 0));
+}
+
+#[test]
 fn a_router_names_the_peers_that_match_and_neither_routers_nor_the_asker() {
     let _bound = crate::bound::bound();
     let mut pair =

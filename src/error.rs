@@ -56,13 +56,13 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// No directly connected peer has this id.
+    /// No directly connected peer has this id; where the call may go through routers, nobody whom they know has it either.
     NodeNotFound = 1, "NODE_NOT_FOUND", Never;
     /// No peer in the allowed directions matched, and no router found one.
     NoNodesMatchFilter = 2, "NO_NODES_MATCH_FILTER", Never;
     /// The deadline passed without an answer.
     RequestTimeout = 3, "REQUEST_TIMEOUT", Unknown;
-    /// A router refuses to list its peers, so a predicate cannot be evaluated on them.
+    /// A router refuses to list its peers, so a predicate, or a strategy of the call, cannot choose among them.
     PredicateNotRoutable = 4, "PREDICATE_NOT_ROUTABLE", Never;
     /// The link broke while the call was pending on it.
     ConnectionLost = 5, "CONNECTION_LOST", Unknown;
@@ -229,12 +229,13 @@ impl Error {
     ///
     /// | key | in | what |
     /// |---|---|---|
-    /// | `event` | `NO_NODES_MATCH_FILTER` | the event of the call |
+    /// | `event` | `NO_NODES_MATCH_FILTER`, `PREDICATE_NOT_ROUTABLE` | the event of the call |
     /// | `filter` | `NO_NODES_MATCH_FILTER` | the filter, as it is displayed |
     /// | `predicate` | `NO_NODES_MATCH_FILTER` | where in the source the predicate stands |
     /// | `directions` | `NO_NODES_MATCH_FILTER` | `up`, `down`, `both` or `none` |
     /// | `path` | `NOT_FOUND` of a call by path | the path that nobody serves |
-    /// | `found` | `NOT_FOUND` of a call by path | `local`: no known node serves it, or the strategy wants none of those that do, and nothing was sent; `remote`: the node that was asked does not |
+    /// | `found` | `NOT_FOUND` of a call by path | `local`: no known node serves it, or the strategy wants none of those that do, and nothing was sent; `remote`: the node that was asked does not, or routers found nobody who does |
+    /// | `routers` | `NO_NODES_MATCH_FILTER`, `NODE_NOT_FOUND`, `NOT_FOUND`, `PREDICATE_NOT_ROUTABLE` | the ids of the routers that were asked, joined with `, `; missing if none was |
     /// | `attempts` | what a policy gave up on | how often the call was tried |
     pub fn context(&self, key: &str) -> Option<&str> {
         self.contexts().find(|(present, _)| *present == key).map(|(_, value)| value)

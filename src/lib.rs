@@ -327,10 +327,10 @@
 //!
 //! | code | when | executed |
 //! |---|---|---|
-//! | `NODE_NOT_FOUND` | No directly connected peer has this id | never |
+//! | `NODE_NOT_FOUND` | No directly connected peer has this id; where the call may go through routers, nobody whom they know has it either | never |
 //! | `NO_NODES_MATCH_FILTER` | No peer in the allowed directions matched, and no router found one | never |
 //! | `REQUEST_TIMEOUT` | The deadline passed without an answer | perhaps |
-//! | `PREDICATE_NOT_ROUTABLE` | A router refuses to list its peers, so a predicate cannot be evaluated on them | never |
+//! | `PREDICATE_NOT_ROUTABLE` | A router refuses to list its peers, so a predicate, or a strategy of the call, cannot choose among them | never |
 //! | `CONNECTION_LOST` | The link broke while the call was pending on it | perhaps |
 //! | `NO_HANDLER` | The peer has no handler for this event. An event that begins with `/` is a path: `NOT_FOUND` | never |
 //! | `NO_REPLY` | Handlers ran, none of them answered | yes |
@@ -371,8 +371,7 @@
 //! taken up. A peer that leaves well, because it stops, disconnects or unbinds, says what that is: all else was not executed, the error says so,
 //! and a request to any of several peers has gone on to the next by then.
 //!
-//! `PREDICATE_NOT_ROUTABLE`, `FORBIDDEN` and `INSECURE` have their numbers in
-//! the protocol already, and belong to what this version does not have yet: routers, security.
+//! `FORBIDDEN` and `INSECURE` have their numbers in the protocol already, and belong to what this version does not have yet: security.
 //!
 //! # Policies
 //!

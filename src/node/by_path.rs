@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::handle::Handle;
-use super::terms::Terms;
+use super::terms::{Routers, Terms};
 use crate::error::Error;
 use crate::routing::{PathPattern, SendStrategy};
 
@@ -41,6 +41,9 @@ pub use answers::{Answers, PathTold};
 /// names no [`peer`](Error::peer), and there is a warning in the log and a [`NodeEvent::Error`](crate::NodeEvent::Error). *Remote*: a node
 /// was asked that serves no such path, because the strategy ignores paths or the service was removed a moment ago; it is the error's
 /// [`peer`](Error::peer). A request to one then goes on to the next target, if the strategy has named one. Neither has run anything.
+///
+/// A call that says [`via_router`](Self::via_router) then has a router find somebody. If none does, that is *remote*, too: the error's
+/// context `routers` names those that were asked, and no peer is named.
 ///
 /// # Example
 /// ```
@@ -134,6 +137,22 @@ impl<'a> PathCall<'a> {
     /// that are sent from inside a handler.
     pub fn wait(mut self, patience: Duration) -> Self {
         self.terms.wait = Some(patience);
+        self
+    }
+
+    /// Asks routers for somebody who serves the path when the strategy names nobody: a router chooses among those it knows. Only calls to one
+    /// do so ([`request`](Self::request), [`start`](Self::start), and a [`tick`](Self::tick) whose strategy means one): what is for many
+    /// goes to those whom this node knows.
+    ///
+    /// # Example
+    /// ```no_run
+    /// # use threadmesh::Node;
+    /// # let node = Node::builder().start()?;
+    /// let eight: i64 = node.call("/math/add").via_router().request(&(1, 7))?;
+    /// # Ok::<(), threadmesh::Error>(())
+    /// ```
+    pub fn via_router(mut self) -> Self {
+        self.terms.routers = Routers::Wanted;
         self
     }
 

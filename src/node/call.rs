@@ -3,6 +3,7 @@
 //! Everything that can be said without the loop is said here, on the caller's thread. It must not decide what the engine
 //! decides: what became of a message that was posted.
 
+mod onward;
 mod requests;
 mod ticks;
 
@@ -79,6 +80,13 @@ impl fmt::Display for Whom<'_> {
     }
 }
 
+/// Where somebody may be found who gets the message.
+enum Found {
+    Peer(Lookup),
+    /// Routers are to be asked.
+    Routers,
+}
+
 /// After which errors the program wants a call repeated.
 type RetryIf<'a> = Arc<dyn Fn(&Error) -> bool + Send + Sync + 'a>;
 
@@ -120,6 +128,10 @@ impl<'a> Call<'a> {
 
     /// Waits for somebody who matches, at most so long and not beyond the deadline of the call, instead of failing at once when there
     /// is nobody. [`start`](Self::start) waits, too, and so do ticks; the verbs that try (like [`try_start`](Self::try_start)) do not.
+    ///
+    /// Where the call may go through routers, the wait ends as well when there is a router to ask, and what routers find or do not find is
+    /// what comes of the call. Say [`local_only`](Self::local_only) to wait for peers alone, and put a [`Retry`](crate::Retry) around the call
+    /// to wait for somebody behind a router.
     pub fn wait_for_match(mut self, patience: Duration) -> Self {
         self.match_patience = Some(patience);
         self
@@ -175,32 +187,41 @@ impl<'a> Call<'a> {
     }
 
     /// Who gets the message. Only with [`Room::Awaited`] it waits for somebody who matches, as long as the call says, and dials.
-    fn lookup(
+    pub(super) fn lookup(
         &self,
         message: &Message,
         deadline: Option<Instant>,
         room: Room,
     ) -> Result<Lookup, Error> {
         let patience = self.match_patience.filter(|_| room == Room::Awaited);
+        if let Whom::Path(strategy) = &self.whom {
+            let call = self.serving(message, strategy, patience);
+            let call = if room == Room::Now { call.without_dialling() } else { call };
+            return call.place(message, deadline);
+        }
+        let find = || {
+            let peer = self.among_peers()?.map(Found::Peer);
+            Ok(peer.or_else(|| self.goes_onward().then_some(Found::Routers)))
+        };
+        match self.core().look_patiently(patience, deadline, find)? {
+            Some(Found::Peer(lookup)) => Ok(self.backed_by_routers(lookup, &message.event)),
+            Some(Found::Routers) => self.onward(&message.event, deadline, room),
+            None => Err(self.nobody(&message.event)),
+        }
+    }
+
+    /// Who of the peers of this node gets the message, if one of them will do.
+    fn among_peers(&self) -> Result<Option<Lookup>, Error> {
         match &self.whom {
             Whom::Id(id) => {
-                let directions = self.terms.directions;
                 let excepted = self.terms.except.iter().any(|other| other == *id);
-                let find = || Ok(self.core().find(id, directions).filter(|_| !excepted));
-                let found = self.core().look_patiently(patience, deadline, find)?;
-                found.ok_or_else(|| self.core().not_found(id, directions))
+                Ok(self.core().find(id, self.terms.directions).filter(|_| !excepted))
             }
             Whom::Any(selector) => {
-                let strategy = self.strategy.as_deref();
-                let find = || self.core().choose(self.wanted(selector), strategy);
-                let found = self.core().look_patiently(patience, deadline, find)?;
-                found.ok_or_else(|| self.nobody(selector, &message.event))
+                self.core().choose(self.wanted(selector), self.strategy.as_deref())
             }
-            Whom::Path(strategy) => {
-                let call = self.serving(message, strategy, patience);
-                let call = if room == Room::Now { call.without_dialling() } else { call };
-                call.place(message, deadline)
-            }
+            // Whom the send strategy finds.
+            Whom::Path(_) => Ok(None),
         }
     }
 
@@ -221,8 +242,13 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Nobody matches.
-    fn nobody(&self, selector: &Selector, event: &EventName) -> Error {
+    /// Nobody will do.
+    fn nobody(&self, event: &EventName) -> Error {
+        let selector = match &self.whom {
+            Whom::Id(id) => return self.core().not_found(id, self.terms.directions),
+            Whom::Any(selector) => selector,
+            Whom::Path(_) => &Selector::default(),
+        };
         if self.is_copy {
             // Nobody looks at what is said of a copy.
             return Error::new(ErrorKind::NoNodesMatchFilter, "there is nobody else");
@@ -232,7 +258,7 @@ impl<'a> Call<'a> {
         error
     }
 
-    fn wanted<'s>(&'s self, selector: &'s Selector) -> Wanted<'s> {
+    pub(super) fn wanted<'s>(&'s self, selector: &'s Selector) -> Wanted<'s> {
         let Terms { directions, except, .. } = &self.terms;
         Wanted { selector, directions: *directions, except, is_copy: self.is_copy }
     }

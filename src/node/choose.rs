@@ -17,9 +17,7 @@ use crate::id::NodeId;
 use crate::node_event::{Directions, NodeEvent};
 use crate::options::Options;
 use crate::proto::Command;
-use crate::routing::{
-    Candidates, Compiled, Directory, PeerEntry, Question, Random, Strategy, make_plan,
-};
+use crate::routing::{Candidates, Directory, PeerEntry, Question, Random, Strategy, make_plan};
 
 /// Whom a call is for, and how one of several is chosen.
 #[derive(Clone, Copy)]
@@ -40,21 +38,31 @@ impl Core {
         strategy: Option<&dyn Strategy>,
     ) -> Result<Option<Lookup>, Error> {
         let directory = self.directory();
-        let strategy = strategy.or(self.strategy.as_deref()).unwrap_or(&Random);
+        self.index(&directory, wanted.selector)?;
+        let strategy = self.strategy_or(strategy);
         // Asking anybody at all must not end at the switchboard.
         let no_routers = wanted.selector.is_anything();
-        let chosen = self
-            .among(&directory, wanted, no_routers, |candidates| make_plan(strategy, candidates))?;
+        let chosen =
+            among(&directory, wanted, no_routers, |candidates| make_plan(strategy, candidates))?;
         let mut chosen = chosen.into_iter().map(Choice::new);
         let Some(first) = chosen.next() else { return Ok(None) };
         let one = Lookup::one(first, wanted.directions);
         Ok(Some(Lookup { alternates: chosen.collect(), ..one }))
     }
 
+    /// How one of several is chosen: as the call says, else as the node does.
+    pub(super) fn strategy_or<'s>(
+        &'s self,
+        strategy: Option<&'s dyn Strategy>,
+    ) -> &'s dyn Strategy {
+        strategy.or(self.strategy.as_deref()).unwrap_or(&Random)
+    }
+
     /// Everybody who matches, in join order.
     pub(super) fn select(&self, wanted: Wanted<'_>) -> Result<Vec<Arc<PeerEntry>>, Error> {
         let directory = self.directory();
-        self.among(&directory, wanted, false, |candidates| {
+        self.index(&directory, wanted.selector)?;
+        among(&directory, wanted, false, |candidates| {
             candidates.iter().map(|candidate| Arc::clone(candidate.peer)).collect()
         })
     }
@@ -66,59 +74,20 @@ impl Core {
         selector: &Selector,
     ) -> Result<Option<&'d Arc<PeerEntry>>, Error> {
         let wanted = Wanted { selector, directions: Directions::BOTH, except: &[], is_copy: false };
-        let first = self.among(directory, wanted, false, |candidates| {
+        self.index(directory, selector)?;
+        let first = among(directory, wanted, false, |candidates| {
             candidates.after(None).map(|candidate| candidate.rank())
         })?;
         Ok(first.and_then(|rank| directory.at(rank)))
     }
 
-    /// Lets somebody look at the candidates; a panic of the program's code is the error.
-    fn among<R>(
-        &self,
-        directory: &Directory,
-        wanted: Wanted<'_>,
-        no_routers: bool,
-        look: impl FnOnce(&mut Candidates<'_>) -> R,
-    ) -> Result<R, Error> {
-        let Wanted { selector, directions, except, is_copy } = wanted;
-        let filter = selector.filter.as_ref().map(|filter| filter.compiled()).transpose()?;
-        if let Some(filter) = filter {
-            self.index(directory, filter);
-        }
-        let predicate = selector.predicate.as_ref().map(|predicate| &*predicate.test);
-        let predicate: Option<&dyn Fn(&Options) -> bool> =
-            predicate.map(|test| test as &dyn Fn(&Options) -> bool);
-        let number =
-            || selector.number() ^ u64::from(directions.up) ^ u64::from(directions.down) << 1;
-        let id = selector.id.as_deref();
-        let question = Question {
-            id,
-            filter,
-            predicate,
-            directions,
-            own: None,
-            pattern: None,
-            except,
-            left_out: &[],
-            no_routers,
-            is_copy,
-            number: &number,
-        };
-        let mut candidates =
-            Candidates::new(directory, &question, fastrand::Rng::new(), Instant::now());
-        let looked = catch_unwind(AssertUnwindSafe(|| look(&mut candidates)));
-        looked.map_err(|_| {
-            let predicate = selector.predicate.as_ref();
-            panicked(predicate.filter(|_| candidates.is_in_predicate()))
-        })
-    }
-
-    /// Has the engine keep the peers by what this filter looks for, once it pays.
-    fn index(&self, directory: &Directory, filter: &Compiled) {
+    /// Has the engine keep the peers by what this selector looks for, once it pays.
+    fn index(&self, directory: &Directory, selector: &Selector) -> Result<(), Error> {
+        let Some(filter) = &selector.filter else { return Ok(()) };
         if directory.len() < INDEXED_PEERS || self.all_indexed.load(Relaxed) {
-            return;
+            return Ok(());
         }
-        for (key, _) in filter.equalities() {
+        for (key, _) in filter.compiled()?.equalities() {
             if !directory.is_indexed(key) && self.asks_for_index(key) {
                 // If the loop has a backlog just now, the next call asks again.
                 let command = Command::Index { key: key.to_owned() };
@@ -128,6 +97,7 @@ impl Core {
                 }
             }
         }
+        Ok(())
     }
 
     fn asks_for_index(&self, key: &str) -> bool {
@@ -142,6 +112,11 @@ impl Core {
 
     /// Nobody matches.
     pub(super) fn no_match(&self, wanted: Wanted<'_>, event: &EventName) -> Error {
+        self.no_match_and(wanted, event, &self.who_else(wanted))
+    }
+
+    /// The same, saying this as well.
+    pub(super) fn no_match_and(&self, wanted: Wanted<'_>, event: &EventName, and: &str) -> Error {
         let Wanted { selector, directions, .. } = wanted;
         if let Selector { id: Some(id), filter: None, predicate: None } = selector {
             return self.not_found(id, directions);
@@ -152,11 +127,7 @@ impl Core {
             (false, true) => "downstream peer",
             (false, false) => "peer, as no direction is allowed,",
         };
-        let message = format!(
-            "no {whom} for {:?} matches {selector}; {}",
-            event.as_str(),
-            self.who_else(wanted)
-        );
+        let message = format!("no {whom} for {:?} matches {selector}; {and}", event.as_str());
         let mut error = Error::new(ErrorKind::NoNodesMatchFilter, message)
             .with_context("event", event.as_str())
             .with_context("directions", directions);
@@ -179,7 +150,7 @@ impl Core {
         let looks = narrowed && selector.predicate.is_none();
         let anywhere = Wanted { directions: Directions::BOTH, except: &[], ..wanted };
         let name = |among: &mut Candidates<'_>| among.after(None).map(|peer| peer.id().clone());
-        let other = looks.then(|| self.among(&directory, anywhere, anybody, name));
+        let other = looks.then(|| among(&directory, anywhere, anybody, name));
         if let Some(Ok(Some(other))) = other {
             return format!("{other} does, but not in that direction, or the call excepts it");
         }
@@ -217,6 +188,42 @@ impl super::handle::Handle {
         let chosen = self.core().choose(wanted, Some(strategy))?;
         Ok(chosen.map(|lookup| lookup.peer().clone()))
     }
+}
+
+/// Lets somebody look at the candidates; a panic of the program's code is the error.
+pub(super) fn among<R>(
+    directory: &Directory,
+    wanted: Wanted<'_>,
+    no_routers: bool,
+    look: impl FnOnce(&mut Candidates<'_>) -> R,
+) -> Result<R, Error> {
+    let Wanted { selector, directions, except, is_copy } = wanted;
+    let filter = selector.filter.as_ref().map(|filter| filter.compiled()).transpose()?;
+    let predicate = selector.predicate.as_ref().map(|predicate| &*predicate.test);
+    let predicate: Option<&dyn Fn(&Options) -> bool> =
+        predicate.map(|test| test as &dyn Fn(&Options) -> bool);
+    let number = || selector.number() ^ u64::from(directions.up) ^ u64::from(directions.down) << 1;
+    let id = selector.id.as_deref();
+    let question = Question {
+        id,
+        filter,
+        predicate,
+        directions,
+        own: None,
+        pattern: None,
+        except,
+        left_out: &[],
+        no_routers,
+        is_copy,
+        number: &number,
+    };
+    let mut candidates =
+        Candidates::new(directory, &question, fastrand::Rng::new(), Instant::now());
+    let looked = catch_unwind(AssertUnwindSafe(|| look(&mut candidates)));
+    looked.map_err(|_| {
+        let predicate = selector.predicate.as_ref();
+        panicked(predicate.filter(|_| candidates.is_in_predicate()))
+    })
 }
 
 /// The program's closure has panicked; its text went where the program's panics go.

@@ -68,6 +68,8 @@ pub(crate) struct Core {
     mailbox: Mailbox<Input<Wake>>,
     /// Written by the loop alone, which never waits for it; see [`Core::publish`].
     directory: RwLock<Directory>,
+    /// The key of the router that a call has begun with last.
+    pub(super) last_router: AtomicU64,
     /// Told when the directory is another one, and its events are told.
     pub(super) news: News,
     next_call: AtomicU64,
@@ -149,6 +151,7 @@ impl Core {
             steps: Steps::default(),
             mailbox,
             directory: RwLock::default(),
+            last_router: AtomicU64::new(0),
             news: News::default(),
             next_call: AtomicU64::new(1),
             calls_pending: Arc::default(),
@@ -345,6 +348,12 @@ impl Core {
         self.look_until(until.into_iter().chain(deadline).chain(inherited).min(), look)
     }
 
+    /// Whether there is a router that may be asked. A fork has none.
+    pub(super) fn knows_routers(&self) -> bool {
+        let shown = || self.directory.read().unwrap_or_else(PoisonError::into_inner);
+        self.home.is_here() && !shown().routers().is_empty()
+    }
+
     /// The peer of that id, if a link to it stands in one of these directions.
     pub(crate) fn find(&self, id: &str, directions: Directions) -> Option<Lookup> {
         let found = {
@@ -426,7 +435,9 @@ impl Core {
     pub(crate) fn give_back(&self, input: &Input<Wake>) {
         let (plan, message, is_call) = match input {
             Input::Command(Command::Request(request)) => (&request.plan, &request.message, true),
-            Input::Command(Command::Tick(tick)) => (&tick.plan, &tick.message, false),
+            Input::Command(Command::Tick(tick)) => {
+                (&tick.plan, &tick.message, tick.plan.first.onward.is_some())
+            }
             _ => return,
         };
         let own = plan.room.filter(|room| *room == LinkId::OWN).map(|_| self.own_entry());

@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, RecvError};
 
 use super::call::Observer;
 use super::core::Core;
+use super::onward::Routed;
 use super::wake::{self, Arrival, Nothing};
 use crate::config::{CALLER_GRACE, LONGEST_TIMEOUT};
 use crate::error::{Error, ErrorKind, Execution};
@@ -25,7 +26,7 @@ pub struct Reply<T> {
     pub value: T,
     /// The node whose handler answered.
     pub handled_by: NodeId,
-    /// The router that passed the answer on; `None` when the peer itself sent it.
+    /// The router of this node that passed the answer on; `None` when the one who handled the request sent it itself.
     pub via: Option<NodeId>,
     /// From the moment the call was made until the answer had arrived at this node.
     pub elapsed: Duration,
@@ -44,13 +45,17 @@ impl<T: Decode> Reply<T> {
         let Done::Answered(answered) = arrival.result? else {
             return Err(wake::loop_is_gone().with_execution(Execution::Unknown));
         };
-        let handled_by = answered.peer.id.clone();
+        let sender = answered.peer.id.clone();
+        let (handled_by, via) = match answered.handler {
+            Some(handler) => (handler, Some(sender)),
+            None => (sender, None),
+        };
         // The handler has run, whatever its answer looks like.
         let value = T::decode(&answered.payload).map_err(|error| {
             error.with_execution(Execution::Happened).with_peer(handled_by.clone())
         })?;
         let elapsed = arrival.at.saturating_duration_since(began);
-        Ok(Self { value, handled_by, via: None, elapsed })
+        Ok(Self { value, handled_by, via, elapsed })
     }
 }
 
@@ -77,6 +82,8 @@ pub struct Pending<T> {
     call: CallId,
     peer: NodeId,
     observer: Option<Observer>,
+    /// Present if routers take part.
+    routed: Option<Box<Routed>>,
     receiver: Receiver<Arrival>,
     began: Instant,
     deadline: Instant,
@@ -89,6 +96,7 @@ pub(super) struct Started {
     pub(crate) call: CallId,
     pub(crate) peer: NodeId,
     pub(crate) observer: Option<Observer>,
+    pub(crate) routed: Option<Box<Routed>>,
     pub(crate) receiver: Receiver<Arrival>,
     pub(crate) began: Instant,
     pub(crate) deadline: Instant,
@@ -96,9 +104,9 @@ pub(super) struct Started {
 
 impl<T: Decode> Pending<T> {
     pub(super) fn new(core: Arc<Core>, started: Started) -> Self {
-        let Started { call, peer, observer, receiver, began, deadline } = started;
+        let Started { call, peer, observer, routed, receiver, began, deadline } = started;
         let (finished, value) = (false, PhantomData);
-        Self { core, call, peer, observer, receiver, began, deadline, finished, value }
+        Self { core, call, peer, observer, routed, receiver, began, deadline, finished, value }
     }
 
     /// Waits for the answer and decodes it.
@@ -169,20 +177,30 @@ impl<T: Decode> Pending<T> {
         };
         self.finished = true;
         let reply = arrival.and_then(|arrival| Reply::open(arrival, self.began));
+        let reply = reply.map_err(|error| match &self.routed {
+            Some(routed) => routed.explain(&self.core, error),
+            None => error,
+        });
         self.observe(&reply);
         Some(reply)
     }
 
     fn observe(&self, reply: &Result<Reply<T>, Error>) {
         let Some(observer) = &self.observer else { return };
-        let observation = match reply {
-            Ok(reply) => Observation::new(&reply.handled_by, Some(reply.elapsed), None),
-            Err(error) => {
-                let peer = error.peer().unwrap_or(&self.peer);
-                Observation::new(peer, Some(self.began.elapsed()), Some(error))
-            }
+        let router = self.routed.as_ref().and_then(|routed| routed.router.as_ref());
+        // What a router says of somebody who was chosen behind it is about that one.
+        let about = |peer: Option<_>| {
+            let peer = peer.filter(|peer| Some(*peer) != router).unwrap_or(&self.peer);
+            Some(peer).filter(|peer| Some(*peer) != router)
         };
-        observer.observe(&observation);
+        let (peer, elapsed, error) = match reply {
+            Ok(reply) => (Some(&reply.handled_by), reply.elapsed, None),
+            Err(error) => (error.peer(), self.began.elapsed(), Some(error)),
+        };
+        // No strategy has chosen the router, and if it has chosen nobody there is nothing to hear.
+        if let Some(peer) = about(peer) {
+            observer.observe(&Observation::new(peer, Some(elapsed), error));
+        }
     }
 
     /// The caller's own clock: it keeps the promise even if the loop is late.
@@ -227,8 +245,8 @@ impl<T> Pending<T> {
         &self.receiver
     }
 
-    /// Who was chosen for the request. Another match of the call may have got it since, as [`Handle::any`](crate::Handle::any) says:
-    /// [`Reply::handled_by`] tells.
+    /// Who was chosen for the request; the router, if a router is to choose. Another may have got it since, as
+    /// [`Handle::any`](crate::Handle::any) says: [`Reply::handled_by`] tells.
     pub fn peer(&self) -> &NodeId {
         &self.peer
     }

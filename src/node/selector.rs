@@ -155,6 +155,11 @@ impl Selector {
             && filter.as_ref().is_none_or(|filter| filter.compiled().is_ok_and(Compiled::is_any))
     }
 
+    /// The part that routers understand, as it is sent to them.
+    pub(super) fn encoded(&self) -> Arc<[u8]> {
+        self.filter.as_ref().map_or_else(|| Filter::any().encoded(), Filter::encoded)
+    }
+
     /// The same for all selectors that mean the same, as far as that can be told: a closure is known by its place.
     pub(super) fn number(&self) -> u64 {
         let mut hash = DefaultHasher::new();

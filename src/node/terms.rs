@@ -35,6 +35,17 @@ pub(super) struct Terms {
     pub(super) until: Option<Instant>,
     pub(super) wait: Option<Duration>,
     pub(super) headers: Result<Headers, Error>,
+    pub(super) routers: Routers,
+}
+
+/// Whether routers are asked for somebody when no peer will do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Routers {
+    /// If the call is for any peer, in either direction.
+    Usual,
+    /// Whatever the call is for.
+    Wanted,
+    Never,
 }
 
 /// When a request ends, and where it comes from.
@@ -55,6 +66,7 @@ impl Default for Terms {
             until: None,
             wait: None,
             headers: Ok(Headers::default()),
+            routers: Routers::Usual,
         }
     }
 }
@@ -228,6 +240,12 @@ impl Terms {
 
 pub(super) fn out_of_time(why: &str) -> Error {
     Error::new(ErrorKind::RequestTimeout, why).with_execution(Execution::Never)
+}
+
+/// The moment at which half of the time that is left is over.
+pub(super) fn half_way(ends: Instant) -> Instant {
+    let now = Instant::now();
+    now + ends.saturating_duration_since(now) / 2
 }
 
 /// Refuses what a peer would refuse, before it is sent.

@@ -3,6 +3,7 @@
 mod fork;
 mod limits;
 mod places;
+mod routers;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};

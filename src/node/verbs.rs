@@ -21,7 +21,8 @@ use crate::routing::PeerEntry;
 /// Calls. Each is a short form of [`to`](Handle::to) with nothing set. The event is a text, or an [`Endpoint`](crate::Endpoint) that
 /// fixes the types of data and answer; a type that is not inferred stands first: `request::<u64, _>(…)`.
 impl Handle {
-    /// Prepares a call to one peer: with a timeout, with headers.
+    /// Prepares a call to one peer: with a timeout, with headers. Who is not connected is `NODE_NOT_FOUND` at once, unless the call says
+    /// [`via_router`](Call::via_router).
     pub fn to<'a>(&'a self, id: &'a (impl AsRef<str> + ?Sized)) -> Call<'a> {
         Call::to(self, id.as_ref())
     }
@@ -105,8 +106,21 @@ impl Handle {
     /// * has no room for the message (if none of them has, a request waits in line at the first choice),
     /// * takes only smaller messages.
     ///
-    /// It is never taken after the message may have run. Nor is it for a request that was queued while this node was short of memory
-    /// ([`Limits::node_bytes`](crate::Limits::node_bytes)), for which alternates are not kept: then the error comes back.
+    /// Behind the last of them stand the [routers](crate::Router) this node has a link with, and where there is no match at all they are
+    /// asked at once: one after the other, each call beginning with the next, until one finds somebody. They look among their own peers, in both
+    /// directions, and ask the routers they know in turn. [`local_only`](Call::local_only) leaves them out; a call
+    /// that is limited to one direction, or to an id, asks them only if it says [`via_router`](Call::via_router). What came through a router
+    /// says so: [`Reply::via`].
+    ///
+    /// **Who chooses behind a router.** With a filter alone, the router does. A closure, a strategy of the call and
+    /// [`except`](Call::except) cannot travel. Then, and only if there is no match here, the thread that calls has a router list whom it
+    /// knows that the filter matches, up to 4,096 of them, chooses as it would here, and sends by id through that router. That takes time of the
+    /// call, and only peers of the routers this node knows can be chosen, not those that are further away. A router may
+    /// refuse to list them (`PREDICATE_NOT_ROUTABLE`). The strategy of the node chooses for such calls unless they have their own, and does
+    /// not cause a listing by itself.
+    ///
+    /// An alternate is never taken after the message may have run. Nor is it for a request that was queued while this node was short of memory
+    /// ([`Limits::node_bytes`](crate::Limits::node_bytes)), for which alternates are not kept: then the error comes back. The same holds for routers.
     ///
     /// A tick goes on until one of them has room for it; if that one is lost then, the tick is
     /// [`Undelivered`](crate::NodeEvent::Undelivered). A batch of [`ticks`](Call::ticks) goes to the first choice alone, so that they stay
@@ -137,7 +151,8 @@ impl Handle {
 
     /// Prepares a call to all the peers that match: with a direction, a timeout, with an end after the first answers.
     ///
-    /// There is no strategy, because nobody is chosen: everybody who matches is meant, routers included. That nobody matches is fine, and
+    /// There is no strategy, because nobody is chosen: everybody who matches is meant, routers included. Routers are not asked for others: it
+    /// is a call to peers of this node. That nobody matches is fine, and
     /// one peer that fails does not stop the others: see [`All`].
     pub fn all(&self, selector: impl Into<Selector>) -> All<'_> {
         All::new(self, selector.into())
@@ -191,7 +206,7 @@ impl Handle {
         self.any(selector).down().request(event, data)
     }
 
-    /// Sends a tick to one of the peers that match. Ok means accepted for sending.
+    /// Sends a tick to one of the peers that match, or behind a router. Ok means accepted for sending.
     ///
     /// # Example
     /// ```
@@ -326,7 +341,8 @@ impl Handle {
         self.all(selector).request(event, data)
     }
 
-    /// The peers that match, with their options and directions, in the order in which they joined; nobody is an empty list.
+    /// The peers that match, with their options and directions, in the order in which they joined; nobody is an empty list. Only peers of
+    /// this node: routers are not asked.
     /// [`All::peers`] can look in one direction only.
     ///
     /// # Errors

@@ -139,6 +139,8 @@ struct Inner {
     map: Map,
     /// Made at the first use, for all clones.
     compiled: OnceLock<Result<Compiled, Error>>,
+    /// Made when it is first sent to a router, for all clones.
+    encoded: OnceLock<Arc<[u8]>>,
 }
 
 impl Filter {
@@ -216,6 +218,16 @@ impl Filter {
         let compiled = self.0.compiled.get_or_init(|| compile::compile(&self.0.map));
         compiled.as_ref().map_err(Clone::clone)
     }
+
+    /// The form that is sent.
+    pub(crate) fn encoded(&self) -> Arc<[u8]> {
+        let encode = || {
+            let mut out = Vec::new();
+            self.put(&mut out);
+            out.into()
+        };
+        Arc::clone(self.0.encoded.get_or_init(encode))
+    }
 }
 
 #[cfg_attr(not(test), allow(dead_code))] // Routers are sent filters.
@@ -262,7 +274,7 @@ impl Default for Filter {
 
 impl From<Map> for Filter {
     fn from(map: Map) -> Self {
-        Self(Arc::new(Inner { map, compiled: OnceLock::new() }))
+        Self(Arc::new(Inner { map, compiled: OnceLock::new(), encoded: OnceLock::new() }))
     }
 }
 

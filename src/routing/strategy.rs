@@ -35,6 +35,9 @@ pub use turns::RoundRobin;
 /// [`Handle::any`](crate::Handle::any) says when. Then [`Candidates::is_alternate`] is true, and those chosen before are no candidates
 /// any more.
 ///
+/// A strategy of a call also chooses among those whom a router knows, where no peer matches. Those are seen in the order of their ids, with
+/// the options that the router tells. Of their load nothing is known: what [`Candidate::pending`] and [`Candidate::address`] say is the router's.
+///
 /// # Threads
 /// Both methods run on the thread that makes the call, `choose` on a snapshot of the peers, and no lock is held. A panic of `choose`
 /// is the error `USER_CODE_PANICKED` of the call; one of `observe` is logged, for the call has ended by then.
@@ -65,7 +68,7 @@ pub trait Strategy: Send + Sync {
     fn choose<'a>(&self, among: &Candidates<'a>) -> Option<Candidate<'a>>;
 
     /// Hears how a call ended that it placed. Not told are calls whose answer nobody waits for, those that were refused before anything was
-    /// sent (`BACKPRESSURE`, say), batches of ticks, and calls to all.
+    /// sent (`BACKPRESSURE`, say), batches of ticks, calls to all, and of calls that a router was to place those that it did not and ticks.
     fn observe(&self, observation: &Observation<'_>) {
         let _ = observation;
     }
@@ -85,7 +88,7 @@ impl<S: Strategy + ?Sized> Strategy for Arc<S> {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Observation<'a> {
-    /// Who answered, or whom the error is about: not always the first choice. For a tick it is the first choice that had room; the node
+    /// Who answered, also behind a router, or whom the error is about: not always the first choice. For a tick it is the first choice that had room; the node
     /// may have sent it on to an alternate after that.
     pub peer: &'a NodeId,
     /// How long the answer took; `None` for a tick, which has none.

@@ -317,7 +317,8 @@ fn asking_anybody_passes_over_routers_and_nothing_else_does() {
         let node = listening("s");
         let router = serving("r", options! { "router": true, "zone": 1 });
         router.connect(node.local_addr().unwrap()).unwrap();
-        let error = node.request_any::<String, _>(Filter::any(), "who", &()).unwrap_err();
+        let here = node.any(Filter::any()).local_only();
+        let error = here.request::<String, _>("who", &()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NoNodesMatchFilter);
         assert!(
             error.message().contains("1 peer is connected; routers are passed over"),

@@ -10,12 +10,14 @@ use crate::config::LONGEST_TIMEOUT;
 use crate::error::{Error, ErrorKind, Execution};
 use crate::event::EventName;
 use crate::node::lookup::{Choice, Lookup};
-use crate::node::terms::{Terms, out_of_time};
+use crate::node::onward::{Routed, Sought, route};
+use crate::node::terms::{Routers, Terms, half_way, out_of_time};
 use crate::node_event::{Directions, NodeEvent};
 use crate::payload::Encode;
 use crate::proto::Message;
 use crate::routing::{
-    Outgoing, PathPattern, PathTable, PeerEntry, Recipient, SendStrategy, SendTarget, Targets,
+    Destination, Outgoing, PathPattern, PathTable, PeerEntry, Recipient, SendStrategy, SendTarget,
+    Targets,
 };
 use crate::service;
 
@@ -91,7 +93,9 @@ impl PathCall<'_> {
     /// Asks the strategy, and again while there is nobody, as long as the call says. An answer that means many ends a call for one, also when
     /// it means nobody.
     pub(super) fn wanted(&self, letter: &Letter) -> Result<Wanted, Error> {
-        let somebody = |wanted: &Wanted| !wanted.targets.as_slice().is_empty();
+        let somebody = |wanted: &Wanted| {
+            !wanted.targets.as_slice().is_empty() || self.goes_onward(letter, &wanted.targets)
+        };
         let ask = || Ok(Some(self.ask(letter)?).filter(somebody));
         let wanted = self.core().look_patiently(self.match_patience, letter.deadline, ask)?;
         wanted.ok_or_else(|| self.nobody(letter))
@@ -131,6 +135,9 @@ impl PathCall<'_> {
         targets: Vec<SendTarget>,
         table: &PathTable,
     ) -> Result<Lookup, Error> {
+        if targets.is_empty() {
+            return self.onward(letter);
+        }
         let (mut choices, mut paths, mut failed, mut ends) = (Vec::new(), Vec::new(), None, None);
         let mut left = targets.len();
         for target in targets {
@@ -171,6 +178,31 @@ impl PathCall<'_> {
         letter.in_time()?;
         let one = Lookup::one(first, self.terms.directions);
         Ok(Lookup { alternates: choices.collect(), by_path: true, ..one })
+    }
+
+    /// Whether routers are asked, as the strategy means one and names nobody.
+    fn goes_onward(&self, letter: &Letter, targets: &Targets) -> bool {
+        let Terms { directions, routers, .. } = &self.terms;
+        let wants_one = letter.is_for_one || letter.deadline.is_none();
+        let names_nobody = matches!(targets, Targets::InOrder(targets) if targets.is_empty());
+        let asks = *routers == Routers::Wanted && *directions != Directions::NONE;
+        wants_one && names_nobody && asks && self.core().knows_routers()
+    }
+
+    /// A router finds somebody who serves what was asked for.
+    fn onward(&self, letter: &mut Letter) -> Result<Lookup, Error> {
+        let (directory, except) = (self.core().directory(), &self.terms.except);
+        // The last may have left a moment ago.
+        let Some(router) = self.core().routers(&directory, except).into_iter().next() else {
+            return Err(self.nobody(letter));
+        };
+        letter.message.event = event_of(&letter.pattern)?;
+        letter.in_time()?;
+        let route = route(&directory, Some(Destination::Path), except);
+        let (sought, asked) = (Sought::Path(letter.pattern.clone()), Some(router.id.clone()));
+        let routed = Some(Box::new(Routed { route, sought, router: asked }));
+        let one = Lookup::one(Choice::onward(router, Destination::Path), self.terms.directions);
+        Ok(Lookup { by_path: true, routed, ..one })
     }
 
     /// Each of the targets as it is found: those that are known first, then those at addresses that have to be dialled, so that these keep
@@ -331,12 +363,6 @@ impl PathCall<'_> {
         let message = format!("no {limits} serves {:?}; {others}", pattern.as_str());
         local(message)
     }
-}
-
-/// The moment at which half of the time that is left is over.
-fn half_way(ends: Instant) -> Instant {
-    let now = Instant::now();
-    now + ends.saturating_duration_since(now) / 2
 }
 
 fn nodes(count: usize) -> String {

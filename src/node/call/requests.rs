@@ -21,15 +21,15 @@ impl Call<'_> {
     ///
     /// # Errors
     /// Never executed: `INVALID_EVENT`, `INVALID_ARGUMENT`, `ENCODE`, `NODE_NOT_FOUND` (an id) or
-    /// `NO_NODES_MATCH_FILTER` (anything else), `INVALID_FILTER`, `USER_CODE_PANICKED`, `BUSY`,
-    /// `NO_HANDLER`, `EXPIRED`, `WOULD_DEADLOCK`, `CLOSED` before it was sent. Executed: the handler's own error,
+    /// `NO_NODES_MATCH_FILTER` (anything else), whether routers were asked or not; `PREDICATE_NOT_ROUTABLE` when none found anybody and one does
+    /// not tell whom it knows; `INVALID_FILTER`, `USER_CODE_PANICKED`, `BUSY`, `NO_HANDLER`, `EXPIRED`, `WOULD_DEADLOCK`, `CLOSED` before it was sent. Executed: the handler's own error,
     /// `HANDLER_ERROR` after a panic, `NO_REPLY`, `DECODE` of the answer. Depending on how far it came:
     /// `REQUEST_TIMEOUT`, `CONNECTION_LOST`, `CLOSED`; and `TOO_LARGE` and `BACKPRESSURE`, which were not executed when they are
     /// about the request, and were when they are about its answer: it is larger than this node takes, or the peer dropped it
     /// for want of memory. [`Error::execution`] says which.
     ///
     /// # Blocking
-    /// Until the answer, at most for the timeout and 5 ms.
+    /// Until the answer, at most for the timeout and 5 ms. Asking routers counts.
     pub fn request<T: Decode, D: Encode + ?Sized>(
         &self,
         event: impl IntoEvent<D, T>,
@@ -56,11 +56,13 @@ impl Call<'_> {
     /// Sends a request without waiting for the answer. Its time runs from now.
     ///
     /// # Errors
-    /// Those of [`request`](Self::request) that are known before anything is sent; never executed.
+    /// Those of [`request`](Self::request) that are known before anything is sent; never executed. That routers found nobody is known only
+    /// when the answer is waited for, except where they list whom they know.
     ///
     /// # Blocking
-    /// Only while the loop has a backlog of thousands of commands, and as long as [`wait_for_match`](Self::wait_for_match) allows; and while
-    /// a call [by path](crate::Handle::by_path) dials an address that is not connected, at most until the deadline.
+    /// Only while the loop has a backlog of thousands of commands, and as long as [`wait_for_match`](Self::wait_for_match) allows; and, at
+    /// most until the deadline, while a call [by path](crate::Handle::by_path) dials an address that is not connected, and while routers list whom
+    /// they know: for a call with a closure, a strategy of its own or exceptions that has no match here ([`Handle::any`](crate::Handle::any)).
     /// Without room at the peer the request waits in line while its time runs, and this returns all the same; see
     /// [`try_start`](Self::try_start). Inside a handler it does not wait in line, and is `BACKPRESSURE` at once.
     pub fn start<T: Decode, D: Encode + ?Sized>(
@@ -75,7 +77,8 @@ impl Call<'_> {
     ///
     /// # Errors
     /// Those of [`start`](Self::start); `BACKPRESSURE` when the peer has as many calls open as it allows, when its queue is
-    /// full, or when the loop has a backlog; `NODE_NOT_FOUND` for an address that is not connected, in a call
+    /// full, or when the loop has a backlog; `NO_NODES_MATCH_FILTER` where routers would have to list whom they know: they are not asked,
+    /// others are; `NODE_NOT_FOUND` for an address that is not connected, in a call
     /// [by path](crate::Handle::by_path): it is not dialled. Never executed.
     ///
     /// # Blocking
@@ -135,7 +138,7 @@ pub(in crate::node) fn post_request<T: Decode>(
     let request = Request { call, plan, message, deadline, depth, token: wake };
     let latest = if room == Room::Now { began } else { deadline };
     core.post(Command::Request(request), latest)?;
-    let peer = lookup.peer().clone();
-    let started = Started { call, peer, observer, receiver, began, deadline };
+    let (peer, routed) = (lookup.peer().clone(), lookup.routed.take());
+    let started = Started { call, peer, observer, routed, receiver, began, deadline };
     Ok(Pending::new(handle.shared(), started))
 }

@@ -41,11 +41,13 @@ impl Ticked {
 
 impl Call<'_> {
     /// Sends one tick: fire and forget. Ok means accepted for sending; a tick that is lost after that is reported in
-    /// [`NodeEvent::Undelivered`](crate::NodeEvent::Undelivered).
+    /// [`NodeEvent::Undelivered`](crate::NodeEvent::Undelivered). So is, as far as routers can tell, one for which they find nobody: a tick to any
+    /// without a match here is Ok as soon as a router can be asked. [`flush`](crate::Handle::flush) does not wait for what routers place.
     ///
     /// # Errors
     /// Never executed: `INVALID_EVENT`, `INVALID_ARGUMENT` (a header), `ENCODE`, `TOO_LARGE`, `NODE_NOT_FOUND` (an id) or
-    /// `NO_NODES_MATCH_FILTER` (anything else), `INVALID_FILTER`, `USER_CODE_PANICKED`, `WOULD_DEADLOCK`, `CLOSED`;
+    /// `NO_NODES_MATCH_FILTER` (anything else), `PREDICATE_NOT_ROUTABLE`, `REQUEST_TIMEOUT` (routers did not tell in time whom they know),
+    /// `INVALID_FILTER`, `USER_CODE_PANICKED`, `WOULD_DEADLOCK`, `CLOSED`;
     /// `CONNECTION_LOST` when the peer leaves while the tick waits for room; `BACKPRESSURE` when the peer's window or its queue is
     /// full, at once or after [`wait`](Self::wait). A tick that waits may have run after `CLOSED`, and after the `BACKPRESSURE` of a
     /// loop that is late: then [`Error::execution`] says *Unknown*.
@@ -53,7 +55,8 @@ impl Call<'_> {
     /// # Blocking
     /// As long as [`wait`](Self::wait) and [`wait_for_match`](Self::wait_for_match) allow; without them, only while the loop has a
     /// backlog of thousands of commands. While a call [by path](crate::Handle::by_path) dials an address that is not connected, at most for the
-    /// [`timeout`](Self::timeout) or else the node's `connect_timeout`.
+    /// [`timeout`](Self::timeout) or else the node's `connect_timeout`. While routers list whom they know ([`Handle::any`](crate::Handle::any) says
+    /// for which calls), at most for the timeout or else the node's `request_timeout`.
     pub fn tick<D: Encode + ?Sized>(
         &self,
         event: impl IntoEvent<D, ()>,
@@ -75,7 +78,8 @@ impl Call<'_> {
     ///
     /// # Errors
     /// Those of [`tick`](Self::tick) without waiting, so never executed, and no `CONNECTION_LOST`; `BACKPRESSURE` also when the loop
-    /// has a backlog; `NODE_NOT_FOUND` for an address that is not connected, in a call [by path](crate::Handle::by_path): it is not dialled.
+    /// has a backlog; `NODE_NOT_FOUND` for an address that is not connected, in a call [by path](crate::Handle::by_path): it is not dialled;
+    /// `NO_NODES_MATCH_FILTER` where routers would have to list whom they know.
     ///
     /// # Blocking
     /// Not at all.
@@ -96,7 +100,8 @@ impl Call<'_> {
 
     /// Sends a batch of ticks in order, stopping at the first that is refused.
     ///
-    /// The event name is looked up once for the whole batch, and so is the peer, whom a call to any chooses once. A call
+    /// The event name is looked up once for the whole batch, and so is the peer, whom a call to any chooses once. Without a match here the
+    /// whole batch goes to one router, which may choose another receiver for each tick and need not keep their order. A call
     /// [by path](crate::Handle::by_path) asks its strategy once, too, before the first tick is encoded: it sees null as the data.
     ///
     /// # Errors
@@ -127,8 +132,9 @@ impl Call<'_> {
         let (payload, named) = (Payload::null(), event.clone());
         let first = Message { event: named, headers: headers.clone(), payload };
         let mut lookup = self.lookup(&first, None, Room::Awaited)?;
-        // All to one peer, so that they stay in order.
+        // All to one peer, so that they stay in order; a router that chooses may choose another for each.
         lookup.alternates.clear();
+        lookup.routed = lookup.routed.filter(|routed| routed.router.is_some());
         let mut messages = batch.into_iter().map(|data| {
             let payload = data.encode()?;
             let message = Message { event: event.clone(), headers: headers.clone(), payload };
@@ -174,7 +180,10 @@ impl Call<'_> {
     }
 
     /// Only who chose the peer hears of ticks: a send strategy does not.
-    fn observe_tick(&self, lookup: &Lookup) {
+    pub(in crate::node) fn observe_tick(&self, lookup: &Lookup) {
+        if lookup.is_left_to_a_router() {
+            return;
+        }
         if let Some(observer @ Observer::Chose(_)) = self.observer() {
             observer.observe(&Observation::new(lookup.peer(), None, None));
         }

@@ -84,6 +84,8 @@ impl<K> Builder<K> {
 
     /// How calls to any of several peers choose one, unless they say so themselves ([`Call::strategy`](crate::Call::strategy)). Without this
     /// it is [`Random`](crate::Random).
+    ///
+    /// A router chooses by it also for those who ask it, on one of its workers.
     pub fn strategy(mut self, strategy: impl Strategy + 'static) -> Self {
         self.strategy = Some(Arc::new(strategy));
         self
@@ -292,7 +294,8 @@ impl<K> Builder<K> {
         let instance = InstanceId(rng.u128(..));
         let (host, advertise, config) = (self.host, self.advertise, self.config);
         let services = Vec::new();
-        let router = self.role;
+        let chooses_elsewhere = self.strategy.is_some();
+        let router = self.role.map(|role| RouterRole { chooses_elsewhere, ..role });
         let local = Local { id, instance, options, services, host, advertise, config, router };
         let send = self.send_strategy.unwrap_or_else(|| Arc::new(FirstFind));
         let strategies = Strategies { choose: self.strategy, send };

@@ -23,6 +23,7 @@ use crate::node_event::{Directions, NodeEvent, PeerInfo};
 use crate::options::Options;
 use crate::proto::{Command, Done};
 use crate::routing::{Directory, PathPattern, PeerEntry};
+use crate::routing_stats::RoutingStats;
 
 /// A way to a node: does everything but own it. Cheap to clone, and usable from any thread at once.
 ///
@@ -297,6 +298,20 @@ impl Handle {
         };
         self.core.add_dropped(&mut dropped);
         Ok(dropped)
+    }
+
+    /// What this router has forwarded; afterwards it counts from zero if it is told to.
+    ///
+    /// # Errors
+    /// `CLOSED`, `WOULD_DEADLOCK`, `REQUEST_TIMEOUT` when the loop is late.
+    pub(crate) fn routing_stats(&self, reset: bool) -> Result<RoutingStats, Error> {
+        let until = Instant::now() + self.core.config.request_timeout;
+        let done = self.core.ask(until, |token| Command::RoutingStats { reset, token })?;
+        let Some(Done::Routing(stats)) = done else {
+            let message = "the loop did not answer in time; ask again";
+            return Err(Error::new(ErrorKind::RequestTimeout, message));
+        };
+        Ok(*stats)
     }
 
     /// Says goodbye to all downstream peers and stops listening. Upstream links stay. Without effect when not bound. Requests of theirs

@@ -101,7 +101,8 @@ fn spent(router: u32, node: &Node, each: Duration) {
     );
     let (service, data) = (echoing(), Bytes::from(vec![7; 1_024 * 1_024]));
     echo(node, &service, &data);
-    let (first, _) = (resident(router), (0..100).for_each(|_| echo(node, &service, &data)));
+    let first = resident(router);
+    (0..100).for_each(|_| echo(node, &service, &data));
     let kib = |bytes: Option<u64>| bytes.map_or("?".to_owned(), |kib| kib.to_string());
     println!(
         "  memory after 1 message of 1 MiB each way {} KiB, after 100 more {} KiB",

@@ -343,8 +343,6 @@ pub(crate) const DIRECTORY_PAGE_BYTES: usize = 20 * 1024;
 /// Matches that one router is asked to list for a call that chooses among them itself: sixteen pages, more than a closure should be
 /// asked about for one call.
 pub(crate) const ROUTER_MATCHES: usize = 4_096;
-/// Matches that a router lists on one page at most.
-pub(crate) const ROUTER_PAGE: u32 = 256;
 /// Keys of options by whose values a node keeps its peers: each costs a little whenever a peer changes, and programs look for few.
 pub(crate) const INDEXED_KEYS: usize = 8;
 /// From so many peers on it pays to keep them by the values that are looked for.

@@ -24,7 +24,7 @@ use crate::routing_stats::RoutingStats;
 /// they pass on.
 ///
 /// # Example
-/// ```no_run
+/// ```
 /// use threadmesh::{Node, Request, Router, filter, options};
 ///
 /// let router = Router::builder().id("main-router").bind("127.0.0.1:0").start()?;

@@ -145,10 +145,18 @@ impl<'a> PathCall<'a> {
     /// goes to those whom this node knows.
     ///
     /// # Example
-    /// ```no_run
-    /// # use threadmesh::Node;
+    /// ```
+    /// # use std::time::Duration;
+    /// # use threadmesh::{Node, Request, Router};
+    /// # let router = Router::builder().id("main-router").bind("127.0.0.1:0").start()?;
+    /// # let adder = Node::builder().register("/math/add", |request: Request<(i64, i64)>| Ok(request.data.0 + request.data.1));
+    /// # let adder = adder.start()?;
+    /// # adder.connect(router.local_addr()?)?;
+    /// # router.wait_for_service("/math/add", Duration::from_secs(5))?;
     /// # let node = Node::builder().start()?;
+    /// # node.connect(router.local_addr()?)?;
     /// let eight: i64 = node.call("/math/add").via_router().request(&(1, 7))?;
+    /// assert_eq!(eight, 8);
     /// # Ok::<(), threadmesh::Error>(())
     /// ```
     pub fn via_router(mut self) -> Self {

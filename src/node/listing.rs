@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::choose::{Wanted, among};
 use super::core::Core;
 use super::terms::{half_way, out_of_time};
-use crate::config::{ROUTER_MATCHES, ROUTER_PAGE};
+use crate::config::{DIRECTORY_PAGE, ROUTER_MATCHES};
 use crate::error::{Error, ErrorKind};
 use crate::id::{NodeId, PeerKey};
 use crate::node_event::{Direction, Directions};
@@ -69,7 +69,8 @@ impl Core {
         let mut known: Vec<Known> = Vec::new();
         loop {
             let after = known.last().map(|(id, _)| id.clone());
-            let question = DirectoryQuestion { filter: filter.to_vec(), after, limit: ROUTER_PAGE };
+            let question =
+                DirectoryQuestion { filter: filter.to_vec(), after, limit: DIRECTORY_PAGE as u32 };
             let (call, router) = (self.draw_call(), router.key);
             let deadline = until;
             let asked = self.ask(until, |token| Command::AskRouter {

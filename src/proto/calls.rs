@@ -289,18 +289,16 @@ impl<T> Mesh<T> {
     /// Whether a call goes on to its next step after that answer.
     fn goes_on(&self, id: CallId, error: &Error) -> bool {
         let Some(call) = self.calls.get(&id) else { return false };
-        let passes = match (error.kind(), call.onward.as_deref()) {
-            (ErrorKind::Busy, _) => true,
-            (ErrorKind::NotFound, onward) => call.by_path || onward == Some(&Destination::Path),
+        let onward = call.onward.as_deref();
+        let passes = match error.kind() {
+            ErrorKind::Busy => true,
+            ErrorKind::NotFound => call.by_path || onward == Some(&Destination::Path),
             // What a router could not place, another one may.
-            (
-                ErrorKind::NoNodesMatchFilter
-                | ErrorKind::NodeNotFound
-                | ErrorKind::Refused
-                | ErrorKind::ConnectionLost
-                | ErrorKind::Backpressure,
-                Some(_),
-            ) => true,
+            ErrorKind::NoNodesMatchFilter
+            | ErrorKind::NodeNotFound
+            | ErrorKind::Refused
+            | ErrorKind::ConnectionLost
+            | ErrorKind::Backpressure => onward.is_some(),
             _ => false,
         };
         passes && !error.may_have_run()

@@ -114,24 +114,8 @@ impl<T> Mesh<T> {
             Whose::Caller(token) | Whose::Tick(Some(token)) => {
                 out.push(Output::Complete { token, result: Err(error) });
             }
-            Whose::Tick(None) => self.tell_undelivered(&self.name_of(&tick), false, out),
+            Whose::Tick(None) => tell_undelivered(&self.name_of(&tick), false, out),
             Whose::Peer(_) => self.relay_tick_onward(tick, error, out),
-        }
-    }
-
-    /// Tells the program that a tick was lost, in one event with those before it.
-    pub(super) fn tell_undelivered(&self, lost: &NodeId, written: bool, out: &mut Out<T>) {
-        let (one, none) = (u64::from(!written), u64::from(written));
-        match last_event(out) {
-            Some(NodeEvent::Undelivered { id, unwritten, unconfirmed }) if id == lost => {
-                *unwritten += one;
-                *unconfirmed += none;
-            }
-            _ => out.push(Output::Event(NodeEvent::Undelivered {
-                id: lost.clone(),
-                unwritten: one,
-                unconfirmed: none,
-            })),
         }
     }
 
@@ -250,6 +234,22 @@ impl<T> Mesh<T> {
                 self.arm_liveness(id);
             }
         }
+    }
+}
+
+/// Tells the program that a tick was lost, in one event with those before it.
+pub(super) fn tell_undelivered<T>(lost: &NodeId, written: bool, out: &mut Out<T>) {
+    let (one, none) = (u64::from(!written), u64::from(written));
+    match last_event(out) {
+        Some(NodeEvent::Undelivered { id, unwritten, unconfirmed }) if id == lost => {
+            *unwritten += one;
+            *unconfirmed += none;
+        }
+        _ => out.push(Output::Event(NodeEvent::Undelivered {
+            id: lost.clone(),
+            unwritten: one,
+            unconfirmed: none,
+        })),
     }
 }
 

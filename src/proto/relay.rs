@@ -265,7 +265,8 @@ impl<T> Mesh<T> {
                 (self.answer_of(error), handler)
             }
         };
-        let in_vain = matches!(&answer, Answer::Fault(error) if is_no_match(error));
+        // Whoever may ask another router then, must not ask these again.
+        let in_vain = matches!(&answer, Answer::Fault(error) if !error.may_have_run());
         let asked = route.filter(|_| in_vain).map(|route| route.visited).unwrap_or_default();
         self.answer_with(owed, answer, Passed { handler, asked }, out);
     }

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use super::calls::{Call, Phase, Whose};
-use super::flow::OurTick;
+use super::flow::{OurTick, tell_undelivered};
 use super::leave::lost_unsent;
 use super::mesh::{Mesh, Out, disarm};
 use super::queue::{Item, ItemHead};
@@ -45,7 +45,9 @@ impl<T> Mesh<T> {
             return;
         };
         if let Some(route) = &mut call.route {
-            asked.iter().for_each(|router| route.visit(router));
+            for router in asked {
+                route.visit(router);
+            }
         }
     }
 
@@ -96,7 +98,7 @@ impl<T> Mesh<T> {
             (None, Err(error)) => {
                 log::debug!(target: "threadmesh::proto", "a tick was not delivered: {error}");
                 let peer = error.peer().unwrap_or(&self.local.id).clone();
-                self.tell_undelivered(&peer, error.may_have_run(), out);
+                tell_undelivered(&peer, error.may_have_run(), out);
             }
         }
         self.flushes_tick_ended(id, lost, out);

@@ -40,6 +40,7 @@ mod processes;
 mod python;
 mod room;
 mod rounds;
+mod routers;
 mod services;
 #[cfg(target_os = "linux")]
 mod slow_peer;

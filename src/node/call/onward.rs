@@ -38,11 +38,16 @@ impl Call<'_> {
     /// [`Directions::NONE`] nobody is asked.
     ///
     /// # Example
-    /// ```no_run
-    /// # use threadmesh::Node;
+    /// ```
+    /// # use threadmesh::{Node, Request, Router};
+    /// # let router = Router::builder().id("main-router").bind("127.0.0.1:0").start()?;
+    /// # let users = Node::builder().id("users-7").on_request("name", |_: Request<u32>| Ok("Ada")).start()?;
+    /// # users.connect(router.local_addr()?)?;
     /// # let node = Node::builder().start()?;
-    /// // Known to a router of this node, not to the node itself.
+    /// # node.connect(router.local_addr()?)?;
+    /// // It is a peer of the router, and none of this node.
     /// let name: String = node.to("users-7").via_router().request("name", &7)?;
+    /// assert_eq!(name, "Ada");
     /// # Ok::<(), threadmesh::Error>(())
     /// ```
     pub fn via_router(mut self) -> Self {

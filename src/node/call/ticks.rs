@@ -42,7 +42,7 @@ impl Ticked {
 impl Call<'_> {
     /// Sends one tick: fire and forget. Ok means accepted for sending; a tick that is lost after that is reported in
     /// [`NodeEvent::Undelivered`](crate::NodeEvent::Undelivered). So is, as far as routers can tell, one for which they find nobody: a tick to any
-    /// without a match here is Ok as soon as a router can be asked. [`flush`](crate::Handle::flush) does not wait for what routers place.
+    /// without a match here is Ok as soon as a router can be asked. A [`flush`](crate::Handle::flush) of that router waits until it has placed it.
     ///
     /// # Errors
     /// Never executed: `INVALID_EVENT`, `INVALID_ARGUMENT` (a header), `ENCODE`, `TOO_LARGE`, `NODE_NOT_FOUND` (an id) or

@@ -258,6 +258,22 @@ fn the_deadline_is_one_however_many_routers_there_are() {
 }
 
 #[test]
+fn a_router_that_knows_nobody_is_not_asked_again_because_another_was_busy() {
+    let _bound = crate::bound::bound();
+    let mut pair =
+        Pair::graph(&["a", "router-1", "router-2", "b"], &[(0, 1), (0, 2), (1, 2), (3, 1)]);
+    pair.ask(0, "router-1", &like("b"), "asked");
+    pair.run();
+    let (node, _, owed) = pair.delivered_request();
+    let busy = Error::new(ErrorKind::Busy, "b has too much to do");
+    pair.answer(node, owed, Answer::Fault(busy));
+    let error = pair.result("asked").unwrap_err();
+    assert_eq!((error.kind(), error.may_have_run()), (ErrorKind::Busy, false));
+    assert_eq!((pair.counted(1), pair.counted(2)), ((1, 1), (1, 1)));
+    assert!(pair.delivered.is_empty());
+}
+
+#[test]
 fn a_tick_reaches_the_service_behind_the_last_of_four_routers() {
     let _bound = crate::bound::bound();
     let ids = ["a", "router-1", "router-2", "router-3", "router-4", "b"];

@@ -17,7 +17,8 @@ const VOCABULARY: &[&[&str]] = &[
     &["id", "error"],
     &["home", "value", "scan", "patience"],
     &["payload", "options", "headers", "event", "address"],
-    &["node_event", "handler_error", "endpoint", "dropped", "routing_stats"],
+    &["routing_stats"],
+    &["node_event", "handler_error", "endpoint", "dropped"],
 ];
 
 /// What a room may import beside the vocabulary and itself. A new edge is an architectural change: say why in

@@ -41,6 +41,7 @@ mod python;
 mod room;
 mod rounds;
 mod routers;
+mod routers_terms;
 mod services;
 #[cfg(target_os = "linux")]
 mod slow_peer;

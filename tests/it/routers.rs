@@ -1,21 +1,18 @@
-//! Calls through routers: the sixth section of the scenarios, and what stands around it. Each test of a row bears its number.
+//! Calls through routers: the sixth section of the scenarios. Each test bears the number of its row; what a call says about routers is the
+//! business of `routers_terms.rs`.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
 use threadmesh::{
-    Error, ErrorKind, Execution, Filter, First, HandlerError, Hedge, Node, NodeEvent, Options,
-    Proxied, Request, RoundRobin, Router, Sticky, Target, Tick, filter, options, predicate,
+    Error, ErrorKind, Execution, Filter, First, HandlerError, Node, NodeEvent, Options, Proxied,
+    Request, Router, Tick, filter, options, predicate,
 };
 
-use crate::support::{
-    AT_ONCE, SOON, bounded, builder, eventually, expect_event, joined, let_pass, took,
-};
+use crate::support::{AT_ONCE, SOON, bounded, builder, eventually, expect_event, let_pass, took};
 
-const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 fn router_builder(id: &str) -> threadmesh::Builder<Router> {
     Router::builder()
@@ -26,12 +23,12 @@ fn router_builder(id: &str) -> threadmesh::Builder<Router> {
         .bind("127.0.0.1:0")
 }
 
-fn router(id: &str) -> Router {
+pub(crate) fn router(id: &str) -> Router {
     router_builder(id).start().expect("a free port")
 }
 
 /// A node with options that has dialled these routers and answers `who` with its id.
-fn behind(id: &str, options: Options, routers: &[&Router]) -> Node {
+pub(crate) fn behind(id: &str, options: Options, routers: &[&Router]) -> Node {
     let node = builder(id).options(options).start().expect("a node needs nothing");
     let name = id.to_owned();
     node.on_request("who", move |_: Request<()>| Ok(name.clone())).unwrap();
@@ -43,11 +40,11 @@ fn behind(id: &str, options: Options, routers: &[&Router]) -> Node {
 }
 
 /// A node that has dialled these routers and has nothing to offer.
-fn client(routers: &[&Router]) -> Node {
+pub(crate) fn client(routers: &[&Router]) -> Node {
     behind("a", options! {}, routers)
 }
 
-fn auth(routers: &[&Router]) -> Node {
+pub(crate) fn auth(routers: &[&Router]) -> Node {
     let node = behind("b", options! { "service": "auth" }, routers);
     let verify = |request: Request<String>| Ok(format!("{} is valid", request.data));
     node.on_request("verify", verify).unwrap();
@@ -60,16 +57,16 @@ fn link(one: &Router, other: &Router) {
     other.wait_for_peer(one.id(), SOON).unwrap();
 }
 
-fn requests(router: &Router) -> Proxied {
+pub(crate) fn requests(router: &Router) -> Proxied {
     router.routing_stats().unwrap().proxy_requests
 }
 
-fn ticks(router: &Router) -> Proxied {
+pub(crate) fn ticks(router: &Router) -> Proxied {
     router.routing_stats().unwrap().proxy_ticks
 }
 
 /// Waits until a router has counted so many as placed, and so many as not.
-fn counted(router: &Router, of: fn(&Router) -> Proxied, successful: u64, failed: u64) {
+pub(crate) fn counted(router: &Router, of: fn(&Router) -> Proxied, successful: u64, failed: u64) {
     let now = || {
         let Proxied { total, successful, failed, .. } = of(router);
         (total, successful, failed)
@@ -78,18 +75,18 @@ fn counted(router: &Router, of: fn(&Router) -> Proxied, successful: u64, failed:
 }
 
 /// Tells the id of a node for each tick of that event.
-fn hears(node: &Node, event: &'static str, tell: &Sender<String>) {
+pub(crate) fn hears(node: &Node, event: &'static str, tell: &Sender<String>) {
     let (tell, id) = (tell.clone(), node.id().to_string());
     node.on_tick(event, move |_: Tick<u32>| tell.send(id.clone()).unwrap()).unwrap();
 }
 
-fn heard(hears: &Receiver<String>, count: usize) -> Vec<String> {
+pub(crate) fn heard(hears: &Receiver<String>, count: usize) -> Vec<String> {
     let mut all: Vec<_> = (0..count).map(|_| hears.recv_timeout(SOON).unwrap()).collect();
     all.sort();
     all
 }
 
-fn nobody(result: Result<String, Error>, routers: &str) -> Error {
+pub(crate) fn nobody(result: Result<String, Error>, routers: &str) -> Error {
     let error = result.unwrap_err();
     assert_eq!(
         (error.kind(), error.execution()),
@@ -508,216 +505,5 @@ fn t170_the_handler_sees_who_asked_and_who_forwarded() {
         let seen: String = a.request_any(filter! { "service": "auth" }, "names", &()).unwrap();
         assert_eq!(seen, "a by way of r");
         assert_eq!(a.to("b").via_router().request::<String, _>("names", &()).unwrap(), seen);
-    });
-}
-
-#[test]
-fn an_id_behind_a_router_is_reached_if_the_call_says_so() {
-    bounded("id via router", LIMIT, || {
-        let (router, (tell, told)) = (router("r"), channel());
-        let (a, b) = (client(&[&router]), auth(&[&router]));
-        hears(&b, "news", &tell);
-        let error = a.to("b").request::<String, _>("who", &()).unwrap_err();
-        assert_eq!((error.kind(), error.context("routers")), (ErrorKind::NodeNotFound, None));
-        let reply = a.to("b").via_router().request_reply::<String, _>("who", &()).unwrap();
-        assert_eq!((reply.handled_by.as_str(), reply.via.unwrap().as_str()), ("b", "r"));
-        a.to("b").via_router().tick("news", &1).unwrap();
-        assert_eq!(heard(&told, 1), ["b"]);
-        let call = a.to("nowhere").via_router();
-        let error = took(AT_ONCE, || call.request::<String, _>("who", &())).unwrap_err();
-        assert_eq!((error.kind(), error.execution()), (ErrorKind::NodeNotFound, Execution::Never));
-        assert_eq!(
-            (error.peer().unwrap().as_str(), error.context("routers")),
-            ("nowhere", Some("r"))
-        );
-    });
-}
-
-#[test]
-fn a_path_behind_a_router_is_reached_if_the_call_says_so() {
-    bounded("path via router", LIMIT, || {
-        let router = router("r");
-        let (a, b) = (client(&[&router]), auth(&[&router]));
-        b.register("/math/add", |request: Request<(i64, i64)>| Ok(request.data.0 + request.data.1))
-            .unwrap();
-        router.wait_for_service("/math/add", SOON).unwrap();
-        let error = a.call("/math/add").request::<i64>(&(1, 7)).unwrap_err();
-        assert_eq!((error.kind(), error.context("found")), (ErrorKind::NotFound, Some("local")));
-        for path in ["/math/add", "math//*"] {
-            assert_eq!(a.call(path).via_router().request::<i64>(&(1, 7)).unwrap(), 8, "{path}");
-        }
-        let error = a.call("/math/div").via_router().request::<i64>(&(1, 7)).unwrap_err();
-        assert_eq!((error.kind(), error.execution()), (ErrorKind::NotFound, Execution::Never));
-        let context = ["found", "path", "routers"].map(|key| error.context(key).unwrap());
-        assert_eq!(context, ["remote", "/math/div", "r"]);
-    });
-}
-
-#[test]
-fn a_strategy_of_the_call_chooses_behind_a_router_and_remembers_there() {
-    bounded("strategy behind a router", LIMIT, || {
-        let router = router("r");
-        let a = client(&[&router]);
-        let services =
-            ["w1", "w2", "w3"].map(|id| behind(id, options! { "role": "worker" }, &[&router]));
-        let workers = filter! { "role": "worker" };
-        let who = |call: threadmesh::Call<'_>| call.request::<String, _>("who", &()).unwrap();
-        let turns = Arc::new(RoundRobin::new());
-        let by_turns = || who(a.any(&workers).strategy(Arc::clone(&turns)));
-        assert_eq!([by_turns(), by_turns(), by_turns(), by_turns()], ["w1", "w2", "w3", "w1"]);
-        let sessions = Sticky::new();
-        let sticky = || who(a.any(&workers).strategy(sessions.key(7)));
-        let home = sticky();
-        for _ in 0..10 {
-            assert_eq!(sticky(), home);
-        }
-        assert_eq!(sessions.remembered(7).unwrap(), home.as_str());
-        // When that one is gone, there is another.
-        services.iter().find(|node| *node.id() == home.as_str()).unwrap().stop().unwrap();
-        eventually("it has left", || router.peer_options(&home).is_none());
-        let other = sticky();
-        assert_ne!(other, home);
-        let third = ["w1", "w2", "w3"].into_iter().find(|id| *id != home && *id != other);
-        assert_eq!(who(a.any(&workers).except(&home).except(&other)), third.unwrap());
-    });
-}
-
-#[test]
-fn ticks_for_nobody_behind_routers_are_told_as_undelivered() {
-    bounded("undelivered", LIMIT, || {
-        let router = router("r");
-        let a = client(&[&router]);
-        let mut events = a.events();
-        a.tick_any(filter! { "service": "none" }, "news", &1).unwrap();
-        expect_event(&mut events, |event| {
-            matches!(event, NodeEvent::Undelivered { .. }).then_some(())
-        });
-        counted(&router, ticks, 0, 1);
-    });
-}
-
-#[test]
-fn a_batch_of_ticks_goes_through_one_router() {
-    bounded("batch", LIMIT, || {
-        let routers = ["r1", "r2"].map(router);
-        let all: Vec<&Router> = routers.iter().collect();
-        let (a, b) = (client(&all), auth(&all));
-        let count = Arc::new(AtomicUsize::new(0));
-        let counts = Arc::clone(&count);
-        b.on_tick("news", move |_: Tick<u32>| {
-            counts.fetch_add(1, SeqCst);
-        })
-        .unwrap();
-        let sent = a.any(filter! { "service": "auth" }).ticks("news", 0..200_u32);
-        assert_eq!(sent.all().unwrap(), 200);
-        eventually("all have come", || count.load(SeqCst) == 200);
-        let totals = [ticks(&routers[0]).total, ticks(&routers[1]).total];
-        assert!(totals == [200, 0] || totals == [0, 200], "{totals:?}");
-    });
-}
-
-#[test]
-fn local_only_asks_no_router() {
-    bounded("local only", LIMIT, || {
-        let router = router("r");
-        let (a, _b) = (client(&[&router]), auth(&[&router]));
-        let call = a.any(filter! { "service": "auth" }).local_only();
-        let error = call.request::<String, _>("who", &()).unwrap_err();
-        assert_eq!((error.kind(), error.context("routers")), (ErrorKind::NoNodesMatchFilter, None));
-        let up = a.any(filter! { "service": "auth" }).up();
-        assert_eq!(up.request::<String, _>("who", &()).unwrap_err().context("routers"), None);
-        assert_eq!(up.via_router().request::<String, _>("who", &()).unwrap(), "b");
-        assert_eq!(requests(&router).total, 1);
-    });
-}
-
-#[test]
-fn who_waits_for_a_match_asks_a_router_as_soon_as_there_is_one() {
-    bounded("wait for a router", LIMIT, || {
-        let router = router("r");
-        let (a, _b) = (builder("a").start().unwrap(), auth(&[&router]));
-        thread::scope(|scope| {
-            let call = a.any(filter! { "service": "auth" }).wait_for_match(SOON);
-            let asking = scope.spawn(move || call.request::<String, _>("who", &()).unwrap());
-            a.connect(router.local_addr().unwrap()).unwrap();
-            assert_eq!(took(AT_ONCE, || asking.join().unwrap()), "b");
-        });
-    });
-}
-
-#[test]
-fn a_router_that_is_none_is_passed_over() {
-    bounded("no router after all", LIMIT, || {
-        let liar = builder("liar").options(options! { "router": true }).bind("127.0.0.1:0");
-        let liar = liar.start().unwrap();
-        let router = router("r");
-        let _b = auth(&[&router]);
-        let a = joined("a", &liar);
-        let services = filter! { "service": "auth" };
-        nobody(a.request_any(&services, "who", &()), "liar");
-        a.connect(router.local_addr().unwrap()).unwrap();
-        for _ in 0..4 {
-            assert_eq!(a.request_any::<String, _>(&services, "who", &()).unwrap(), "b");
-            let by_closure = services.clone().when(|_| true);
-            assert_eq!(a.request_any::<String, _>(by_closure, "who", &()).unwrap(), "b");
-        }
-    });
-}
-
-#[test]
-fn a_router_tells_whom_it_knows_in_as_many_pages_as_it_takes() {
-    bounded("pages", LIMIT, || {
-        let router = router("r");
-        let a = client(&[&router]);
-        let text = "x".repeat(6 * 1_024);
-        let options =
-            |number: u64| options! { "service": "big", "number": number, "text": text.as_str() };
-        let _services: Vec<Node> = (0..12)
-            .map(|number| behind(&format!("b{number:02}"), options(number), &[&router]))
-            .collect();
-        for number in [0, 5, 11] {
-            let that = filter! { "service": "big" }
-                .when(move |peer| peer.get_u64("number") == Some(number));
-            let who: String = a.request_any(that, "who", &()).unwrap();
-            assert_eq!(who, format!("b{number:02}"));
-        }
-    });
-}
-
-#[test]
-fn a_handler_chooses_behind_a_router_within_its_own_deadline() {
-    bounded("nested", LIMIT, || {
-        let router = router("r");
-        let (a, _b) = (client(&[&router]), auth(&[&router]));
-        let front = behind("front", options! { "service": "front" }, &[&router]);
-        let handle = front.handle();
-        let ask = move |_: Request<()>| {
-            let auth = filter! { "service": "auth" }.when(|_| true);
-            Ok(handle.any(auth).request::<String, _>("verify", "nested")?)
-        };
-        front.on_request("ask", ask).unwrap();
-        let fronts = filter! { "service": "front" }.when(|_| true);
-        let call = a.any(fronts).timeout(SOON);
-        assert_eq!(call.request::<String, _>("ask", &()).unwrap(), "nested is valid");
-    });
-}
-
-#[test]
-fn a_hedged_call_through_a_router_has_one_copy() {
-    bounded("hedged", LIMIT, || {
-        let router = router("r");
-        let (a, b) = (client(&[&router]), auth(&[&router]));
-        let count = Arc::new(AtomicUsize::new(0));
-        let counts = Arc::clone(&count);
-        let slow = move |_: Request<()>| {
-            counts.fetch_add(1, SeqCst);
-            let_pass(Duration::from_millis(150));
-            Ok("slow")
-        };
-        b.on_request("slow", slow).unwrap();
-        let hedge = Hedge::new().after(Duration::from_millis(20));
-        let call = a.any(filter! { "service": "auth" }).idempotent().hedge(&hedge);
-        assert_eq!(call.request::<String, _>("slow", &()).unwrap(), "slow");
-        assert_eq!(count.load(SeqCst), 1);
     });
 }

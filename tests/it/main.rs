@@ -50,4 +50,5 @@ mod strategies;
 mod support;
 #[cfg(target_os = "linux")]
 mod survival;
+mod switchboards;
 mod targets;

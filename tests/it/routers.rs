@@ -52,7 +52,7 @@ pub(crate) fn auth(routers: &[&Router]) -> Node {
 }
 
 /// Two links of one sort: `one` has dialled `other`.
-fn link(one: &Router, other: &Router) {
+pub(crate) fn link(one: &Router, other: &Router) {
     one.connect(other.local_addr().unwrap()).unwrap();
     other.wait_for_peer(one.id(), SOON).unwrap();
 }

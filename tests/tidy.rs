@@ -3,12 +3,16 @@
 //! Every rule is a function from text to offences, and the second half of this file shows that each of them bites.
 //! It must not need a crate of its own, and it reads files only below the manifest's folder.
 
+#[path = "tidy/program.rs"]
+mod program;
 #[path = "tidy/promises.rs"]
 mod promises;
 
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use program::{OF_THE_PROGRAM, PROGRAM};
 
 /// The words of the crate, in levels: a file may import those of the levels above its own line. `id` and `error` are
 /// one knot: an error names a node, and an id that is none is an error.
@@ -88,6 +92,7 @@ fn the_house_is_tidy() {
         offences.extend(purity(file));
         offences.extend(promises::marks(file));
         offences.extend(wall_clock(file));
+        offences.extend(program::uses(file));
     }
     offences.extend(map(&read("src/architecture.md"), &files));
     offences.extend(dependencies(&read("Cargo.toml")));
@@ -197,8 +202,8 @@ fn line_of(text: &str, at: usize) -> usize {
 
 fn imports(file: &Source) -> Vec<Offence> {
     let Some(room) = file.path.strip_prefix("src/").map(room_of) else { return Vec::new() };
-    // Tests may look at a word from wherever it is used.
-    if is_tests(file) {
+    // Tests may look at a word from wherever it is used, and to the program `crate` is the program.
+    if is_tests(file) || file.path.starts_with(PROGRAM) {
         return Vec::new();
     }
     let text = code(&file.text);
@@ -469,19 +474,31 @@ fn dependencies(manifest: &str) -> Vec<Offence> {
         if line.starts_with('[') {
             section = line.trim();
         } else if section == "[dependencies]" && !line.starts_with('#') {
-            found.extend(line.split_once('=').map(|(name, _)| (index + 1, name.trim())));
+            let named = line.split_once('=');
+            found.extend(named.map(|(name, how)| (index + 1, name.trim(), how)));
         }
     }
     let object = |line, what: String| Offence { file: "Cargo.toml".into(), line, what };
-    let added = found.iter().filter(|(_, name)| !DEPENDENCIES.contains(name));
-    let missing = DEPENDENCIES.iter().filter(|name| !found.iter().any(|(_, have)| have == *name));
+    let all = || DEPENDENCIES.iter().chain(OF_THE_PROGRAM);
+    let added = found.iter().filter(|(_, name, _)| !all().any(|known| known == name));
+    let missing = all().filter(|name| !found.iter().any(|(_, have, _)| have == *name));
+    let for_all = |(_, name, how): &&(usize, &str, &str)| {
+        OF_THE_PROGRAM.contains(name) && !how.contains("optional = true")
+    };
+    let forced = found.iter().filter(for_all).map(|(line, name, _)| {
+        object(
+            *line,
+            format!("`{name}` is only for the program: make it optional, for the feature `cli`"),
+        )
+    });
     added
-        .map(|(line, name)| {
+        .map(|(line, name, _)| {
             object(*line, format!("`{name}` is a new package: the design names all there are"))
         })
         .chain(missing.map(|name| {
             object(1, format!("`{name}` is gone: take it from the list in tests/tidy.rs, too"))
         }))
+        .chain(forced)
         .collect()
 }
 
@@ -602,9 +619,14 @@ mod bites {
     #[test]
     fn a_package_too_many_or_too_few_is_found() {
         let all = DEPENDENCIES.join(" = \"1\"\n") + " = \"1\"";
-        let manifest = format!("[dependencies]\n# why\n{all}\n[lints.rust]\nx = 1\n");
+        let optional = "{ version = \"1\", optional = true }";
+        let more = OF_THE_PROGRAM.iter().map(|name| format!("{name} = {optional}\n"));
+        let more: String = more.collect();
+        let manifest = format!("[dependencies]\n# why\n{all}\n{more}[lints.rust]\nx = 1\n");
         assert_eq!(dependencies(&manifest), []);
         assert_eq!(dependencies(&manifest.replace("# why", "tokio = \"1\"")).len(), 1);
         assert_eq!(dependencies(&manifest.replace("mio = \"1\"\n", "")).len(), 1);
+        let forced = manifest.replace(&format!("clap = {optional}"), "clap = \"4\"");
+        assert_eq!(dependencies(&forced).len(), 1);
     }
 }

@@ -28,7 +28,7 @@ Examples: a mesh of four terminals
 
 The same with flags: threadmesh --router --bind …, threadmesh --node --name auth --connect …
 
-With --json every line on standard output is one object with a key \"type\" (started, listening, connected, ready, stopped, answer,
+With --json every line on standard output is one object with a key \"type\" (started, listening, connected, ready, stopped, answer, \
 sent, peer, event, message, stats, bench), and an error is one line on standard error:
   {\"error\":{\"code\":…,\"message\":…,\"execution\":\"never\"|\"unknown\"|\"happened\",\"peer\":…}}
 The codes are those of the crate, or of the handler that failed.";
@@ -72,8 +72,10 @@ pub(crate) fn read(words: Vec<OsString>) -> Result<Args, Exit> {
         }
         if json {
             let text = why.render().to_string();
-            let message = text.trim_end().strip_prefix("error: ").unwrap_or(&text).to_owned();
-            Output::new(true).failure(&Failure::usage(message));
+            // Without the usage and the advice that follow.
+            let what = text.split("\n\n").next().unwrap_or_default();
+            let what = what.strip_prefix("error: ").unwrap_or(what);
+            Output::new(true).failure(&Failure::usage(what));
         } else {
             // Where nobody reads, nobody is told.
             let _ = why.print();

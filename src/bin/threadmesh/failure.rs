@@ -93,10 +93,6 @@ impl From<Error> for Failure {
 /// What to do next, where the command line knows more about it than the crate.
 fn hint(kind: ErrorKind) -> Option<&'static str> {
     match kind {
-        ErrorKind::ConnectTimeout | ErrorKind::ConnectFailed => {
-            Some("is something listening there? `threadmesh router --bind ADDR` starts a router")
-        }
-        ErrorKind::DuplicateId => Some("give one of them another --id"),
         ErrorKind::NodeNotFound | ErrorKind::NoNodesMatchFilter => Some(
             "`threadmesh peers --connect ADDR` lists who is there, --wait SECONDS waits for them",
         ),

@@ -1,6 +1,5 @@
 //! Everything that is printed: text for people, or one JSON object a line for scripts. Nothing here panics on a closed pipe.
 
-use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -91,8 +90,7 @@ pub(crate) fn clean(text: &str) -> String {
     let mut cleaned = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() {
-            // Writing into a text cannot fail.
-            let _ = write!(cleaned, "\\u{{{:x}}}", u32::from(c));
+            cleaned.extend(c.escape_default());
         } else {
             cleaned.push(c);
         }
@@ -110,6 +108,6 @@ mod tests {
 
     #[test]
     fn control_characters_of_others_do_not_reach_the_terminal() {
-        assert_eq!(clean("a\u{1b}[2Jb\u{9b}ä"), "a\\u{1b}[2Jb\\u{9b}ä");
+        assert_eq!(clean("a\u{1b}[2J\n\u{9b}ä"), "a\\u{1b}[2J\\n\\u{9b}ä");
     }
 }

@@ -20,11 +20,11 @@ use crate::whom;
 const EXAMPLES: &str = "\
 Examples:
   threadmesh bench --connect 127.0.0.1:8087
-  threadmesh bench --connect 127.0.0.1:8087 --filter '{\"service\":\"auth\"}' --threads 8 --size 4096 --seconds 10
+  threadmesh bench --connect 127.0.0.1:8087 --filter '{\"service\":\"auth\"}' --threads 8 --size 4096
   threadmesh bench --connect 127.0.0.1:8087 --to main --seconds 1 --json
 
-Each thread asks, waits for the answer, and asks again. Without --to and --filter the node that was connected to is asked. With --json
-{\"type\":\"bench\",\"requests\":…,\"per_second\":…,\"errors\":{CODE:…},\"latency_ms\":{\"p50\":…,\"p90\":…,\"p99\":…,\"max\":…},…}. The exit code is that of the
+Each thread asks, waits for the answer, and asks again. Without --to and --filter the node that was connected to is asked. With --json \
+{\"type\":\"bench\",\"requests\":…,\"per_second\":…,\"errors\":{CODE:…},\"latency_ms\":{\"p50\":…,\"p90\":…,\"p99\":…,\"max\":…},…}. The exit code is that of the \
 first error, if there was one.";
 
 /// How long a thread pauses after an error, so that it does not count errors by the million.

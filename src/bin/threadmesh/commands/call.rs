@@ -22,8 +22,8 @@ Examples:
   threadmesh call --connect 127.0.0.1:8087 --by random --timeout 2 /tools/size '\"four\"'
   threadmesh call --connect 127.0.0.1:8087 --tick /log/add '\"a line\"'
 
-A whole segment * stands for any one segment. It prints the answer as request does. Under a strategy for many (--all, --by all, --by
-one-per-node) there is one line for each answer: node/path and the value, with --json {\"type\":\"answer\",\"node\":…,\"path\":…,\"value\":…} or
+A whole segment * stands for any one segment. It prints the answer as request does. Under a strategy for many (--all, --by all, --by \
+one-per-node) there is one line for each answer: node/path and the value, with --json {\"type\":\"answer\",\"node\":…,\"path\":…,\"value\":…} or \
 …\"error\":{…}; the exit code is that of the first error.";
 
 /// Call whoever serves a path

@@ -22,16 +22,16 @@ Examples:
   threadmesh node --name client --connect tcp://127.0.0.1:8087 --interactive
   threadmesh node --name tools --connect 127.0.0.1:8087 --exec 'wc -c' --on size --on /tools/size
 
-It prints \"listening on tcp://HOST:PORT\" if it listens, \"connected to ID at tcp://HOST:PORT\" for each --connect, and then \"ready\".
+It prints \"listening on tcp://HOST:PORT\" if it listens, \"connected to ID at tcp://HOST:PORT\" for each --connect, and then \"ready\". \
 It answers echo, ping, message and node:peers. Ctrl-C ends it with goodbyes and exit code 0.
 
---interactive reads commands (help lists them) from the terminal, or from standard input line by line. Then it ends with the exit
+--interactive reads commands (help lists them) from the terminal, or from standard input line by line. Then it ends with the exit \
 code of the first command that failed.
 
---exec runs a program for each request whose event is one of the --on patterns. The program is a fixed list of words; no shell reads
-it, and nothing of a request becomes a word of it. It gets the data as JSON on standard input, the name of the event in the
-variable THREADMESH_EVENT and who asks in THREADMESH_FROM, and answers on standard output: JSON if it parses, else text. An exit
-status other than zero is the error EXEC_FAILED; it is killed when the time of the request or --exec-timeout is over
+--exec runs a program for each request whose event is one of the --on patterns. The program is a fixed list of words; no shell reads \
+it, and nothing of a request becomes a word of it. It gets the data as JSON on standard input, the name of the event in the \
+variable THREADMESH_EVENT and who asks in THREADMESH_FROM, and answers on standard output: JSON if it parses, else text. An exit \
+status other than zero is the error EXEC_FAILED; it is killed when the time of the request or --exec-timeout is over \
 (EXEC_TIMEOUT), when it writes more than --exec-output (EXEC_OUTPUT), and when the caller has gone.";
 
 /// Start a node: a service, or with --interactive a client to talk with

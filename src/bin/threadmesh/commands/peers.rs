@@ -19,8 +19,8 @@ Examples:
   threadmesh peers --connect 127.0.0.1:8087
   threadmesh peers --connect 127.0.0.1:8087 --filter '{\"service\":\"auth\"}' --json
 
-One line for each: id, directions as seen by the node that knows it, address, options, and \"via ID\" for a peer of a node that was
-connected to; with --json {\"type\":\"peer\",\"id\":…,\"options\":…,\"directions\":…,\"address\":…,\"via\":…}. Peers of peers are told by nodes and routers
+One line for each: id, directions as seen by the node that knows it, address, options, and \"via ID\" for a peer of a node that was \
+connected to; with --json {\"type\":\"peer\",\"id\":…,\"options\":…,\"directions\":…,\"address\":…,\"via\":…}. Peers of peers are told by nodes and routers \
 that this program has started. Exit code 3 when there is nobody.";
 
 /// List nodes and their options

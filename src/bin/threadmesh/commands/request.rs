@@ -19,8 +19,8 @@ Examples:
   threadmesh request --connect 127.0.0.1:8087 --filter '{\"load\":{\"$lt\":80}}' --timeout 2 work 7
   threadmesh request --connect 127.0.0.1:8087 --any --header trace=abc echo -
 
-It prints the answer as JSON; with --json {\"type\":\"answer\",\"value\":…,\"handled_by\":…,\"via\":…,\"elapsed_ms\":…}. With --all there is
-one line for each node: its id before the answer, or {\"type\":\"answer\",\"handled_by\":…,\"error\":{…}}; the exit code is that of the
+It prints the answer as JSON; with --json {\"type\":\"answer\",\"value\":…,\"handled_by\":…,\"via\":…,\"elapsed_ms\":…}. With --all there is \
+one line for each node: its id before the answer, or {\"type\":\"answer\",\"handled_by\":…,\"error\":{…}}; the exit code is that of the \
 first error.";
 
 /// Ask a node and print its answer
@@ -62,7 +62,12 @@ impl Request {
             if let Some(patience) = self.terms.wait {
                 node.wait_for_peer(self.whom.selector()?, patience)?;
             }
-            gathered(out, call.timeout(self.terms.timeout).request(&self.event, &data)?)
+            let answers = call.timeout(self.terms.timeout).request(&self.event, &data)?;
+            if answers.asked() == 0 {
+                let why = "nobody matches, so nobody was asked";
+                return Err(Failure::new(Exit::Nobody, "NO_NODES_MATCH_FILTER", why));
+            }
+            gathered(out, answers)
         } else {
             let call = terms::say!(&self.terms, self.whom.call(node)?);
             let reply = call.request_reply::<Value, _>(&self.event, &data)?;
@@ -87,7 +92,7 @@ pub(crate) fn answer(reply: &Reply<Value>) -> Json {
 
 /// Prints the answers of many as they arrive.
 fn gathered(out: &Output, answers: Gather<Value>) -> Exit {
-    let mut exit = if answers.asked() == 0 { Exit::Nobody } else { Exit::Done };
+    let mut exit = Exit::Done;
     for (peer, result) in answers {
         match result {
             Ok(reply) => {

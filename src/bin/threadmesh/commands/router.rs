@@ -20,7 +20,7 @@ Examples:
   threadmesh router --id main --bind 127.0.0.1:0 --json
   threadmesh router --bind 127.0.0.1:8088 --connect 127.0.0.1:8087 --stats 10
 
-It prints \"listening on tcp://HOST:PORT\" (with --json {\"type\":\"listening\",\"address\":…}) and then \"ready\". It answers echo, ping,
+It prints \"listening on tcp://HOST:PORT\" (with --json {\"type\":\"listening\",\"address\":…}) and then \"ready\". It answers echo, ping, \
 message, node:peers and router:stats. Ctrl-C ends it with goodbyes and exit code 0.";
 
 /// Start a router: nodes connect to it and find each other through it

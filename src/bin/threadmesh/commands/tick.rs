@@ -19,8 +19,8 @@ Examples:
   threadmesh tick --connect 127.0.0.1:8087 --to main message '\"hello\"'
   threadmesh tick --connect 127.0.0.1:8087 --filter '{\"role\":\"worker\"}' --all forget '{\"key\":1}'
 
-It waits, as long as --timeout says, until the nodes have confirmed that they have taken it, and prints to how many it was sent;
-with --json {\"type\":\"sent\",\"count\":…,\"skipped\":[{\"id\":…,\"error\":{…}}]}. A tick that a router forwards is best effort: what the router
+It waits, as long as --timeout says, until the nodes have confirmed that they have taken it, and prints to how many it was sent; \
+with --json {\"type\":\"sent\",\"count\":…,\"skipped\":[{\"id\":…,\"error\":{…}}]}. A tick that a router forwards is best effort: what the router \
 confirms is that the router has it.";
 
 /// Tell a node something, without an answer

@@ -21,8 +21,8 @@ Examples:
   threadmesh top --connect 127.0.0.1:8087
   threadmesh top --connect 127.0.0.1:8087 --count 1 --json
 
-On a terminal it shows a table and renews it; elsewhere it prints one line each time, with --json {\"type\":\"stats\",\"id\":…,\"routing\":…},
-where routing is what the router counts: proxyRequests, proxyTicks, uptime, averageResponseTime and so on. It ends with Ctrl-C
+On a terminal it shows a table and renews it; elsewhere it prints one line each time, with --json {\"type\":\"stats\",\"id\":…,\"routing\":…}, \
+where routing is what the router counts: proxyRequests, proxyTicks, uptime, averageResponseTime and so on. It ends with Ctrl-C \
 (130), after --count (0), and when the router is gone (with the code of that error).";
 
 /// Show the statistics of a router, live

@@ -18,8 +18,8 @@ Examples:
   threadmesh watch --connect 127.0.0.1:8087 --count 1 --json
   threadmesh watch --connect 127.0.0.1:8087 --for 60
 
-One line for each event, the first for each node it connects to; with --json {\"type\":\"event\",\"event\":\"peer_joined\",…}. The events are
-peer_joined, peer_left, options_changed, services_changed, reconnecting, reconnected, reconnect_failed, undelivered, slow_peer,
+One line for each event, the first for each node it connects to; with --json {\"type\":\"event\",\"event\":\"peer_joined\",…}. The events are \
+peer_joined, peer_left, options_changed, services_changed, reconnecting, reconnected, reconnect_failed, undelivered, slow_peer, \
 error and missed. It ends with Ctrl-C (130), after --count or --for (0), and quietly when nobody reads it any more (0).";
 
 /// Print what happens to the nodes that it connects to

@@ -109,6 +109,10 @@ impl Process {
         signal(name, self.id());
     }
 
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be asked").is_some()
+    }
+
     /// Waits for its end, and gives the rest of what it printed and its exit code.
     pub(crate) fn end(mut self) -> (String, Option<i32>) {
         let mut rest = String::new();

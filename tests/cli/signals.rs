@@ -1,6 +1,8 @@
 //! Ctrl-C and its relatives: servers end with 0 and with goodbyes, commands under way with 130, and a second signal ends at once.
 
 use std::net::TcpListener;
+use std::thread;
+use std::time::Duration;
 
 use crate::process::{Process, bounded, program, signal, text};
 
@@ -59,14 +61,37 @@ fn waiting_for_a_connection_can_be_interrupted() {
 #[test]
 fn watching_and_measuring_end_with_130() {
     let _bound = bounded();
-    let (_router, address) = Process::serving("router --id main --bind 127.0.0.1:0 --events");
+    let (mut router, address) = Process::serving("router --id main --bind 127.0.0.1:0 --events");
     for command in ["watch", "top --interval 50"] {
         let mut process = Process::start(&format!("{command} --connect {address}"));
         assert!(process.line().is_some());
         process.signal("INT");
         let (rest, code) = process.end();
         assert_eq!((rest.as_str(), code), ("", Some(130)), "{command}");
+        router.hear("left ");
     }
+    let bench = Process::start(&format!("bench --connect {address} --seconds 50"));
+    router.hear("joined ");
+    bench.signal("INT");
+    // If it had begun, it tells what it has seen.
+    assert_eq!(bench.end().1, Some(130));
+}
+
+#[test]
+fn a_second_signal_ends_the_program_at_once() {
+    let _bound = bounded();
+    let (frozen, address) = Process::serving("node --id frozen --bind 127.0.0.1:0");
+    let mut node = Process::start(&format!("node --connect {address} --interactive"));
+    node.hear("ready");
+    frozen.signal("STOP");
+    node.say("tick frozen message \"it will not confirm this\"");
+    node.hear("sent to 1");
+    // The end in good order waits for the confirmation. Two signals that come at once may be one to the system, so there are more.
+    while !node.has_ended() {
+        node.signal("INT");
+        thread::park_timeout(Duration::from_millis(20));
+    }
+    assert_eq!(node.end().1, Some(130));
 }
 
 #[test]

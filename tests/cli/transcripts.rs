@@ -6,6 +6,7 @@
 //! | `# …` | a word to the reader |
 //! | `$ threadmesh …` | a command; `ROUTER` and `WORKER` stand for addresses |
 //! | `$~ threadmesh …` | the same, and every number of its output is `N` |
+//! | `$= threadmesh …` | the same, and the lines of its output are in the order of the alphabet |
 //! | `$& threadmesh …` | a router or node, which is told to end by SIGINT as soon as it is ready |
 //! | `< …` | a line of its standard input |
 //! | `! …` | a line of its standard error |
@@ -131,9 +132,13 @@ impl Step {
             let line = world.named(line);
             let line = after(&line, &["127.0.0.1:"], "PORT");
             let line = after(&line, &["\"elapsed_ms\":", ", up "], "TIME");
+            let line = after(&line, &["os error "], "N");
             if mark == "$~" { without_numbers(&line) } else { line }
         };
         shown.extend(text(&output.stdout).lines().map(show));
+        if mark == "$=" {
+            shown[1 + self.input.len()..].sort();
+        }
         let complaints = text(&output.stderr).lines().map(show);
         shown.extend(complaints.map(|line| format!("! {line}").trim_end().to_owned()));
         match output.status.code() {

@@ -57,6 +57,16 @@ pub(crate) struct Serve {
 }
 
 impl Serve {
+    /// Whether it makes sense.
+    pub(crate) fn check(&self, kind: &str) -> Result<(), Failure> {
+        if self.bind.is_none() && self.connect.is_empty() {
+            return Err(Failure::usage(format!(
+                "a {kind} that neither listens nor connects reaches nobody: give it --bind ADDR or --connect ADDR"
+            )));
+        }
+        Ok(())
+    }
+
     /// Says who it is.
     pub(crate) fn name<K>(&self, builder: Builder<K>) -> Builder<K> {
         let mut options = Options::new();

@@ -27,6 +27,9 @@ Each thread asks, waits for the answer, and asks again. Without --to and --filte
 {\"type\":\"bench\",\"requests\":…,\"per_second\":…,\"errors\":{CODE:…},\"latency_ms\":{\"p50\":…,\"p90\":…,\"p99\":…,\"max\":…},…}. The exit code is that of the \
 first error, if there was one.";
 
+/// What one message may have.
+const MOST_BYTES: i64 = 16 * 1024 * 1024;
+
 /// How long a thread pauses after an error, so that it does not count errors by the million.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -51,6 +54,7 @@ pub(crate) struct Bench {
 
     /// How many bytes each carries
     #[arg(long, value_name = "BYTES", default_value = "64")]
+    #[arg(value_parser = clap::value_parser!(u32).range(..=MOST_BYTES))]
     size: u32,
 
     /// How many threads ask at once

@@ -1,5 +1,6 @@
 //! `threadmesh node`: a service, a client to talk with, or a program that answers requests.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -55,17 +56,23 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn run(&self, out: &Output) -> Result<Exit, Failure> {
+        self.serve.check("node")?;
         let program = self.exec.program()?;
         let node = self.serve.name(threadmesh::Node::builder()).start()?;
-        interrupt::stops(&node);
         // First, so that a pattern of the operator may stand for what is built in.
-        if let Some(program) = program {
-            self.exec.register(&node, &program)?;
+        if let Some(program) = &program {
+            self.exec.register(&node, program)?;
+            let program = Arc::clone(program);
+            interrupt::then(move || program.end());
         }
+        interrupt::stops(&node);
         builtin::register(&node, out)?;
         self.serve.open("node", &node, out)?;
         if self.interactive {
             let exit = interactive::run(&node, out, self.timeout)?;
+            if let Some(program) = &program {
+                program.end();
+            }
             node.stop()?;
             return Ok(exit);
         }

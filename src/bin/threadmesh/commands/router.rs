@@ -33,11 +33,7 @@ pub(crate) struct Router {
 
 impl Router {
     pub(crate) fn run(&self, out: &Output) -> Result<Exit, Failure> {
-        if self.serve.bind.is_none() && self.serve.connect.is_empty() {
-            let why =
-                "a router that neither listens nor connects reaches nobody: give it --bind ADDR";
-            return Err(Failure::usage(why));
-        }
+        self.serve.check("router")?;
         let router = Arc::new(self.serve.name(threadmesh::Router::builder()).start()?);
         interrupt::stops(&router);
         builtin::register(&router, out)?;

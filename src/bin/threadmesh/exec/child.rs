@@ -15,6 +15,7 @@ const PIECE: usize = 16 * 1024;
 const PIECES: usize = 4;
 /// How often it is looked whether the child has ended and its caller still waits.
 const LOOK: Duration = Duration::from_millis(10);
+const FIRST_LOOK: Duration = Duration::from_micros(100);
 
 /// What is run, for whom, and how far.
 pub(super) struct Job<'a> {
@@ -54,13 +55,15 @@ pub(super) fn run(job: Job<'_>) -> Result<Vec<u8>, Trouble> {
     while let Some(piece) = next(&pieces, job.deadline, job.given_up)? {
         written.take(piece, job.output)?;
     }
-    // It has closed both, which most do by ending. It may also go on.
+    // It has closed both, which most do by ending: then it has ended in a moment. It may also go on.
+    let mut pause = FIRST_LOOK;
     loop {
         if let Some(status) = child.status()? {
             return written.judged(status);
         }
         check(job.deadline, job.given_up)?;
-        thread::park_timeout(LOOK);
+        thread::park_timeout(pause);
+        pause = LOOK.min(2 * pause);
     }
 }
 

@@ -6,6 +6,7 @@ mod slots;
 pub(crate) mod words;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -15,7 +16,6 @@ use threadmesh::{Handle, HandlerError, Request, Value, blocking};
 use crate::args::seconds;
 use crate::data;
 use crate::failure::Failure;
-use crate::interrupt;
 use child::{Job, Trouble};
 use slots::Slots;
 
@@ -61,6 +61,8 @@ pub(crate) struct Program {
     timeout: Duration,
     output: usize,
     slots: Slots,
+    /// The node ends, and nothing that it has started may outlive it.
+    ended: AtomicBool,
 }
 
 impl Exec {
@@ -77,6 +79,7 @@ impl Exec {
             timeout: self.timeout,
             output: self.output as usize,
             slots: Slots::new(usize::from(self.parallel)),
+            ended: AtomicBool::new(false),
         })))
     }
 
@@ -94,18 +97,23 @@ impl Exec {
 }
 
 impl Program {
+    /// Ends what runs, and lets nothing begin.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Relaxed);
+    }
+
     fn answer(&self, request: &Request<Value>) -> Result<Value, HandlerError> {
-        let given_up = || request.is_cancelled() || interrupt::is_requested();
+        let given_up = || request.is_cancelled() || self.ended.load(Relaxed);
         let late = || self.fault(&Trouble::Late);
         let _slot = self.slots.take(request.deadline(), &given_up).ok_or_else(late)?;
-        let latest = Instant::now() + self.timeout;
+        let latest = Instant::now().checked_add(self.timeout);
         let job = Job {
             words: &self.words,
             event: request.event(),
             from: request.origin().as_str(),
             input: data::to_json(&request.data).to_string().into_bytes(),
             output: self.output,
-            deadline: request.deadline().min(latest),
+            deadline: latest.map_or(request.deadline(), |latest| latest.min(request.deadline())),
             given_up: &given_up,
         };
         match child::run(job) {

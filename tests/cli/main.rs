@@ -14,6 +14,7 @@ mod interactive;
 mod pipes;
 mod process;
 mod seed;
+mod serving;
 #[cfg(unix)]
 mod signals;
 #[cfg(unix)]

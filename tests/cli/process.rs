@@ -2,12 +2,17 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread;
 use std::time::Duration;
 
 use crate::bound::{self, Bound};
 
 /// Longer than any of these tests takes on a busy machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+
+/// Within that, every process has ended, or is ended.
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Bounds the rest of a test.
 pub(crate) fn bounded() -> Bound {
@@ -23,14 +28,36 @@ pub(crate) fn program(line: &str) -> Command {
     command
 }
 
+/// Kills a child that goes on for too long, so that whoever listens to it fails instead of waiting, and nothing is left behind.
+pub(crate) struct Watch(#[allow(dead_code)] Sender<()>);
+
+impl Watch {
+    pub(crate) fn over(child: &Child) -> Self {
+        let (held, over) = channel::<()>();
+        let id = child.id().to_string();
+        let watch = move || {
+            if over.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("process {id} goes on after {PATIENCE:?} and is killed");
+                // It may end at this very moment.
+                let _ = Command::new("kill").args(["-KILL", &id]).status();
+            }
+        };
+        thread::Builder::new().name("watch".into()).spawn(watch).expect("a thread to watch");
+        Self(held)
+    }
+}
+
 /// Runs it to its end.
 pub(crate) fn run(line: &str) -> Output {
-    program(line).output().expect("the program was built")
+    let child = program(line).spawn().expect("the program was built");
+    let _watch = Watch::over(&child);
+    child.wait_with_output().expect("a child can be waited for")
 }
 
 /// Runs it to its end, with this as its standard input.
 pub(crate) fn run_with(line: &str, input: &str) -> Output {
     let mut child = program(line).stdin(Stdio::piped()).spawn().expect("the program was built");
+    let _watch = Watch::over(&child);
     let mut pipe = child.stdin.take().expect("it is piped");
     pipe.write_all(input.as_bytes()).expect("it reads its input");
     drop(pipe);
@@ -52,6 +79,7 @@ pub(crate) fn ended(output: &Output, code: i32) -> &str {
 pub(crate) struct Process {
     child: Child,
     said: BufReader<ChildStdout>,
+    _watch: Watch,
 }
 
 impl Process {
@@ -61,7 +89,8 @@ impl Process {
         command.stdin(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = command.spawn().expect("the program was built");
         let said = BufReader::new(child.stdout.take().expect("it is piped"));
-        Self { child, said }
+        let watch = Watch::over(&child);
+        Self { child, said, _watch: watch }
     }
 
     /// A router or a node that is ready, and where it listens.

@@ -20,7 +20,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Output;
 
-use crate::process::{Process, bounded, program, run_with, text};
+use crate::process::{Process, bounded, run, run_with, text};
 
 /// Who is there in every transcript: a router and a worker that has connected to it.
 struct World {
@@ -151,7 +151,7 @@ impl Step {
 
     fn ran(&self, command: &str) -> Output {
         if self.input.is_empty() {
-            return program(command).output().expect("the program was built");
+            return run(command);
         }
         run_with(command, &self.input.join("\n"))
     }

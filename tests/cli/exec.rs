@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::process::{LIMIT, Process, bounded, ended, is_alive, program, run, run_with, text};
+use crate::process::{
+    LIMIT, Process, Watch, bounded, ended, is_alive, program, run, run_with, text,
+};
 
 /// A node that runs this, and how to ask it.
 fn tool(exec: &str) -> (Process, String) {
@@ -114,6 +116,7 @@ fn a_program_nobody_waits_for_any_more_is_killed() {
         let (node, request) =
             tool(&format!("--exec \"sh -c 'echo $$ > {}; exec sleep 100'\"", path.display()));
         let mut caller = program(&format!("{request} --timeout 50 exec")).spawn().unwrap();
+        let _watch = Watch::over(&caller);
         let child = number(&path);
         crate::process::signal(how, caller.id());
         caller.wait().unwrap();
@@ -129,6 +132,7 @@ fn the_end_of_the_node_is_the_end_of_the_program() {
     let (node, request) =
         tool(&format!("--exec \"sh -c 'echo $$ > {}; exec sleep 100'\"", path.display()));
     let mut caller = program(&format!("{request} --timeout 50 exec")).spawn().unwrap();
+    let _watch = Watch::over(&caller);
     let child = number(&path);
     node.signal("INT");
     assert_eq!(node.end().1, Some(0));
@@ -162,9 +166,12 @@ fn a_program_that_does_not_read_its_input_holds_nobody_up() {
 fn more_requests_than_run_at_once_wait_in_line() {
     let _bound = bounded();
     let (_node, request) = tool("--exec 'echo 1' --exec-parallel 1");
-    let ask = || program(&format!("{request} exec")).spawn().unwrap();
+    let ask = || {
+        let caller = program(&format!("{request} exec")).spawn().unwrap();
+        (Watch::over(&caller), caller)
+    };
     let callers: Vec<_> = (0..4).map(|_| ask()).collect();
-    for caller in callers {
+    for (_watch, caller) in callers {
         assert_eq!(ended(&caller.wait_with_output().unwrap(), 0), "1\n");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use crate::process::{Process, bounded, program, run, text};
+use crate::process::{Process, Watch, bounded, program, run, text};
 
 #[test]
 #[cfg(unix)]
@@ -12,6 +12,7 @@ fn a_command_that_only_prints_ends_quietly_when_nobody_reads_it_any_more() {
     for command in ["watch", "top --interval 60", "watch --json"] {
         let mut command = program(&format!("{command} --connect {address}"));
         let mut child = command.spawn().expect("the program was built");
+        let _watch = Watch::over(&child);
         // What `head -1` does.
         let mut line = [0; 1];
         let mut pipe = child.stdout.take().expect("it is piped");
@@ -30,6 +31,7 @@ fn a_command_whose_output_nobody_reads_at_all_still_tells_by_its_exit_code() {
     for (command, code) in [("--to main ping", 0), ("--to nobody ping", 3)] {
         let mut command = program(&format!("request --connect {address} {command}"));
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the program was built");
+        let _watch = Watch::over(&child);
         drop((child.stdout.take(), child.stderr.take()));
         assert_eq!(child.wait().expect("a child can be waited for").code(), Some(code));
     }
@@ -39,6 +41,7 @@ fn a_command_whose_output_nobody_reads_at_all_still_tells_by_its_exit_code() {
 fn a_node_serves_on_when_nobody_reads_what_it_prints() {
     let _bound = bounded();
     let mut node = program("node --id quiet --bind 127.0.0.1:0").spawn().expect("it was built");
+    let _watch = Watch::over(&node);
     let mut said = std::io::BufReader::new(node.stdout.take().expect("it is piped"));
     let mut address = String::new();
     while !address.starts_with("listening on ") {

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::Duration;
 
-use crate::process::{Process, bounded, program, signal, text};
+use crate::process::{Process, Watch, bounded, program, signal, text};
 
 #[test]
 fn servers_that_are_told_to_end_say_goodbye_and_end_with_zero() {
@@ -34,6 +34,7 @@ fn a_request_under_way_is_given_up_and_says_that_it_may_have_run() {
     for json in ["", " --json"] {
         let command = format!("request --connect {address} --to slow --timeout 50{json} wait");
         let child = program(&command).spawn().expect("the program was built");
+        let _watch = Watch::over(&child);
         // It has connected, and its request is on its way.
         node.hear("joined ");
         signal("INT", child.id());
@@ -53,6 +54,7 @@ fn waiting_for_a_connection_can_be_interrupted() {
     let address = listener.local_addr().expect("it is bound");
     let line = format!("request --connect {address} --connect-timeout 50 --any ping");
     let mut child = program(&line).spawn().expect("the program was built");
+    let _watch = Watch::over(&child);
     let _taken = listener.accept().expect("it connects");
     signal("INT", child.id());
     assert_eq!(child.wait().expect("a child can be waited for").code(), Some(130));

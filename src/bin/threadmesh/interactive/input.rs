@@ -8,6 +8,7 @@ use std::thread;
 use rustyline::error::ReadlineError;
 use rustyline::{DefaultEditor, ExternalPrinter as _};
 
+use super::terminal::Terminal;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupt;
@@ -26,29 +27,33 @@ pub(super) enum Said {
 pub(super) struct Input {
     asked: SyncSender<()>,
     said: Receiver<Said>,
-    terminal: bool,
+    /// Whether a person types, and where.
+    terminal: Option<Terminal>,
+    out: Output,
 }
 
 impl Input {
     pub(super) fn start(out: &Output) -> Result<Self, Failure> {
-        let terminal = stdin().is_terminal();
+        let is_terminal = stdin().is_terminal();
+        let terminal = is_terminal.then(Terminal::remember);
         let (asked, asks) = sync_channel(1);
         // Room for a line and an interrupt, so that neither waits for anybody.
         let (tell, said) = sync_channel(2);
         let interrupted = tell.clone();
         interrupt::then(move || drop(interrupted.try_send(Said::Interrupted)));
-        let out = out.clone();
-        let body = move || if terminal { edited(&out, &asks, &tell) } else { plain(&asks, &tell) };
+        let shown = out.clone();
+        let body =
+            move || if is_terminal { edited(&shown, &asks, &tell) } else { plain(&asks, &tell) };
         let started = thread::Builder::new().name("input".into()).spawn(body);
         started.map_err(|why| {
             Failure::new(Exit::Failed, "NO_THREAD", format!("a thread could not be started: {why}"))
         })?;
-        Ok(Self { asked, said, terminal })
+        Ok(Self { asked, said, terminal, out: out.clone() })
     }
 
     /// Whether a person types.
     pub(super) fn is_terminal(&self) -> bool {
-        self.terminal
+        self.terminal.is_some()
     }
 
     /// The next line.
@@ -57,7 +62,12 @@ impl Input {
             // The other thread has ended, and its last word may still be here.
             return self.said.try_recv().unwrap_or(Said::End);
         }
-        self.said.recv().unwrap_or(Said::End)
+        let said = self.said.recv().unwrap_or(Said::End);
+        // The editor may still hold the terminal, and is not asked to let go of it.
+        if let (Said::Interrupted, Some(terminal)) = (&said, &self.terminal) {
+            terminal.restore(&self.out);
+        }
+        said
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod command;
 mod input;
+mod terminal;
 
 use std::time::Duration;
 

@@ -14,6 +14,7 @@ mod interactive;
 mod pipes;
 mod process;
 mod seed;
+mod seed_forwarding;
 mod serving;
 #[cfg(unix)]
 mod signals;

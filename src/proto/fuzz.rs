@@ -4,6 +4,7 @@
 pub(super) mod end;
 
 use crate::config::Config;
+use crate::proto::RouterRole;
 use crate::proto::fuzz::end::End;
 use crate::wire::put_frame_head;
 
@@ -30,15 +31,26 @@ pub(crate) fn handshake(bytes: &[u8]) {
 
 /// A joined peer's bytes: our one call ends once, no answer goes out on a link that is gone, and silence ends it all.
 ///
-/// The lowest bit of the first byte says whether the rest is a stream or messages, each behind its length in one byte.
+/// The lowest bit of the first byte says whether the rest is a stream or messages, each behind its length in one byte. The highest says
+/// that this node is a router, and the next one that the peer is one too, which is asked to place our call. Between them stands the
+/// length of the pieces.
 pub(crate) fn connection(bytes: &[u8]) {
     let [how, rest @ ..] = bytes else { return };
-    let (mut end, _) = End::pair(&Config::default());
-    end.ask();
+    let (is_router, has_router) = (how & 0x80 != 0, how & 0x40 != 0);
+    let role = RouterRole { tells: true, chooses_elsewhere: false };
+    let roles = [is_router.then_some(role), has_router.then_some(role)];
+    let (mut end, _) = End::pair(&Config::default(), roles);
+    if has_router {
+        end.ask_onward();
+    } else {
+        end.ask();
+    }
     let stream = if how & 1 == 0 { rest.to_vec() } else { framed(rest) };
-    end.hear_in_pieces(&stream, usize::from(how >> 1));
+    end.hear_in_pieces(&stream, usize::from((how & 0x3f) >> 1));
     end.fall_silent();
     assert_eq!(end.answered, 1, "our call ended {} times", end.answered);
+    let left = (end.mesh.pending_calls(), end.mesh.owed_calls());
+    assert_eq!(left, (0, 0), "calls that are pending, and owed");
 }
 
 /// A whole simulated mesh whose script these bytes are.

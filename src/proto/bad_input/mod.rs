@@ -10,6 +10,7 @@ mod joining;
 mod limits;
 mod payloads;
 mod peers;
+mod routers;
 
 use super::fuzz::end::End;
 use super::mesh::Counters;
@@ -17,6 +18,7 @@ use crate::config::Config;
 use crate::error::ErrorKind;
 use crate::id::CallId;
 use crate::node_event::NodeEvent;
+use crate::proto::RouterRole;
 use crate::wire::{self, Choice, Control, Data, Farewell, FrameReader, Incoming, Offer, Reply};
 
 /// The issue asks for so many rows at least.
@@ -42,6 +44,16 @@ enum Stage {
     Handshake,
     /// Both have joined, and our call 1 waits for an answer.
     Joined,
+    /// The same, and this node is a router.
+    Router,
+    /// The same, and both are routers; our call 1 asks for the peers of the other one.
+    Routers,
+}
+
+impl Stage {
+    fn is_joined(self) -> bool {
+        matches!(self, Self::Joined | Self::Router | Self::Routers)
+    }
 }
 
 /// What must come of the bytes.
@@ -63,6 +75,8 @@ enum Expected {
     PassedOver,
     /// That call of theirs is answered with this fault, no handler has seen it, and the link goes on.
     Fault(u64, ErrorKind, &'static str),
+    /// That question of theirs is answered with so many peers, and there are no others.
+    Page(u64, usize),
     /// Our call has ended with this, and the link goes on.
     Ended(ErrorKind, &'static str),
     /// The program is told of an error, and the link goes on.
@@ -113,6 +127,7 @@ fn rows() -> Vec<Row> {
         fields::rows(),
         joining::rows(),
         peers::rows(),
+        routers::rows(),
         payloads::rows(),
     ];
     rooms.into_iter().flatten().collect()
@@ -141,10 +156,17 @@ struct Seen {
 }
 
 fn begin(stage: Stage, role: Role) -> End {
-    let (ours, theirs) = End::pair(&config());
+    let router = Some(RouterRole { tells: true, chooses_elsewhere: false });
+    let roles = match (stage, role) {
+        (Stage::Router, Role::Accepted) => [router, None],
+        (Stage::Router, Role::Dialled) => [None, router],
+        (Stage::Routers, _) => [router; 2],
+        _ => [None; 2],
+    };
+    let (ours, theirs) = End::pair(&config(), roles);
     let mut end = match (stage, role) {
-        (Stage::Joined, Role::Accepted) => ours,
-        (Stage::Joined, Role::Dialled) => theirs,
+        (_, Role::Accepted) if stage.is_joined() => ours,
+        (_, Role::Dialled) if stage.is_joined() => theirs,
         (_, Role::Accepted) => End::accepting(config()),
         (_, Role::Dialled) => End::dialling(config()),
     };
@@ -155,7 +177,8 @@ fn begin(stage: Stage, role: Role) -> End {
             let choice = Reply::Chosen(Choice { version: 1, mode: 1 });
             end.hear_in_pieces(&choice.to_bytes(), 0);
         }
-        (Stage::Joined, _) => end.ask(),
+        (Stage::Joined | Stage::Router, _) => end.ask(),
+        (Stage::Routers, _) => end.ask_for_peers(),
     }
     end.said.clear();
     end.events.clear();
@@ -174,7 +197,7 @@ fn play(row: &Row, role: Role, cut: Option<usize>) -> Seen {
     }
     let seen = look(&end, row.stage);
     let waits = matches!(row.expected, Expected::Unfinished);
-    if !seen.closed && row.stage == Stage::Joined && !waits {
+    if !seen.closed && row.stage.is_joined() && !waits {
         assert_serves(&mut end, &row.name);
     }
     end.fall_silent();
@@ -236,6 +259,9 @@ fn described(message: Incoming<'_>) -> Option<String> {
         }
         Incoming::Data { head: Data::Reply { call: CallId(call), .. }, .. } => {
             Some(format!("reply {call}"))
+        }
+        Incoming::Control(Control::DirectoryPage { call: CallId(call), peers, more }) => {
+            Some(format!("page {call}: {} peers, more: {more}", peers.len()))
         }
         Incoming::Control(_) => None,
         other => Some(format!("{other:?}")),
@@ -349,7 +375,7 @@ impl Expected {
     }
 
     fn pattern(self, stage: Stage, role: Role) -> Pattern {
-        let (joined, dialled) = (stage == Stage::Joined, role == Role::Dialled);
+        let (joined, dialled) = (stage.is_joined(), role == Role::Dialled);
         let lost = || "ended CONNECTION_LOST Unknown: …".to_owned();
         let (said, told, closed): (Vec<String>, Vec<String>, bool) = match self {
             Self::Stranger(_) => (
@@ -396,6 +422,9 @@ impl Expected {
             }
             Self::Fault(call, kind, why) => {
                 (vec![format!("fault {call} {} Never: {why}", kind.code())], vec![], false)
+            }
+            Self::Page(call, peers) => {
+                (vec![format!("page {call}: {peers} peers, more: false")], vec![], false)
             }
             Self::Ended(kind, why) => (vec![], vec![format!("ended {} {why}", kind.code())], false),
             Self::Told(kind, why) => (vec![], vec![format!("event {}: {why}", kind.code())], false),

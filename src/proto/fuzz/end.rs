@@ -12,9 +12,10 @@ use crate::node_event::{Directions, NodeEvent};
 use crate::options::Options;
 use crate::payload::{Decode, Payload};
 use crate::proto::{
-    Answer, Cause, Command, ConnectMode, Done, Input, Local, Mesh, Message, Output, Request, Work,
+    Answer, Cause, Choose, Chosen, Command, ConnectMode, DirectoryQuestion, Done, Input, Local,
+    Mesh, Message, Output, Request, RouterRole, Work,
 };
-use crate::routing::{Plan, Step, cost};
+use crate::routing::{Destination, Plan, Random, Route, Step, cost};
 
 /// Longer than any link lives without a byte, and than any handshake, linger or dial lasts.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -46,18 +47,19 @@ fn address() -> SocketAddr {
 }
 
 impl End {
-    fn new(id: &'static str, seed: u64, config: Config) -> Self {
+    fn new(id: &'static str, seed: u64, config: Config, router: Option<RouterRole>) -> Self {
         let now = Instant::now();
         let id = NodeId::new(id).expect("a legal id");
+        let options = Options::default().with_id(&id);
         let local = Local {
-            options: Options::default().with_id(&id),
+            options: if router.is_some() { options.with_router() } else { options },
             id,
             instance: InstanceId(u128::from(seed)),
             services: vec!["a".to_owned()],
             host: None,
             advertise: None,
             config,
-            router: None,
+            router,
         };
         let mesh = Mesh::new(local, fastrand::Rng::with_seed(seed), now);
         Self {
@@ -76,7 +78,11 @@ impl End {
 
     /// Its id is `acceptor`, its instance 1.
     pub(crate) fn accepting(config: Config) -> Self {
-        let mut end = Self::new("acceptor", 1, config);
+        Self::accepting_as(config, None)
+    }
+
+    fn accepting_as(config: Config, router: Option<RouterRole>) -> Self {
+        let mut end = Self::new("acceptor", 1, config, router);
         end.link = end.mesh.draw_link();
         let (link, local, remote) = (end.link, address(), address());
         end.feed(Input::Accepted { link, local, remote });
@@ -91,17 +97,21 @@ impl End {
 
     /// Its id is `dialler`, its instance 2.
     pub(crate) fn dialling(config: Config) -> Self {
-        let mut end = Self::new("dialler", 2, config);
+        Self::dialling_as(config, None)
+    }
+
+    fn dialling_as(config: Config, router: Option<RouterRole>) -> Self {
+        let mut end = Self::new("dialler", 2, config, router);
         let deadline = end.now + Duration::from_secs(5);
         let (address, mode) = (address().into(), ConnectMode::Once);
         end.feed(Input::Command(Command::Connect { address, mode, deadline, token: () }));
         end
     }
 
-    /// Two ends that have joined each other: one that accepted, and one that dialled.
-    pub(crate) fn pair(config: &Config) -> (Self, Self) {
-        let (mut ours, mut theirs) =
-            (Self::accepting(config.clone()), Self::dialling(config.clone()));
+    /// Two ends that have joined each other: one that accepted, and one that dialled, each of them a router or not.
+    pub(crate) fn pair(config: &Config, [ours, theirs]: [Option<RouterRole>; 2]) -> (Self, Self) {
+        let mut ours = Self::accepting_as(config.clone(), ours);
+        let mut theirs = Self::dialling_as(config.clone(), theirs);
         meet(&mut ours, &mut theirs);
         assert!(ours.joined && theirs.joined);
         (ours, theirs)
@@ -109,11 +119,35 @@ impl End {
 
     /// Asks the one peer something: call 1.
     pub(crate) fn ask(&mut self) {
+        self.ask_for(None);
+    }
+
+    /// Asks the one peer, a router, to place something: call 1.
+    pub(crate) fn ask_onward(&mut self) {
+        self.ask_for(Some(Destination::Filter([0xa0].into())));
+    }
+
+    /// Asks the one peer, a router, for its peers: call 1.
+    pub(crate) fn ask_for_peers(&mut self) {
+        let router = self.mesh.directory().iter().next().expect("it has joined").key;
+        let question = DirectoryQuestion { filter: vec![0xa0], after: None, limit: 256 };
+        let (call, deadline, token) = (OURS, self.now + Duration::from_secs(5), ());
+        self.answered = 0;
+        self.feed(Input::Command(Command::AskRouter { call, router, question, deadline, token }));
+    }
+
+    fn ask_for(&mut self, onward: Option<Destination>) {
         let peer = self.mesh.directory().iter().next().expect("it has joined").clone();
         let face = peer.face(Directions::BOTH).expect("its link stands");
         let payload = Payload::null();
         let room = face.gauge.take_call(cost(payload.len())).ok().map(|()| face.link);
-        let plan = Plan::one(Step::new(peer.key, Directions::BOTH), room);
+        let plan = match onward {
+            None => Plan::one(Step::new(peer.key, Directions::BOTH), room),
+            Some(sought) => {
+                let route = Some(Box::new(Route::new(Some(sought.clone()))));
+                Plan { route, ..Plan::one(Step::onward(peer.key, sought), room) }
+            }
+        };
         let event = EventName::new("ask").expect("a legal name");
         let message = Message { event, headers: Headers::default(), payload };
         let deadline = self.now + Duration::from_secs(5);
@@ -134,6 +168,7 @@ impl End {
         match output {
             Output::Write { link } => self.write(link),
             Output::Hang { link } if link == self.link => self.hung = true,
+            Output::Choose(choose) => self.choose(choose),
             Output::Dial { link, addr } => self.dial(link, addr),
             Output::Deliver(delivery) => {
                 assert!(self.joined, "a message of a stranger was delivered");
@@ -143,7 +178,9 @@ impl End {
                 self.joined |= matches!(event, NodeEvent::PeerJoined(_));
                 self.events.push(event);
             }
-            Output::Complete { result: Ok(Done::Answered(_)), .. } => self.answered += 1,
+            Output::Complete { result: Ok(Done::Answered(_) | Done::Peers { .. }), .. } => {
+                self.answered += 1;
+            }
             Output::Complete { result: Err(error), .. } => {
                 self.answered += 1;
                 self.failed.push(error);
@@ -153,7 +190,6 @@ impl End {
             | Output::Shut { .. }
             | Output::Publish
             | Output::Resolve { .. }
-            | Output::Choose(_)
             | Output::Listen { .. }
             | Output::Unlisten
             | Output::Stopped => {}
@@ -181,6 +217,19 @@ impl End {
         } else {
             self.feed(Input::Lost { link, cause: Cause::Refused("nobody is there".to_owned()) });
         }
+    }
+
+    /// What the thread does that looks for peers.
+    fn choose(&mut self, choose: Choose) {
+        let Choose { call, directory, search, page } = choose;
+        let rng = fastrand::Rng::with_seed(1);
+        let chosen = match page {
+            None => search.steps(&directory, &Random, rng, self.now).map(Chosen::Steps),
+            Some(page) => {
+                search.page(&directory, &page).map(|(peers, more)| Chosen::Page { peers, more })
+            }
+        };
+        self.feed(Input::Chosen { call, chosen });
     }
 
     /// What a worker does: it looks into the payload first, and then every second request is refused, so that both kinds of

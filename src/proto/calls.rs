@@ -124,7 +124,8 @@ impl<T> Call<T> {
         let (Some(target), Some(route)) = (&self.onward, &self.route) else {
             return ItemHead::Request { call: id, deadline, depth, event, headers, kept, origin };
         };
-        let before = route.visited.iter().filter(|router| Some(*router) != to).cloned().collect();
+        let told = |router: &&NodeId| Some(*router) != to && !has(Planted::VisitedForgotten);
+        let before = route.visited.iter().filter(told).cloned().collect();
         ItemHead::Forward(Box::new(Onward {
             call: id,
             is_tick: self.is_tick(),
@@ -256,13 +257,13 @@ impl<T> Mesh<T> {
 
     /// The call has room on that link.
     pub(super) fn queue_call(&mut self, id: CallId, to: LinkId, out: &mut Out<T>) {
-        let Some(call) = self.calls.get(&id) else { return };
-        let peer = if call.onward.is_some() { self.peer_of(to) } else { None };
-        if let Whose::Tick(Some(_)) = call.whose {
-            self.tick_is_sent(id, out);
-        }
         let Some(call) = self.calls.get_mut(&id) else { return };
         let Some(link) = self.links.get_mut(&to) else { return };
+        if let Whose::Tick(Some(_)) = call.whose {
+            self.tick_is_sent(id, out);
+            return self.queue_call(id, to, out);
+        }
+        let router = call.onward.as_ref().and(link.peer).and_then(|key| self.peers.name(key));
         let size = call.message.as_ref().map_or(0, |message| cost(message.payload.len()));
         // Alternates cost memory until the answer is there. Where there is little, a busy peer is answer enough.
         if self.memory.is_over(link.holds() + 2 * size) {
@@ -277,7 +278,7 @@ impl<T> Mesh<T> {
         let cost = cost(payload.len());
         call.kept = if kept { cost } else { 0 };
         link.kept += call.kept;
-        let head = call.head(id, message, kept, peer.as_ref(), &self.local.id);
+        let head = call.head(id, message, kept, router.as_ref(), &self.local.id);
         let seq = link.queue.push(Item { head, payload, cost });
         link.pending.insert(id);
         link.budget.earn();
@@ -373,20 +374,19 @@ impl<T> Mesh<T> {
     ) {
         let here = self.calls.get(&id).and_then(|call| match call.phase {
             Phase::Queued(link, seq) if link == from || has(Planted::AnswerFromAnywhere) => {
-                Some(seq)
+                Some((seq, call.is_question))
             }
             Phase::Queued(..) | Phase::Parked(_) | Phase::Planning | Phase::Searching => None,
         });
         let written = |seq| self.links.get(&from).is_some_and(|link| link.queue.is_written(seq));
-        if !here.is_some_and(written) {
+        let Some((_, is_question)) = here.filter(|(seq, _)| written(*seq)) else {
             self.dropped.late_answers += 1;
             #[cfg(test)]
             if has(Planted::LateAnswerTaken) {
                 return self.take_wrong_answer(answer, out);
             }
             return;
-        }
-        let is_question = self.calls.get(&id).is_some_and(|call| call.is_question);
+        };
         let answer = match answer {
             Ok(given) if matches!(given, Given::Peers(..)) != is_question => Err(no_answer()),
             answer => answer,
@@ -504,7 +504,8 @@ impl<T> Mesh<T> {
         let Phase::Queued(_, seq) = call.phase else { return };
         let link = self.links.get(&link);
         let written = link.is_some_and(|link| link.queue.is_written(seq));
-        if !written || has(Planted::SentAgain) {
+        let again = has(Planted::ForwardedAgain) && matches!(call.whose, Whose::Peer(_));
+        if !written || again || has(Planted::SentAgain) {
             return self.next_step(id, lost_unsent(peer), out);
         }
         if link.is_some_and(|link| link.was_passed_over(id)) {

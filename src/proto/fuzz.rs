@@ -37,7 +37,7 @@ pub(crate) fn handshake(bytes: &[u8]) {
 pub(crate) fn connection(bytes: &[u8]) {
     let [how, rest @ ..] = bytes else { return };
     let (is_router, has_router) = (how & 0x80 != 0, how & 0x40 != 0);
-    let role = RouterRole { tells: true, chooses_elsewhere: false };
+    let role = RouterRole { tells: true, chooses_elsewhere: false, stats_every: None };
     let roles = [is_router.then_some(role), has_router.then_some(role)];
     let (mut end, _) = End::pair(&Config::default(), roles);
     if has_router {

@@ -98,6 +98,18 @@ bugs! {
     StopWithoutEnd,
     /// A stop lets those who wait for an answer wait on.
     CallersLeft,
+    /// A router gives a request as much time as it would give its own.
+    TimeoutRestarted,
+    /// A router does not say which others have been asked when it asks one.
+    VisitedForgotten,
+    /// A router that could not place a message does not say which others it has asked.
+    AskedUntold,
+    /// A router sends what may have run to the next one.
+    ForwardedAgain,
+    /// Routers pass a message on and on.
+    HopsUncounted,
+    /// A router gives a message to who sent it.
+    OriginServed,
     /// A link that broke is given up only when it has been silent for long enough.
     DeathUnnoticed,
 }

@@ -9,6 +9,7 @@ use super::calls::{Phase, Whose, nobody};
 use super::flow::OurTick;
 use super::mesh::{Mesh, Out, Timer, disarm};
 use super::owed::Passed;
+use super::planted::{Planted, has};
 use super::timers::TimerId;
 use super::{Answer, Choose, Chosen, Done, Message, Output, Owed, Page};
 use crate::config::{DIRECTORY_PAGE, LONGEST_TIMEOUT, ROUTERS_ASKED};
@@ -112,6 +113,8 @@ impl<T> Mesh<T> {
             owed.relay = Some(relay);
         }
         let timeout = Duration::from_millis(timeout_ms).min(LONGEST_TIMEOUT);
+        let restarted = has(Planted::TimeoutRestarted);
+        let timeout = if restarted { self.local.config.request_timeout } else { timeout };
         let (owed, deadline) = (Owed { link: id, call }, self.now + timeout);
         let sought = Destination::from(target);
         let relayed = Relayed {
@@ -133,7 +136,7 @@ impl<T> Mesh<T> {
             fallback: Some(sought.clone()).filter(|_| hops_left > 0 && !mine),
             origin: Some(origin.clone()),
             visited,
-            hops_left: hops_left.saturating_sub(1),
+            hops_left: hops_left.saturating_sub(u8::from(!has(Planted::HopsUncounted))),
         };
         if let Some(call) = self.calls.get_mut(&relay) {
             (call.route, call.phase) = (Some(Box::new(route)), Phase::Searching);
@@ -141,6 +144,8 @@ impl<T> Mesh<T> {
         let found = if mine {
             Some(Ok(Vec::new()))
         } else {
+            let served = has(Planted::OriginServed);
+            let origin = if served { self.local.id.clone() } else { origin };
             self.search(relay, sought, event, origin, out)
         };
         if let Some(found) = found {
@@ -267,7 +272,8 @@ impl<T> Mesh<T> {
         };
         // Whoever may ask another router then, must not ask these again.
         let in_vain = matches!(&answer, Answer::Fault(error) if !error.may_have_run());
-        let asked = route.filter(|_| in_vain).map(|route| route.visited).unwrap_or_default();
+        let tells = in_vain && !has(Planted::AskedUntold);
+        let asked = route.filter(|_| tells).map(|route| route.visited).unwrap_or_default();
         self.answer_with(owed, answer, Passed { handler, asked }, out);
     }
 

@@ -156,7 +156,7 @@ struct Seen {
 }
 
 fn begin(stage: Stage, role: Role) -> End {
-    let router = Some(RouterRole { tells: true, chooses_elsewhere: false });
+    let router = Some(RouterRole { tells: true, chooses_elsewhere: false, stats_every: None });
     let roles = match (stage, role) {
         (Stage::Router, Role::Accepted) => [router, None],
         (Stage::Router, Role::Dialled) => [None, router],

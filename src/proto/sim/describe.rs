@@ -143,6 +143,10 @@ impl fmt::Display for Said<'_> {
                     answered.payload.len(),
                     answered.peer.id
                 ),
+                Done::Routing(stats) => {
+                    let (requests, ticks) = (stats.proxy_requests, stats.proxy_ticks);
+                    write!(f, "complete {}: routed {requests:?}, {ticks:?}", token.0)
+                }
                 Done::Connected(peer) => {
                     write!(f, "complete {}: connected to {}", token.0, peer.id)
                 }

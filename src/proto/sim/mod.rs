@@ -6,6 +6,7 @@
 //!
 //! `SIM_SEED=n cargo test --lib sim` replays one seed and `SIM_LINES=n` keeps more of its transcript; `SIM_SEEDS=n` and
 //! `SIM_FROM=n` choose how many seeds run, and from where: `SIM_SEEDS=10000 cargo test --lib sim::tests::seeds`.
+//! The same variables choose the seeds of worlds that are drawn in other ways: `mergers` and `switchboards`.
 //! Which seed finds which planted bug: `cargo test --lib seeds_find -- --nocapture`.
 
 mod describe;
@@ -32,6 +33,8 @@ mod members;
 mod mergers;
 #[cfg(test)]
 pub(super) mod scenarios;
+#[cfg(test)]
+pub(super) mod switchboards;
 #[cfg(test)]
 pub(super) mod tests;
 

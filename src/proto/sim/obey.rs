@@ -5,13 +5,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Label;
+use super::payloads::CHOOSER;
 use super::shell::{Mail, Socket};
 use super::world::World;
 use crate::error::{Error, ErrorKind};
 use crate::id::LinkId;
 use crate::node_event::NodeEvent;
 use crate::proto::planted::Planted;
-use crate::proto::{Command, Done, Input, Output};
+use crate::proto::{Choose, Chosen, Command, Done, Input, Output};
+use crate::routing::Random;
 
 impl World {
     /// Hands one input to the engine and does what it says.
@@ -78,9 +80,14 @@ impl World {
                     self.close_end(socket.wire, socket.end);
                 }
             }
-            Output::Choose(_) => {}
+            Output::Choose(choose) => self.choose(n, choose),
             Output::Deliver(delivery) => self.deliver(n, delivery),
-            Output::Complete { token, result } => self.complete(n, token, &result),
+            Output::Complete { token, result } => {
+                self.complete(n, token, &result);
+                if let Ok(done @ (Done::Peers { .. } | Done::Routing(_))) = result {
+                    self.told.insert(token, done);
+                }
+            }
             Output::Publish => {
                 if let Some(mesh) = &self.nodes[n].mesh {
                     self.nodes[n].published = mesh.directory().clone();
@@ -107,6 +114,23 @@ impl World {
             self.oracle.fail(format!("node {n}: {what} for {link:?}, which is closed"));
         }
         socket
+    }
+
+    /// A thread looks for peers, which takes it a moment, or has too much to do.
+    fn choose(&mut self, n: usize, choose: Choose) {
+        let Choose { call, directory, search, page } = choose;
+        let moment = Duration::from_micros(self.rng.u64(..50_000) >> self.rng.u32(..10));
+        let rng = self.rng.fork();
+        let chosen = match page {
+            _ if self.busy_choosers && self.rng.u8(..6) == 0 => {
+                Err(Error::new(ErrorKind::Busy, CHOOSER))
+            }
+            None => search.steps(&directory, &Random, rng, self.now).map(Chosen::Steps),
+            Some(page) => {
+                search.page(&directory, &page).map(|(peers, more)| Chosen::Page { peers, more })
+            }
+        };
+        self.post(n, self.now + moment, Mail::Input(Input::Chosen { call, chosen }));
     }
 
     fn listen(&mut self, n: usize, addrs: &[SocketAddr]) {

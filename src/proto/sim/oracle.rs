@@ -44,6 +44,7 @@ pub(super) struct Call {
     pub(super) verdict: Option<Execution>,
     /// How it ended: well, or with an error of that kind.
     pub(super) end: Option<Result<(), ErrorKind>>,
+    pub(super) ended_at: Option<Instant>,
     pub(super) runs: u32,
     pub(super) ran_at: Option<NodeId>,
 }
@@ -93,6 +94,10 @@ pub(super) struct Oracle {
     suspect: BTreeSet<Label>,
     /// The world was so unkind that silence is no surprise.
     pub(super) silence_excused: bool,
+    /// Nodes that answer for ticks of others.
+    pub(super) routers: BTreeSet<usize>,
+    /// So long a request may be under way while nothing goes wrong: its handler has no more time than who asked gives it.
+    pub(super) prompt: Option<Duration>,
 }
 
 impl Oracle {
@@ -114,8 +119,9 @@ impl Oracle {
     ) {
         let span = if asked == Asked::Stop { due - now } else { Duration::ZERO };
         self.open.insert((due, label));
-        let (cancelled, verdict, end, runs, ran_at) = (false, None, None, 0, None);
-        let call = Call { asked, life, due, span, cancelled, verdict, end, runs, ran_at };
+        let (cancelled, verdict, end, ended_at) = (false, None, None, None);
+        let (runs, ran_at) = (0, None);
+        let call = Call { asked, life, due, span, cancelled, verdict, end, ended_at, runs, ran_at };
         self.calls.insert(label, call);
         if asked == Asked::Tick {
             self.ticks.insert(label, TickRecord { life, ..TickRecord::default() });
@@ -148,6 +154,22 @@ impl Oracle {
     pub(super) fn has_run_at(&self, label: Label, name: &str) -> Option<bool> {
         let ran_at = self.calls.get(&label)?.ran_at.as_ref()?;
         Some(ran_at.as_str() == name)
+    }
+
+    /// The node that sent this request or tick.
+    pub(super) fn sender_of(&self, label: Label) -> Option<usize> {
+        let of_tick = || self.ticks.get(&label).map(|tick| tick.life.0);
+        self.calls.get(&label).map(|call| call.life.0).or_else(of_tick)
+    }
+
+    /// A handler is told until when it has time.
+    pub(super) fn check_deadline(&mut self, label: Label, deadline: Instant) {
+        let due = self.calls.get(&label).map(|call| call.due);
+        let (Some(due), Some(prompt)) = (due, self.prompt) else { return };
+        if deadline > due + prompt {
+            let more = deadline - due;
+            self.fail(format!("the handler of {label:?} is given {more:?} more than its caller"));
+        }
     }
 
     pub(super) fn excuse_silence(&mut self, node: usize, until: Instant) {
@@ -225,6 +247,7 @@ impl Oracle {
         let verdict = result.as_ref().err().map_or(Execution::Happened, Error::execution);
         call.verdict = Some(verdict);
         call.end = Some(result.as_ref().map(|_| ()).map_err(Error::kind));
+        call.ended_at = Some(now);
         self.open.remove(&(due, label));
         if now > due.max(resumed + span) + TURN {
             self.fail(format!("{asked:?} {label:?} completes {:?} late", now - due));

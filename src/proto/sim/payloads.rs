@@ -33,8 +33,18 @@ pub(super) fn belongs(payload: &Payload, label: Label) -> bool {
         && tail == &PATTERN[start(label)..][..tail.len()]
 }
 
+/// Which message it belongs to, where its event does not say so.
+pub(super) fn label_of(payload: &Payload) -> Option<Label> {
+    let item = payload.to_item();
+    let head = Reader::new(&item).bytes().ok()?.first_chunk::<8>().copied()?;
+    Some(Label(u64::from_be_bytes(head)))
+}
+
 /// What a worker says when it refuses.
 pub(super) const WORKER: &str = "the worker says so";
+
+/// What a thread says that has too many peers to look for.
+pub(super) const CHOOSER: &str = "the chooser says so";
 
 /// The code of a handler's error.
 pub(super) fn code(label: Label) -> String {

@@ -225,7 +225,9 @@ impl World {
     pub(super) fn add_node(&mut self, name: &str, config: Config) -> usize {
         let number = self.nodes.len();
         let id = NodeId::new(name).unwrap();
-        self.nodes.push(Node::new(id, address_of(number), config, self.now));
+        let mut node = Node::new(id, address_of(number), config, self.now);
+        node.services = (0..number).map(|service| format!("service-{service}")).collect();
+        self.nodes.push(node);
         number
     }
 
@@ -279,12 +281,7 @@ impl World {
             Step::Connect { from, to } => self.connect(from, to),
             Step::ConnectAlways { from, to } => {
                 let address = self.name_of(to);
-                let token = self.ask(from, Asked::Other, SOME_DAY);
-                let life = self.life(from);
-                if address.numeric().is_some() || address.host() == format!("host-{to}") {
-                    self.wants.insert((life, to));
-                }
-                self.command(from, Command::ConnectAlways { address, token });
+                self.dial_always(from, to, address);
             }
             Step::Disconnect(n) => self.disconnect(n),
             Step::Request(n) => {
@@ -308,6 +305,16 @@ impl World {
                 self.stop(n, bound);
             }
         }
+    }
+
+    /// Keeps dialling that node, if the address is its own, for ever.
+    pub(super) fn dial_always(&mut self, from: usize, to: usize, address: Address) {
+        let token = self.ask(from, Asked::Other, SOME_DAY);
+        let life = self.life(from);
+        if address.numeric().is_some() || address.host() == format!("host-{to}") {
+            self.wants.insert((life, to));
+        }
+        self.command(from, Command::ConnectAlways { address, token });
     }
 
     /// Numeric or a name that must be resolved.

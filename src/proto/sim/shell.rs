@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::id::{CallId, InstanceId, LinkId, NodeId};
 use crate::options::Options;
 use crate::proto::planted::{Planted, has};
-use crate::proto::{Command, Input, Local, Mesh, Owed, Posted};
+use crate::proto::{Command, Input, Local, Mesh, Owed, Posted, RouterRole};
 use crate::routing::{Directory, cost};
 
 #[derive(Debug)]
@@ -22,6 +22,11 @@ pub(super) struct Node {
     pub(super) id: NodeId,
     pub(super) addr: SocketAddr,
     pub(super) config: Config,
+    /// What it starts with.
+    pub(super) options: Options,
+    pub(super) services: Vec<String>,
+    /// Present if it is a router, whose options must say so.
+    pub(super) role: Option<RouterRole>,
     /// `None` while it is not running.
     pub(super) mesh: Option<Mesh<Label>>,
     /// Counts the starts.
@@ -86,6 +91,9 @@ impl Node {
             id,
             addr,
             config,
+            options: Options::default(),
+            services: Vec::new(),
+            role: None,
             mesh: None,
             incarnation: 0,
             listening: None,
@@ -114,7 +122,10 @@ impl Node {
             let Mail::Input(Input::Command(command)) = mail else { continue };
             let (plan, message, is_call) = match command {
                 Command::Request(request) => (&request.plan, &request.message, true),
-                Command::Tick(tick) => (&tick.plan, &tick.message, false),
+                // One that a router places is a call.
+                Command::Tick(tick) => {
+                    (&tick.plan, &tick.message, tick.plan.first.onward.is_some())
+                }
                 _ => continue,
             };
             let Some(link) = plan.room else { continue };
@@ -155,12 +166,12 @@ impl World {
         let local = Local {
             id: node.id.clone(),
             instance,
-            options: Options::default(),
-            services: (0..n).map(|service| format!("service-{service}")).collect(),
+            options: node.options.clone(),
+            services: node.services.clone(),
             host: None,
             advertise: None,
             config: node.config.clone(),
-            router: None,
+            router: node.role,
         };
         node.mesh = Some(Mesh::new(local, rng, self.now));
         node.incarnation += 1;

@@ -26,9 +26,16 @@ impl World {
             self.check_sender(n, delivery.link, &from);
         }
         let name = delivery.message.event.as_str();
-        let number = name.get(2..).and_then(|number| number.parse().ok());
-        let label = if trusted { Label(number.unwrap_or_default()) } else { NOBODYS };
         let payload = &delivery.message.payload;
+        let label = if name.starts_with('/') {
+            payloads::label_of(payload)
+        } else {
+            name.get(2..).and_then(|number| number.parse().ok()).map(Label)
+        };
+        let label = label.filter(|_| trusted).unwrap_or(NOBODYS);
+        if trusted {
+            self.check_way(n, &delivery, label);
+        }
         if trusted && payload.len() > 1 && !payloads::belongs(payload, label) {
             self.oracle.fail(format!("the payload of {name} is another message's"));
         }
@@ -71,6 +78,25 @@ impl World {
             if self.nodes[other].id != *from {
                 self.oracle.fail(format!("node {n} takes {other} for {from}"));
             }
+        }
+    }
+
+    /// What it came with is as its sender gave it, however many routers it has passed.
+    fn check_way(&mut self, n: usize, delivery: &Delivery, label: Label) {
+        let origin = delivery.origin.as_ref();
+        let (node, name) = (&self.nodes[n], delivery.message.event.as_str());
+        if origin.is_some() && node.role.is_some() {
+            self.oracle.fail(format!("the router {n} is given {name}, which is not for it"));
+        } else if origin == Some(&node.id) {
+            self.oracle.fail(format!("node {n} is given {name}, which is its own"));
+        }
+        let Some(asker) = self.oracle.sender_of(label) else { return };
+        let said = origin.unwrap_or(&delivery.sender.id);
+        if *said != self.nodes[asker].id {
+            self.oracle.fail(format!("{name} of node {asker} is said to be of {said}"));
+        }
+        if let Work::Request { deadline, .. } = delivery.work {
+            self.oracle.check_deadline(label, deadline);
         }
     }
 

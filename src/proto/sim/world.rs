@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use super::Label;
 use super::faults::{Fault, Swarm, any_conditions, delayed, narrow};
 use super::link::{Conditions, Tcp};
 use super::oracle::{Life, Oracle};
@@ -12,7 +13,7 @@ use super::script::Step;
 use super::shell::{Mail, Node};
 use super::transcript::{Coverage, Transcript};
 use crate::id::LinkId;
-use crate::proto::{Cause, Input};
+use crate::proto::{Cause, Done, Input};
 
 /// More events than this without time passing are a busy loop.
 const EVENTS_PER_INSTANT: u32 = 20_000;
@@ -38,6 +39,10 @@ pub(super) struct World {
     pub(super) oracle: Oracle,
     /// Whether nodes now and then call themselves.
     pub(super) own_calls: bool,
+    /// What routers have said, to whom, of their peers and of their work.
+    pub(super) told: BTreeMap<Label, Done>,
+    /// Whether the threads that look for peers now and then have too much to do.
+    pub(super) busy_choosers: bool,
     /// The nodes that no other node can reach, nor they the others.
     pub(super) apart: BTreeSet<usize>,
     /// Which lives keep dialling whom for ever.
@@ -96,6 +101,8 @@ impl World {
             seen: Coverage::default(),
             oracle: Oracle::default(),
             own_calls: false,
+            told: BTreeMap::new(),
+            busy_choosers: false,
             apart: BTreeSet::new(),
             wants: BTreeSet::new(),
             serial: 0,

@@ -9,12 +9,19 @@ use super::goodbyes::{
     what_was_taken_up_before_a_goodbye_may_have_run_and_goes_nowhere_else,
 };
 use super::memory::no_peer_takes_more_than_its_share_of_the_node;
+use super::relay::{
+    a_request_passes_no_more_routers_than_its_hops,
+    a_router_that_knows_nobody_is_not_asked_again_because_another_was_busy,
+    nobody_is_found_once_by_each_router_however_they_are_linked,
+    whoever_asks_is_never_the_answer_and_no_router_is,
+};
 use super::stories::*;
 use super::*;
 use crate::proto::planted::{Planted, plant};
 use crate::proto::sim::scenarios::{
     a_bandwidth_limited_link_keeps_its_peer, nodes_that_were_suspended_together_keep_each_other,
 };
+use crate::proto::sim::switchboards;
 use crate::proto::sim::tests::first_to_notice;
 
 /// What is green without a bug and red with it.
@@ -22,9 +29,11 @@ use crate::proto::sim::tests::first_to_notice;
 enum Proof {
     Story(fn()),
     Seeds,
+    /// The seeds of the world of routers.
+    Routers,
 }
 
-use Proof::{Seeds, Story};
+use Proof::{Routers, Seeds, Story};
 
 const BUGS: &[(&str, Planted, Proof)] = &[
     ("P01", Planted::StrangerHeardOut, Story(a_stranger_is_closed_at_its_first_wrong_byte)),
@@ -78,12 +87,30 @@ const BUGS: &[(&str, Planted, Proof)] = &[
         Story(a_waiting_call_whose_time_ends_with_anothers_is_not_sent),
     ),
     ("P24", Planted::DeadlineForgotten, Seeds),
+    ("P24", Planted::TimeoutRestarted, Routers),
+    ("P28", Planted::VisitedForgotten, Routers),
+    (
+        "P28",
+        Planted::VisitedForgotten,
+        Story(nobody_is_found_once_by_each_router_however_they_are_linked),
+    ),
+    ("P28", Planted::OriginServed, Routers),
+    ("P28", Planted::OriginServed, Story(whoever_asks_is_never_the_answer_and_no_router_is)),
+    ("P29", Planted::AskedUntold, Routers),
+    (
+        "P29",
+        Planted::AskedUntold,
+        Story(a_router_that_knows_nobody_is_not_asked_again_because_another_was_busy),
+    ),
+    ("P29", Planted::HopsUncounted, Routers),
+    ("P29", Planted::HopsUncounted, Story(a_request_passes_no_more_routers_than_its_hops)),
     ("P30", Planted::LateAnswerTaken, Seeds),
     ("P30", Planted::LostWake, Seeds),
     ("P31", Planted::AnswerFromAnywhere, Story(an_answer_on_another_link_is_nobodys)),
     ("P32", Planted::ReusedId, Seeds),
     ("P32", Planted::NumberTakenTwice, Story(a_request_whose_number_is_in_use_ends_the_link)),
     ("P33", Planted::SentAgain, Seeds),
+    ("P33", Planted::ForwardedAgain, Routers),
     ("P33", Planted::NeverClaimed, Seeds),
     ("P33", Planted::GoodbyeListsNothing, Seeds),
     ("P33", Planted::GoodbyeForgetsAnswers, Seeds),
@@ -112,9 +139,14 @@ fn stories_fail_with_the_bugs_that_are_theirs() {
 
 #[test]
 fn seeds_find_the_bugs_that_are_theirs() {
-    for (promise, bug, _) in BUGS.iter().filter(|(.., proof)| matches!(proof, Seeds)) {
+    for (promise, bug, proof) in BUGS {
+        let first = match proof {
+            Seeds => first_to_notice,
+            Routers => switchboards::first_to_notice,
+            Story(_) => continue,
+        };
         let _planted = plant(Some(*bug));
-        let found = first_to_notice();
+        let found = first();
         println!("{promise}: {bug:?} is found by seed {found:?}");
         assert!(found.is_some(), "{promise}: {bug:?} is not noticed");
     }

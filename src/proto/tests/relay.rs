@@ -122,8 +122,9 @@ fn what_a_service_says_no_with_comes_back_unchanged() {
     assert_eq!(pair.counted(1), (2, 2));
 }
 
+// covers P28, P29
 #[test]
-fn nobody_is_found_once_by_each_router_however_they_are_linked() {
+pub(super) fn nobody_is_found_once_by_each_router_however_they_are_linked() {
     let _bound = crate::bound::bound();
     let ids: Vec<String> = (0..8).map(|number| format!("router-{number}")).collect();
     let mut names: Vec<&str> = ids.iter().map(String::as_str).collect();
@@ -152,8 +153,9 @@ fn nobody_is_found_once_by_each_router_however_they_are_linked() {
     }
 }
 
+// covers P29
 #[test]
-fn a_request_passes_no_more_routers_than_its_hops() {
+pub(super) fn a_request_passes_no_more_routers_than_its_hops() {
     let _bound = crate::bound::bound();
     let ids: Vec<String> = (0..10).map(|number| format!("router-{number}")).collect();
     let mut names: Vec<&str> = ids.iter().map(String::as_str).collect();
@@ -167,8 +169,9 @@ fn a_request_passes_no_more_routers_than_its_hops() {
     }
 }
 
+// covers P28
 #[test]
-fn whoever_asks_is_never_the_answer_and_no_router_is() {
+pub(super) fn whoever_asks_is_never_the_answer_and_no_router_is() {
     let _bound = crate::bound::bound();
     let mut pair = Pair::graph(&["a", "router", "router-2"], &[(0, 1), (1, 2), (0, 2)]);
     let anybody = Destination::Filter([0xa0].into());
@@ -257,8 +260,9 @@ fn the_deadline_is_one_however_many_routers_there_are() {
     }
 }
 
+// covers P29
 #[test]
-fn a_router_that_knows_nobody_is_not_asked_again_because_another_was_busy() {
+pub(super) fn a_router_that_knows_nobody_is_not_asked_again_because_another_was_busy() {
     let _bound = crate::bound::bound();
     let mut pair =
         Pair::graph(&["a", "router-1", "router-2", "b"], &[(0, 1), (0, 2), (1, 2), (3, 1)]);

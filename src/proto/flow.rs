@@ -10,7 +10,7 @@ use super::mesh::{Mesh, Out, Timer};
 use super::queue::{Item, ItemHead};
 use super::{Done, Message, Output, Tick};
 use crate::config::TELL_PAUSE;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::id::{LinkId, NodeId};
 use crate::node_event::NodeEvent;
 use crate::options::Options;
@@ -110,12 +110,17 @@ impl<T> Mesh<T> {
     /// The tick goes nowhere: who waits is told why, else the program is told that one was lost. Of the thousands that may have
     /// been on their way when a link was lost it is told in one event, for so many would make it miss others.
     pub(super) fn tick_unplaced(&mut self, tick: OurTick<T>, error: Error, out: &mut Out<T>) {
+        let onward = tick.plan.route.as_ref().is_some_and(|route| route.fallback.is_some());
         match tick.whose {
+            // Whoever was to take it has left: what routers know is worth asking.
+            Whose::Tick(_) if onward && error.kind() == ErrorKind::ConnectionLost => {
+                self.tick_onward(tick, error, out);
+            }
             Whose::Caller(token) | Whose::Tick(Some(token)) => {
                 out.push(Output::Complete { token, result: Err(error) });
             }
             Whose::Tick(None) => tell_undelivered(&self.name_of(&tick), false, out),
-            Whose::Peer(_) => self.relay_tick_onward(tick, error, out),
+            Whose::Peer(_) => self.tick_onward(tick, error, out),
         }
     }
 

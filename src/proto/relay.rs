@@ -51,7 +51,7 @@ impl Relays {
 pub(super) struct Relayed {
     owed: Owed,
     /// The call by which it is forwarded.
-    call: CallId,
+    pub(super) call: CallId,
     pub(super) is_tick: bool,
     /// As the asker says it: the path that a peer serves may be another one.
     event: EventName,
@@ -223,20 +223,6 @@ impl<T> Mesh<T> {
         let (room, waits, by_path) = (None, true, false);
         let plan = Plan { first, alternates, room, waits, by_path, route: call.route };
         self.tick(OurTick { plan, message, until: Some(call.deadline), whose: call.whose }, out);
-    }
-
-    /// None of the peers could take such a tick: other routers are asked.
-    pub(super) fn relay_tick_onward(&mut self, tick: OurTick<T>, error: Error, out: &mut Out<T>) {
-        let OurTick { plan, message, until, whose: Whose::Peer(relayed) } = tick else { return };
-        let (id, deadline) = (relayed.call, until.unwrap_or(self.now));
-        self.begin_call(id, Whose::Peer(relayed), (deadline, 0), Some(message), true);
-        if let Some(call) = self.calls.get_mut(&id) {
-            call.route = plan.route;
-        }
-        if deadline <= self.now || self.stopping.is_some() {
-            return self.end_call(id, Err(error), out);
-        }
-        self.next_step(id, error, out);
     }
 
     /// A call by which this router forwards has ended: that is the answer to who wanted it forwarded, if it still waits.

@@ -68,6 +68,26 @@ impl<T> Mesh<T> {
         self.begin_steps(id, plan, out);
     }
 
+    /// None of the peers could take a tick, of this node or one that it forwards: routers are asked.
+    pub(super) fn tick_onward(&mut self, tick: OurTick<T>, error: Error, out: &mut Out<T>) {
+        let OurTick { plan, message, until, whose } = tick;
+        let (id, usual) = match &whose {
+            Whose::Peer(relayed) => (relayed.call, self.now),
+            Whose::Caller(_) | Whose::Tick(_) => {
+                (self.draw_call(), self.now + self.local.config.request_timeout)
+            }
+        };
+        let deadline = until.unwrap_or(usual);
+        self.begin_call(id, whose, (deadline, 0), Some(message), true);
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.route = plan.route;
+        }
+        if deadline <= self.now || self.stopping.is_some() {
+            return self.end_call(id, Err(error), out);
+        }
+        self.next_step(id, error, out);
+    }
+
     /// If the call is a tick of this node: whoever waited until it was sent waits no more, and from now on the router has its time.
     pub(super) fn tick_is_sent(&mut self, id: CallId, out: &mut Out<T>) {
         let Some(Call { whose: Whose::Tick(token), .. }) = self.calls.get_mut(&id) else { return };

@@ -295,6 +295,20 @@ fn a_tick_reaches_the_service_behind_the_last_of_four_routers() {
 }
 
 #[test]
+fn a_tick_whose_peer_has_left_meanwhile_is_placed_by_a_router() {
+    let _bound = crate::bound::bound();
+    let mut pair = Pair::graph(&["a", "b", "router", "c"], &[(0, 1), (0, 2), (3, 2)]);
+    let mut plan = pair.plan(0, "b", true, 1);
+    plan.route = Some(Box::new(Route::new(Some(like("c")))));
+    pair.drop_link("b");
+    let message = Pair::message(Payload::null());
+    pair.command(0, Command::Tick(Tick { plan, message, wait: None }));
+    pair.run();
+    assert_eq!(pair.delivered.iter().map(|(node, _)| *node).collect::<Vec<_>>(), [3]);
+    assert!(!pair.events_of(0).iter().any(|event| event.contains("Undelivered")));
+}
+
+#[test]
 fn a_tick_that_nobody_takes_is_told_to_its_node() {
     let _bound = crate::bound::bound();
     let mut pair = Pair::graph(&["a", "router-1", "router-2"], &[(0, 1), (1, 2)]);

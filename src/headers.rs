@@ -28,6 +28,11 @@ struct Entries {
     texts: Map,
 }
 
+/// A router adds the origin and the nesting depth.
+const ROUTER_HEADERS: usize = 2;
+/// And so many bytes with them: an id of 128 bytes, a number, two keys.
+const ROUTER_HEADERS_BYTES: usize = 160;
+
 impl Headers {
     /// No headers.
     pub fn new() -> Self {
@@ -95,6 +100,18 @@ impl Headers {
             Ok(at) => numbers[at].1 = value,
             Err(at) => numbers.insert(at, (number, value)),
         }
+    }
+
+    /// Whether a router may add what it adds to those of the protocol, so that the next node takes them all.
+    pub(crate) fn have_room(&self) -> bool {
+        let numbers = self.0.as_ref().map_or(&[][..], |entries| &entries.numbers);
+        let mut encoded = Vec::new();
+        for (number, value) in numbers {
+            cbor::put_unsigned(&mut encoded, *number);
+            value.put(&mut encoded);
+        }
+        numbers.len() + ROUTER_HEADERS <= HEADERS_ENTRIES
+            && encoded.len() + ROUTER_HEADERS_BYTES <= HEADERS_BYTES
     }
 
     /// Removes a header of the protocol.

@@ -10,11 +10,12 @@ use super::relay::Relayed;
 use super::timers::TimerId;
 use super::{Answered, Done, Message, Output, Request};
 use crate::error::{Error, ErrorKind, Execution};
+use crate::headers::Headers;
 use crate::id::{CallId, LinkId, NodeId};
 use crate::options::Options;
 use crate::payload::Payload;
 use crate::routing::{Destination, Plan, Route, Step, cost};
-use crate::wire::Control;
+use crate::wire::{self, Control};
 
 /// The engine draws the numbers of its own calls, which those of callers never reach.
 const OURS: u64 = 1 << 63;
@@ -120,9 +121,9 @@ impl<T> Call<T> {
     ) -> ItemHead {
         let Message { event, headers, .. } = message;
         let (deadline, depth) = (self.deadline, self.depth);
-        let origin = self.route.as_ref().and_then(|route| route.origin.clone());
         let (Some(target), Some(route)) = (&self.onward, &self.route) else {
-            return ItemHead::Request { call: id, deadline, depth, event, headers, kept, origin };
+            let headers = from_origin(headers, self.route.as_deref());
+            return ItemHead::Request { call: id, deadline, depth, event, headers, kept };
         };
         let told = |router: &&NodeId| Some(*router) != to && !has(Planted::VisitedForgotten);
         let before = route.visited.iter().filter(told).cloned().collect();
@@ -134,7 +135,7 @@ impl<T> Call<T> {
             event,
             headers,
             kept,
-            origin: origin.unwrap_or_else(|| own.clone()),
+            origin: route.origin.as_ref().unwrap_or(own).clone(),
             target: (**target).clone(),
             hops_left: route.hops_left,
             visited: before,
@@ -542,6 +543,14 @@ pub(super) fn name_for(message: &mut Message, step: &Step) {
     if let Some(event) = &step.event {
         message.event.clone_from(event);
     }
+}
+
+/// The headers of a message that goes to its end, which say who asked first, if that was not this node.
+pub(super) fn from_origin(mut headers: Headers, route: Option<&Route>) -> Headers {
+    if let Some(origin) = route.and_then(|route| route.origin.as_ref()) {
+        headers.set_number(wire::kinds::header::ORIGIN, origin.as_str());
+    }
+    headers
 }
 
 /// The peer takes no payload of that length.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::calls::{Whose, name_for, too_large};
+use super::calls::{Whose, from_origin, name_for, too_large};
 use super::handshake::pages;
 use super::leave::lost_unsent;
 use super::line::ParkedTick;
@@ -86,8 +86,8 @@ impl<T> Mesh<T> {
         let Some(link) = self.links.get_mut(&id) else { return };
         let cost = cost(tick.message.payload.len());
         let Message { event, headers, payload } = tick.message;
-        let origin = tick.plan.route.and_then(|route| route.origin);
-        let head = ItemHead::Tick { event, headers, origin };
+        let headers = from_origin(headers, tick.plan.route.as_deref());
+        let head = ItemHead::Tick { event, headers };
         link.queue.push(Item { head, payload, cost });
         link.ticks_out.accepted += 1;
         link.ticks_out.accepted_cost += cost as u64;

@@ -77,7 +77,7 @@ impl<T> Mesh<T> {
                     let message = Message { event, headers, payload };
                     self.asked(id, call, timeout, depth, None, message, out);
                 }
-                ItemHead::Tick { event, headers, .. } => {
+                ItemHead::Tick { event, headers } => {
                     link.ticks_out.written(1, cost as u64);
                     let message = Message { event, headers, payload };
                     self.ticked(id, cost as u64, None, message, out);

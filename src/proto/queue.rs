@@ -64,13 +64,10 @@ pub(super) enum ItemHead {
         headers: Headers,
         /// The call keeps the data, which are shared, also after this was written.
         kept: bool,
-        /// Who asked first, if not this node.
-        origin: Option<NodeId>,
     },
     Tick {
         event: EventName,
         headers: Headers,
-        origin: Option<NodeId>,
     },
     Reply {
         call: CallId,
@@ -501,18 +498,17 @@ impl SendQueue {
 /// The head as it is written now; `None` for what has no payload.
 fn data_head(head: &ItemHead, now: Instant) -> Option<DataHead<'_>> {
     Some(match head {
-        ItemHead::Request { call, deadline, depth, event, headers, origin, .. } => {
-            DataHead::Request {
-                call: *call,
-                timeout_ms: millis_up(deadline.saturating_duration_since(now)),
-                depth: *depth,
-                event: event.as_str(),
-                headers,
-                origin: origin.as_ref(),
-            }
-        }
-        ItemHead::Tick { event, headers, origin } => {
-            DataHead::Tick { event: event.as_str(), headers, origin: origin.as_ref() }
+        // If somebody else asked first, the headers say so.
+        ItemHead::Request { call, deadline, depth, event, headers, .. } => DataHead::Request {
+            call: *call,
+            timeout_ms: millis_up(deadline.saturating_duration_since(now)),
+            depth: *depth,
+            event: event.as_str(),
+            headers,
+            origin: None,
+        },
+        ItemHead::Tick { event, headers } => {
+            DataHead::Tick { event: event.as_str(), headers, origin: None }
         }
         ItemHead::Reply { call, handler } => {
             DataHead::Reply { call: *call, handler: handler.as_ref() }

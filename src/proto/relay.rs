@@ -103,6 +103,13 @@ impl<T> Mesh<T> {
             }
             return;
         }
+        if !headers.have_room() {
+            let why = format!("{} cannot pass on so many headers of the protocol", self.local.id);
+            if self.take_place(id, out).is_some() {
+                self.push_fault(id, call, Error::new(ErrorKind::TooLarge, why), out);
+            }
+            return;
+        }
         // Only a router asks for others.
         let origin = if sender.options.is_router() { origin } else { sender.id.clone() };
         if self.take_up(id, call, cost(payload.len()), Some(&origin), out).is_none() {

@@ -340,6 +340,28 @@ fn a_flush_waits_until_the_router_has_placed_the_ticks() {
 }
 
 #[test]
+fn headers_that_leave_no_room_for_what_a_router_adds_are_refused_before_they_harm_a_link() {
+    let _bound = crate::bound::bound();
+    for (count, passes) in [(30, true), (31, false)] {
+        let mut pair = Pair::graph(&["a", "router", "b"], &[(0, 1), (2, 1)]);
+        let plan = pair.onward(0, "router", &like("b"));
+        let mut message = Pair::message(Payload::null());
+        (0..count).for_each(|number| message.headers.set_number(101 + 2 * number, true));
+        let deadline = pair.now + Duration::from_secs(3);
+        let request =
+            Request { call: CallId(1), plan, message, deadline, depth: 5, token: "asked" };
+        pair.command(0, Command::Request(request));
+        pair.run();
+        assert_eq!(pair.delivered.len(), usize::from(passes), "{count} headers");
+        if !passes {
+            let error = pair.result("asked").unwrap_err();
+            assert_eq!((error.kind(), error.may_have_run()), (ErrorKind::TooLarge, false));
+        }
+        assert_eq!(pair.nodes[1].directory().len(), 2, "a link was closed");
+    }
+}
+
+#[test]
 fn statistics_are_told_as_often_as_is_said_until_the_router_stops() {
     let _bound = crate::bound::bound();
     let (now, mut out) = (Instant::now(), Vec::new());

@@ -70,6 +70,8 @@ pub(crate) struct Core {
     directory: RwLock<Directory>,
     /// The key of the router that a call has begun with last.
     pub(super) last_router: AtomicU64,
+    /// Whether there are routers in it, so that calls without any need not look.
+    knows_routers: AtomicBool,
     /// Told when the directory is another one, and its events are told.
     pub(super) news: News,
     next_call: AtomicU64,
@@ -151,6 +153,7 @@ impl Core {
             steps: Steps::default(),
             mailbox,
             directory: RwLock::default(),
+            knows_routers: AtomicBool::new(false),
             last_router: AtomicU64::new(0),
             news: News::default(),
             next_call: AtomicU64::new(1),
@@ -301,6 +304,7 @@ impl Core {
                 }
             };
             let before = std::mem::replace(&mut *shown, directory.clone());
+            self.knows_routers.store(!directory.routers().is_empty(), Relaxed);
             drop(shown);
             // What the old directory alone held is freed here, after the lock.
             drop(before);
@@ -312,6 +316,7 @@ impl Core {
     /// The node has stopped and has no peers.
     pub(crate) fn forget_peers(&self) {
         *self.directory.write().unwrap_or_else(PoisonError::into_inner) = Directory::default();
+        self.knows_routers.store(false, Relaxed);
         self.news.tell();
     }
 
@@ -348,10 +353,9 @@ impl Core {
         self.look_until(until.into_iter().chain(deadline).chain(inherited).min(), look)
     }
 
-    /// Whether there is a router that may be asked. A fork has none.
+    /// Whether there is a router that may be asked.
     pub(super) fn knows_routers(&self) -> bool {
-        let shown = || self.directory.read().unwrap_or_else(PoisonError::into_inner);
-        self.home.is_here() && !shown().routers().is_empty()
+        self.knows_routers.load(Relaxed)
     }
 
     /// The peer of that id, if a link to it stands in one of these directions.

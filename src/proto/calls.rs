@@ -39,7 +39,7 @@ pub(super) struct Call<T> {
     /// Whether it may stand in line.
     waits: bool,
     /// Whether a peer that serves no such path is passed over.
-    by_path: bool,
+    pub(super) by_path: bool,
     /// Why the last step ended of those that ended for a reason which may pass.
     failed: Option<Error>,
     /// Kept while it waits or a further step may need it.

@@ -205,6 +205,8 @@ impl<T> Mesh<T> {
             return;
         }
         call.phase = Phase::Planning;
+        call.by_path =
+            matches!(&call.whose, Whose::Peer(relayed) if relayed.sought == Destination::Path);
         let mut steps = match found {
             Ok(steps) => steps.into_iter(),
             Err(error) => return self.end_call(relay, Err(error), out),

@@ -431,3 +431,53 @@ fn each_who_asks_through_a_router_has_so_many_places_and_the_router_has_more() {
     pair.answer(2, owed, Answer::Reply(Payload::null()));
     assert_eq!((pair.delivered.len(), pair.done.len()), (4, 1));
 }
+
+impl Pair {
+    /// As [`graph`](Self::graph), of nodes that serve these paths.
+    fn graph_of(nodes: &[(&str, &str)], links: &[(usize, usize)]) -> Self {
+        let ids: Vec<&str> = nodes.iter().map(|(id, _)| *id).collect();
+        let mut pair = Self::new(&ids);
+        for (node, (_, path)) in pair.nodes.iter_mut().zip(nodes) {
+            node.set_services(vec![(*path).to_owned()], &mut Vec::new());
+        }
+        for (from, to) in links {
+            pair.connect(*from, *to, "connect");
+            pair.run();
+            assert!(matches!(pair.result("connect"), Ok(Done::Connected(_))));
+        }
+        pair
+    }
+
+    /// Asks for whoever serves such a path.
+    fn ask_path(&mut self, from: usize, router: &str, path: &str, token: Label) {
+        let plan = self.onward(from, router, &Destination::Path);
+        self.calls += 1;
+        let (call, deadline) = (CallId(self.calls), self.now + Duration::from_secs(3));
+        let event = EventName::new(path).unwrap();
+        let message = Message { event, ..Self::message(Payload::null()) };
+        let request = Request { call, plan, message, deadline, depth: 0, token };
+        self.command(from, Command::Request(request));
+        self.run();
+    }
+
+    /// The room that this node has on its link to that peer.
+    fn gauge_to(&self, node: usize, peer: &str) -> Arc<Gauge> {
+        let entry = self.nodes[node].directory().get(peer).unwrap();
+        Arc::clone(&entry.face(Directions::BOTH).unwrap().gauge)
+    }
+}
+
+#[test]
+fn who_serves_the_path_no_more_is_passed_over() {
+    let _bound = crate::bound::bound();
+    let nodes = [("a", "/a"), ("router", "/r"), ("b", "/math/add"), ("c", "/math/add")];
+    let mut pair = Pair::graph_of(&nodes, &[(0, 1), (2, 1), (3, 1)]);
+    pair.ask_path(0, "router", "/math/add", "asked");
+    let (first, _, owed) = pair.delivered_request();
+    let gone = Error::new(ErrorKind::NotFound, "it was removed a moment ago");
+    pair.answer(first, owed, Answer::Fault(gone));
+    let (second, _, owed) = pair.delivered_request();
+    assert_eq!(first + second, 2 + 3);
+    pair.answer(second, owed, Answer::Reply(Payload::null()));
+    assert!(pair.result("asked").is_ok());
+}

@@ -54,7 +54,7 @@ pub(super) struct Relayed {
     pub(super) call: CallId,
     pub(super) is_tick: bool,
     /// As the asker says it: the path that a peer serves may be another one.
-    event: EventName,
+    pub(super) event: EventName,
     sought: Destination,
     since: Instant,
 }

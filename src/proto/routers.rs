@@ -13,7 +13,7 @@ use super::{Done, Output, Tick};
 use crate::error::{Error, ErrorKind, Execution};
 use crate::id::{CallId, LinkId, NodeId, PeerKey};
 use crate::payload::Payload;
-use crate::routing::{Route, Step, cost};
+use crate::routing::{Destination, Route, Step, cost};
 use crate::wire::{Control, DirectoryQuestion};
 
 /// What a program learns of the routers that a call has asked in vain.
@@ -23,7 +23,7 @@ impl<T> Mesh<T> {
     /// The router that a call asks next, if there is one that it has not asked: each has its turn.
     pub(super) fn next_router(&mut self, id: CallId) -> Option<Step> {
         let route = self.calls.get(&id)?.route.as_ref()?;
-        let sought = route.fallback.as_ref()?;
+        route.fallback.as_ref()?;
         let routers = self.directory.routers();
         let turn = routers.partition_point(|key| *key <= self.relays.last_router);
         let (before, behind) = routers.split_at(turn);
@@ -34,9 +34,20 @@ impl<T> Mesh<T> {
             })
         };
         let next = *behind.iter().chain(before).find(may_be_asked)?;
-        let step = Step::onward(next, sought.clone());
+        let step = self.step_onward(id, next)?;
         self.relays.last_router = next;
         Some(step)
+    }
+
+    /// To that router, for whoever is sought. A pattern is asked for as such, whatever the path was at a peer that could not serve it.
+    fn step_onward(&self, id: CallId, router: PeerKey) -> Option<Step> {
+        let call = self.calls.get(&id)?;
+        let sought = call.route.as_ref()?.fallback.clone()?;
+        let event = match &call.whose {
+            Whose::Peer(relayed) if sought == Destination::Path => Some(&relayed.event),
+            _ => None,
+        };
+        Some(Step { event: event.cloned().map(Box::new), ..Step::onward(router, sought) })
     }
 
     /// A router has said which routers it has asked in vain: this call asks none of them.

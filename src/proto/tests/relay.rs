@@ -481,3 +481,22 @@ fn who_serves_the_path_no_more_is_passed_over() {
     pair.answer(second, owed, Answer::Reply(Payload::null()));
     assert!(pair.result("asked").is_ok());
 }
+
+#[test]
+fn another_router_is_asked_for_the_pattern_and_not_for_the_path_of_who_could_not() {
+    let _bound = crate::bound::bound();
+    let nodes = [
+        ("a", "/a"),
+        ("router-1", "/r"),
+        ("router-2", "/r"),
+        ("b", "/math/add"),
+        ("c", "/math/mul"),
+    ];
+    let mut pair = Pair::graph_of(&nodes, &[(0, 1), (1, 2), (3, 1), (4, 2)]);
+    pair.ask_path(0, "router-1", "/math/*", "asked");
+    let (node, delivery, owed) = pair.delivered_request();
+    assert_eq!((node, delivery.message.event.as_str()), (3, "/math/add"));
+    pair.answer(node, owed, Answer::Fault(Error::new(ErrorKind::Busy, "b has too much to do")));
+    let (node, delivery, _) = pair.delivered_request();
+    assert_eq!((node, delivery.message.event.as_str()), (4, "/math/mul"));
+}

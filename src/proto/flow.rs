@@ -68,6 +68,9 @@ impl<T> Mesh<T> {
         match (full, small, tick.until) {
             (Some((link, step)), _, Some(until)) => {
                 name_for(&mut tick.message, &step);
+                if let Whose::Peer(relayed) = &tick.whose {
+                    self.note_line(relayed, link);
+                }
                 self.next_parked += 1;
                 let number = self.next_parked;
                 let timer = self.timers.arm(until, Timer::ParkedTick(link, number));

@@ -11,7 +11,7 @@ use super::planted::{Planted, has};
 use super::stop::closed;
 use crate::config::LINGER;
 use crate::error::{Error, ErrorKind, Execution};
-use crate::id::{CallId, LinkId, NodeId};
+use crate::id::{LinkId, NodeId};
 use crate::node_event::{Direction, LeftReason, NodeEvent};
 use crate::wire::{Control, Farewell};
 
@@ -35,7 +35,8 @@ impl<T> Mesh<T> {
         let (direction, dial) = (link.direction, link.dial);
         self.granted -= std::mem::take(&mut link.granted);
         self.memory.joined -= 1;
-        let relays: Vec<CallId> = owed.values().filter_map(|call| call.relay).collect();
+        let relays: Vec<_> =
+            owed.values().filter_map(|call| Some((call.relay?, call.line))).collect();
         // Cancelled requests leave the workers' queue without having run.
         link.in_hand -= owed.values().map(|call| call.cost).sum::<usize>();
         // What is kept for our requests goes on with them.
@@ -66,9 +67,8 @@ impl<T> Mesh<T> {
             self.parked_lost(parked, out);
         }
         self.flushes_lost(id, out);
-        for relay in relays {
-            // Nobody waits for it any more.
-            self.give_up(relay, ErrorKind::Cancelled, out);
+        for (relay, line) in relays {
+            self.give_up_relay(relay, line, out);
         }
         if let Some(dial) = dial {
             self.dial_lost(dial, &reason, out);

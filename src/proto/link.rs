@@ -83,6 +83,8 @@ pub(super) struct OwedCall {
     pub(super) cancelled: Arc<AtomicBool>,
     /// The call by which this router forwards it.
     pub(super) relay: Option<CallId>,
+    /// Where a tick that this router forwards has stood in line.
+    pub(super) line: Option<LinkId>,
     /// Who asked first, where that is counted.
     origin: Option<NodeId>,
 }
@@ -303,7 +305,7 @@ impl<T> Link<T> {
             *origins.entry(origin.clone()).or_default() += 1;
         }
         let cancelled = Arc::new(AtomicBool::new(false));
-        let owed = OwedCall { cost, cancelled: Arc::clone(&cancelled), relay: None, origin };
+        let owed = OwedCall { cost, cancelled: Arc::clone(&cancelled), relay: None, line: None, origin };
         self.owed.insert(call, owed);
         self.in_hand += cost;
         cancelled

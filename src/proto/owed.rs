@@ -138,10 +138,11 @@ impl<T> Mesh<T> {
     pub(super) fn cancelled(&mut self, id: LinkId, call: CallId, out: &mut Out<T>) {
         let Some(link) = self.links.get_mut(&id) else { return };
         link.free_place(call);
-        if let Some(relay) = link.owed.get(&call).and_then(|owed| owed.relay) {
+        let owed = link.owed.get(&call);
+        if let Some((relay, line)) = owed.and_then(|owed| Some((owed.relay?, owed.line))) {
             link.settle(call);
             self.recount(id, out);
-            self.give_up(relay, ErrorKind::Cancelled, out);
+            self.give_up_relay(relay, line, out);
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::calls::{Phase, Whose, nobody};
 use super::flow::OurTick;
+use super::line::ParkedTick;
 use super::mesh::{Mesh, Out, Timer, disarm};
 use super::owed::Passed;
 use super::planted::{Planted, has};
@@ -232,6 +233,40 @@ impl<T> Mesh<T> {
         let (room, waits, by_path) = (None, true, false);
         let plan = Plan { first, alternates, room, waits, by_path, route: call.route };
         self.tick(OurTick { plan, message, until: Some(call.deadline), whose: call.whose }, out);
+    }
+
+    /// A tick that this router forwards stands in line there.
+    pub(super) fn note_line(&mut self, relayed: &Relayed, line: LinkId) {
+        let Owed { link, call } = relayed.owed;
+        let owed = self.links.get_mut(&link).and_then(|link| link.owed.get_mut(&call));
+        if let Some(owed) = owed {
+            owed.line = Some(line);
+        }
+    }
+
+    /// Nobody waits any more for what this router forwards by that call. A tick in line is no call meanwhile, and would keep its data in a
+    /// memory in which nobody counts them any more.
+    pub(super) fn give_up_relay(
+        &mut self,
+        relay: CallId,
+        line: Option<LinkId>,
+        out: &mut Out<T>,
+    ) {
+        self.give_up(relay, ErrorKind::Cancelled, out);
+        let Some(line) = line else { return };
+        let Some(link) = self.links.get_mut(&line) else { return };
+        let is_meant = |parked: &ParkedTick<T>| match &parked.tick.whose {
+            Whose::Peer(relayed) => relayed.call == relay,
+            Whose::Caller(_) | Whose::Tick(_) => false,
+        };
+        let at = link.lines.ticks.iter().position(is_meant);
+        let Some(parked) = at.and_then(|at| link.lines.ticks.remove(at)) else { return };
+        self.timers.disarm(parked.timer);
+        if let Whose::Peer(relayed) = parked.tick.whose {
+            let error = Error::new(ErrorKind::Cancelled, "nobody waits for the tick any more");
+            self.relayed(*relayed, Err(error), None, out);
+        }
+        self.admit_waiting(line, out);
     }
 
     /// A call by which this router forwards has ended: that is the answer to who wanted it forwarded, if it still waits.

@@ -500,3 +500,28 @@ fn another_router_is_asked_for_the_pattern_and_not_for_the_path_of_who_could_not
     let (node, delivery, _) = pair.delivered_request();
     assert_eq!((node, delivery.message.event.as_str()), (4, "/math/mul"));
 }
+
+#[test]
+fn a_tick_in_line_at_a_router_is_given_up_with_who_asked() {
+    let _bound = crate::bound::bound();
+    for is_cancelled in [false, true] {
+        let mut pair = Pair::graph(&["a", "router", "b"], &[(0, 1), (2, 1)]);
+        let gauge = pair.gauge_to(1, "b");
+        gauge.take_tick(1).unwrap();
+        gauge.set_tick_window(1);
+        pair.tick_onward(0, "router", &like("b"));
+        pair.run();
+        let to_b = pair.link(1, "b");
+        let in_line = |pair: &Pair| pair.nodes[1].links[&to_b].lines.ticks.len();
+        assert_eq!(in_line(&pair), 1);
+        let before = pair.nodes[1].armed_timers();
+        if is_cancelled {
+            pair.command(0, Command::Cancel { call: CallId(1 << 63 | 1) });
+        } else {
+            pair.drop_link("router");
+        }
+        pair.run();
+        assert_eq!(in_line(&pair), 0, "its data are nobody's any more");
+        assert!(pair.nodes[1].armed_timers() < before);
+    }
+}

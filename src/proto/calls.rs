@@ -40,7 +40,7 @@ pub(super) struct Call<T> {
     waits: bool,
     /// Whether a peer that serves no such path is passed over.
     pub(super) by_path: bool,
-    /// Why the last step ended of those that ended for a reason which may pass.
+    /// Why a step ended: of those that did, the last of those that say most.
     failed: Option<Error>,
     /// Kept while it waits or a further step may need it.
     pub(super) message: Option<Message>,
@@ -300,6 +300,7 @@ impl<T> Mesh<T> {
             | ErrorKind::NodeNotFound
             | ErrorKind::Refused
             | ErrorKind::ConnectionLost
+            | ErrorKind::TooLarge
             | ErrorKind::Backpressure => onward.is_some(),
             _ => false,
         };
@@ -316,24 +317,16 @@ impl<T> Mesh<T> {
             Some(sought) => nobody(sought, error.peer().cloned()),
             None => error,
         };
-        // That one peer takes no message of that size, serves no such path or knows nobody, says less than that another is busy, which may
-        // pass.
-        let lasting = matches!(
-            error.kind(),
-            ErrorKind::TooLarge
-                | ErrorKind::NotFound
-                | ErrorKind::NoNodesMatchFilter
-                | ErrorKind::NodeNotFound
-        );
         let step = call.steps.pop().or_else(|| self.next_router(id));
         let Some(call) = self.calls.get_mut(&id) else { return };
-        match (step, call.failed.take()) {
-            (Some(step), failed) => {
-                call.failed = if lasting { failed } else { Some(error) };
+        let failed = call.failed.take().filter(|failed| weight(failed) > weight(&error));
+        let error = failed.unwrap_or(error);
+        match step {
+            Some(step) => {
+                call.failed = Some(error);
                 self.place(id, step, None, out);
             }
-            (None, Some(failed)) if lasting => self.end_call(id, Err(failed), out),
-            (None, _) => self.end_call(id, Err(error), out),
+            None => self.end_call(id, Err(error), out),
         }
     }
 
@@ -573,6 +566,16 @@ pub(super) fn nobody(sought: &Destination, router: Option<NodeId>) -> Error {
     match router {
         Some(router) => error.with_peer(router),
         None => error,
+    }
+}
+
+/// What it says of why nobody got a message: least that somebody is not there or serves no such path, more that one takes none of that size,
+/// most what may pass.
+fn weight(error: &Error) -> u8 {
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NoNodesMatchFilter | ErrorKind::NodeNotFound => 0,
+        ErrorKind::TooLarge => 1,
+        _ => 2,
     }
 }
 

@@ -525,3 +525,21 @@ fn a_tick_in_line_at_a_router_is_given_up_with_who_asked() {
         assert!(pair.nodes[1].armed_timers() < before);
     }
 }
+
+#[test]
+fn a_message_too_long_for_whom_one_router_knows_goes_to_the_next() {
+    let _bound = crate::bound::bound();
+    let links = [(0, 1), (0, 2), (3, 1), (3, 2)];
+    for (knows_too, kind) in [(true, None), (false, Some(ErrorKind::TooLarge))] {
+        let links = if knows_too { &links[..] } else { &links[..3] };
+        let mut pair = Pair::graph(&["a", "router-1", "router-2", "b"], links);
+        let to_b = pair.link(1, "b");
+        pair.nodes[1].links.get_mut(&to_b).unwrap().theirs.message_bytes = 10;
+        let plan = pair.onward(0, "router-1", &like("b"));
+        pair.request_by(plan, 0, bytes_of(20), "asked");
+        pair.run();
+        assert_eq!(pair.delivered.len(), usize::from(knows_too));
+        let said = pair.done.pop().map(|(_, result)| result.unwrap_err().kind());
+        assert_eq!(said, kind, "and that nobody else matches says less");
+    }
+}

@@ -91,7 +91,8 @@ impl Sought {
 }
 
 impl Core {
-    /// The routers that may be asked, beginning with the one whose turn it is. The next call begins with the next.
+    /// The routers that may be asked, beginning with the one whose turn it is, and those that have no room behind the others. The next call
+    /// begins with the next.
     pub(super) fn routers(&self, directory: &Directory, except: &[NodeId]) -> Vec<Arc<PeerEntry>> {
         let routers = directory.routers().iter().filter_map(|key| directory.by_key(*key));
         let asked = routers.filter(|router| {
@@ -104,6 +105,11 @@ impl Core {
             let last = self.last_router.fetch_update(Relaxed, Relaxed, turn);
             let first = behind(last.unwrap_or_else(|last| last));
             asked.rotate_left(first);
+            // Noted once each: what a gauge says may change while they are put in order.
+            asked.sort_by_cached_key(|router| {
+                let face = router.face(Directions::BOTH);
+                !face.is_some_and(|face| face.gauge.has_call_slot())
+            });
         }
         asked
     }

@@ -100,13 +100,17 @@ impl<T> Call<T> {
     }
 
     /// The call goes this step now.
-    fn go(&mut self, step: Step, to: Option<&NodeId>) {
+    fn go(&mut self, step: Step) {
         if let Some(message) = &mut self.message {
             name_for(message, &step);
         }
         self.onward = step.onward;
-        if let (Some(_), Some(route), Some(to)) = (&self.onward, &mut self.route, to) {
-            route.visit(to);
+    }
+
+    /// It was sent to that peer, or cannot be: if it is a router, it is asked no more. Who only has no room may be asked by others.
+    fn tried(&mut self, peer: Option<&NodeId>) {
+        if let (Some(_), Some(route), Some(peer)) = (&self.onward, &mut self.route, peer) {
+            route.visit(peer);
         }
     }
 
@@ -202,13 +206,13 @@ impl<T> Mesh<T> {
     /// Tries one step: queues the call on a link, parks it there, or goes on to the next step.
     pub(super) fn place(&mut self, id: CallId, step: Step, room: Option<LinkId>, out: &mut Out<T>) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        let router = step.onward.as_ref().and_then(|_| self.peers.name(step.peer));
-        call.go(step.clone(), router.as_ref());
+        call.go(step.clone());
         let Some(message) = &call.message else { return };
         let cost = cost(message.payload.len());
         let target = self.peers.route(&step);
         let Some(link) = target.and_then(|link| self.links.get_mut(&link)) else {
             let peer = self.peers.name(step.peer).unwrap_or_else(|| self.local.id.clone());
+            call.tried(Some(&peer));
             return self.next_step(id, lost_unsent(&peer), out);
         };
         let too_late = call.deadline <= self.now;
@@ -224,7 +228,9 @@ impl<T> Mesh<T> {
             }
             // Another one may take longer messages.
             let error = too_large(message.payload.len(), link.theirs.message_bytes);
-            let error = match self.peers.name(step.peer) {
+            let peer = self.peers.name(step.peer);
+            call.tried(peer.as_ref());
+            let error = match peer {
                 Some(peer) => error.with_peer(peer),
                 None => error,
             };
@@ -243,10 +249,13 @@ impl<T> Mesh<T> {
             let Some(other) = other.filter(|other| other.takes_call(cost)) else { continue };
             let other = other.id;
             let taken = std::mem::replace(&mut call.steps[at], step);
-            let router = taken.onward.as_ref().and_then(|_| self.peers.name(taken.peer));
-            call.go(taken, router.as_ref());
+            call.go(taken);
             return self.queue_call(id, other, out);
         }
+        if let Some(other) = self.take_other_router(id, &step, bytes, cost) {
+            return self.queue_call(id, other, out);
+        }
+        let Some(call) = self.calls.get_mut(&id) else { return };
         if !call.waits {
             self.dropped.unroomed += 1;
             let error = given_up(ErrorKind::Backpressure, self.peer_of(link), Execution::Never);
@@ -259,6 +268,7 @@ impl<T> Mesh<T> {
     /// The call has room on that link.
     pub(super) fn queue_call(&mut self, id: CallId, to: LinkId, out: &mut Out<T>) {
         let Some(call) = self.calls.get_mut(&id) else { return };
+        call.tried(peer.as_ref());
         let Some(link) = self.links.get_mut(&to) else { return };
         if let Whose::Tick(Some(_)) = call.whose {
             self.tick_is_sent(id, out);

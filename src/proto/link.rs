@@ -305,7 +305,8 @@ impl<T> Link<T> {
             *origins.entry(origin.clone()).or_default() += 1;
         }
         let cancelled = Arc::new(AtomicBool::new(false));
-        let owed = OwedCall { cost, cancelled: Arc::clone(&cancelled), relay: None, line: None, origin };
+        let owed =
+            OwedCall { cost, cancelled: Arc::clone(&cancelled), relay: None, line: None, origin };
         self.owed.insert(call, owed);
         self.in_hand += cost;
         cancelled

@@ -246,12 +246,7 @@ impl<T> Mesh<T> {
 
     /// Nobody waits any more for what this router forwards by that call. A tick in line is no call meanwhile, and would keep its data in a
     /// memory in which nobody counts them any more.
-    pub(super) fn give_up_relay(
-        &mut self,
-        relay: CallId,
-        line: Option<LinkId>,
-        out: &mut Out<T>,
-    ) {
+    pub(super) fn give_up_relay(&mut self, relay: CallId, line: Option<LinkId>, out: &mut Out<T>) {
         self.give_up(relay, ErrorKind::Cancelled, out);
         let Some(line) = line else { return };
         let Some(link) = self.links.get_mut(&line) else { return };

@@ -6,12 +6,14 @@ use std::time::Instant;
 use super::calls::{Call, Phase, Whose};
 use super::flow::{OurTick, tell_undelivered};
 use super::leave::lost_unsent;
+use super::link::Link;
 use super::mesh::{Mesh, Out, disarm};
 use super::queue::{Item, ItemHead};
 use super::relay::is_no_match;
 use super::{Done, Output, Tick};
 use crate::error::{Error, ErrorKind, Execution};
 use crate::id::{CallId, LinkId, NodeId, PeerKey};
+use crate::node_event::Directions;
 use crate::payload::Payload;
 use crate::routing::{Destination, Route, Step, cost};
 use crate::wire::{Control, DirectoryQuestion};
@@ -22,21 +24,54 @@ const ROUTERS: &str = "routers";
 impl<T> Mesh<T> {
     /// The router that a call asks next, if there is one that it has not asked: each has its turn.
     pub(super) fn next_router(&mut self, id: CallId) -> Option<Step> {
-        let route = self.calls.get(&id)?.route.as_ref()?;
-        route.fallback.as_ref()?;
-        let routers = self.directory.routers();
-        let turn = routers.partition_point(|key| *key <= self.relays.last_router);
-        let (before, behind) = routers.split_at(turn);
-        let may_be_asked = |key: &&PeerKey| {
-            let router = self.peers.by_key.get(key).map(|peer| &peer.entry.id);
-            router.is_some_and(|router| {
-                route.may_ask(router) && route.origin.as_ref() != Some(router)
-            })
-        };
-        let next = *behind.iter().chain(before).find(may_be_asked)?;
+        let next = self.unasked(id).next()?;
         let step = self.step_onward(id, next)?;
         self.relays.last_router = next;
         Some(step)
+    }
+
+    /// Takes room for a call at another router than the one of this step, which has none: any that is asked for the same will do.
+    pub(super) fn take_other_router(
+        &mut self,
+        id: CallId,
+        step: &Step,
+        bytes: usize,
+        cost: usize,
+    ) -> Option<LinkId> {
+        let sought = self.calls.get(&id)?.route.as_ref()?.fallback.as_ref()?;
+        if step.onward.as_deref() != Some(sought) {
+            return None;
+        }
+        let others = self.unasked(id).filter(|router| *router != step.peer);
+        let (router, to) = others
+            .filter_map(|router| {
+                Some((router, self.peers.route(&Step::new(router, Directions::BOTH))?))
+            })
+            .find(|(_, to)| {
+                let fits = |link: &&Link<T>| bytes <= link.theirs.message_bytes;
+                self.links.get(to).filter(fits).is_some_and(|link| link.takes_call(cost))
+            })?;
+        self.relays.last_router = router;
+        Some(to)
+    }
+
+    /// The routers that a call may ask, beginning with the one whose turn it is.
+    fn unasked(&self, id: CallId) -> impl Iterator<Item = PeerKey> {
+        let route = self.calls.get(&id).and_then(|call| call.route.as_ref());
+        let route = route.filter(|route| route.fallback.is_some());
+        let routers = if route.is_some() { self.directory.routers() } else { &[] };
+        let turn = routers.partition_point(|key| *key <= self.relays.last_router);
+        let (before, behind) = routers.split_at(turn);
+        let may_be_asked = move |key: &PeerKey| {
+            let router = self.peers.by_key.get(key).map(|peer| &peer.entry.id);
+            let asks = |router| {
+                route.is_some_and(|route| {
+                    route.may_ask(router) && route.origin.as_ref() != Some(router)
+                })
+            };
+            router.is_some_and(asks)
+        };
+        behind.iter().chain(before).copied().filter(may_be_asked)
     }
 
     /// To that router, for whoever is sought. A pattern is asked for as such, whatever the path was at a peer that could not serve it.
@@ -147,7 +182,7 @@ impl<T> Mesh<T> {
     ) {
         let name = self.peers.name(router).unwrap_or_else(|| self.local.id.clone());
         let cost = cost(question.filter.len());
-        let target = self.peers.route(&Step::new(router, crate::node_event::Directions::BOTH));
+        let target = self.peers.route(&Step::new(router, Directions::BOTH));
         let refused = match target.and_then(|link| self.links.get_mut(&link)) {
             None => Some(lost_unsent(&name)),
             Some(link) if link.takes_call(cost) => None,

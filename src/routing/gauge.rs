@@ -73,6 +73,11 @@ impl Gauge {
         if self.call_line.load(Relaxed) { Err(Full::Line) } else { self.take_call(cost) }
     }
 
+    /// Whether a call that comes now has a place among those that are open.
+    pub(crate) fn has_call_slot(&self) -> bool {
+        !self.call_line.load(Relaxed) && self.calls() < self.calls_limit.load(Relaxed)
+    }
+
     /// Takes room for a tick of a caller, who stands behind those who wait already.
     pub(crate) fn ask_tick(&self, cost: usize) -> Result<(), Full> {
         if self.tick_line.load(Relaxed) { Err(Full::Line) } else { self.take_tick(cost) }

@@ -14,7 +14,7 @@ use crate::support::{AT_ONCE, SOON, bounded, builder, eventually, expect_event, 
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
-fn router_builder(id: &str) -> threadmesh::Builder<Router> {
+pub(crate) fn router_builder(id: &str) -> threadmesh::Builder<Router> {
     Router::builder()
         .id(id)
         .heartbeat_interval(Duration::from_millis(200))

@@ -7,12 +7,13 @@ use std::thread;
 use std::time::Duration;
 
 use threadmesh::{
-    ErrorKind, Execution, Hedge, Node, NodeEvent, Request, RoundRobin, Router, Sticky, Target,
-    Tick, filter, options,
+    ErrorKind, Execution, Hedge, Limits, Node, NodeEvent, Request, RoundRobin, Router, Sticky,
+    Target, Tick, filter, options,
 };
 
 use crate::routers::{
-    LIMIT, auth, behind, client, counted, heard, hears, nobody, requests, router, ticks,
+    LIMIT, auth, behind, client, counted, heard, hears, nobody, requests, router, router_builder,
+    ticks,
 };
 use crate::support::{
     AT_ONCE, SOON, bounded, builder, eventually, expect_event, joined, let_pass, took,
@@ -226,5 +227,26 @@ fn a_hedged_call_through_a_router_has_one_copy() {
         let call = a.any(filter! { "service": "auth" }).idempotent().hedge(&hedge);
         assert_eq!(call.request::<String, _>("slow", &()).unwrap(), "slow");
         assert_eq!(count.load(SeqCst), 1);
+    });
+}
+
+#[test]
+fn calls_that_do_not_wait_pass_a_router_without_room_over() {
+    bounded("full router", LIMIT, || {
+        let mut limits = Limits::default();
+        limits.calls_per_link = 1;
+        let start = |id| router_builder(id).limits(limits.clone()).start().unwrap();
+        let routers = ["r1", "r2"].map(start);
+        let all: Vec<&Router> = routers.iter().collect();
+        let (a, b) = (client(&all), auth(&all));
+        let (go, gate) = crossbeam_channel::bounded::<()>(0);
+        b.on_request("hang", move |_: Request<()>| Ok(gate.recv().is_err())).unwrap();
+        let call = a.any(filter! { "service": "auth" });
+        let hangs = call.try_start::<bool, _>("hang", &()).unwrap();
+        for _ in 0..4 {
+            assert_eq!(call.try_request::<String, _>("who", &()).unwrap(), "b");
+        }
+        drop(go);
+        assert!(hangs.wait().unwrap().value);
     });
 }

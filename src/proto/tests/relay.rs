@@ -543,3 +543,30 @@ fn a_message_too_long_for_whom_one_router_knows_goes_to_the_next() {
         assert_eq!(said, kind, "and that nobody else matches says less");
     }
 }
+
+#[test]
+fn a_router_without_room_holds_up_nobody_whom_another_can_serve() {
+    let _bound = crate::bound::bound();
+    let ids = ["a", "router-1", "router-2", "router-0", "b"];
+    let links = [(0, 1), (0, 2), (3, 1), (3, 2), (4, 1), (4, 2), (0, 3)];
+    let mut pair = Pair::graph(&ids, &links);
+    // Of this node, and of a router that asks others.
+    pair.gauge_to(0, "router-1").set_calls_limit(0);
+    pair.gauge_to(3, "router-1").set_calls_limit(0);
+    for router in ["router-1", "router-0", "router-0"] {
+        pair.ask(0, router, &like("b"), "asked");
+        pair.run();
+        let (_, delivery, owed) = pair.delivered_request();
+        assert_eq!(delivery.sender.id.as_str(), "router-2", "by {router}");
+        pair.answer(4, owed, Answer::Reply(Payload::null()));
+        assert!(pair.result("asked").is_ok());
+    }
+    // If none has any, it waits.
+    pair.gauge_to(0, "router-2").set_calls_limit(0);
+    pair.gauge_to(0, "router-0").set_calls_limit(0);
+    pair.ask(0, "router-1", &like("b"), "asked");
+    pair.run();
+    assert!(pair.done.is_empty() && pair.delivered.is_empty());
+    pair.pass(Duration::from_secs(4));
+    assert_eq!(pair.result("asked").unwrap_err().kind(), ErrorKind::Backpressure);
+}

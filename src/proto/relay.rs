@@ -13,7 +13,7 @@ use super::owed::Passed;
 use super::planted::{Planted, has};
 use super::timers::TimerId;
 use super::{Answer, Choose, Chosen, Done, Message, Output, Owed, Page};
-use crate::config::{DIRECTORY_PAGE, LONGEST_TIMEOUT, ROUTERS_ASKED};
+use crate::config::{DIRECTORY_PAGE, LONGEST_TIMEOUT, ROUTER_HOPS, ROUTERS_ASKED};
 use crate::error::{Error, ErrorKind, Execution};
 use crate::event::EventName;
 use crate::id::{CallId, LinkId, NodeId, PeerKey};
@@ -95,7 +95,7 @@ impl<T> Mesh<T> {
         out: &mut Out<T>,
     ) {
         let Forward { call, timeout_ms, depth, event, headers, origin, target, .. } = forward;
-        let (hops_left, mut visited) = (forward.hops_left, forward.visited);
+        let (hops_left, mut visited) = (forward.hops_left.min(ROUTER_HOPS), forward.visited);
         let Some(sender) = self.sender(id) else { return };
         if self.local.router.is_none() {
             let why = format!("{} is no router and forwards nothing", self.local.id);

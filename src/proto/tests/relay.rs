@@ -570,3 +570,18 @@ fn a_router_without_room_holds_up_nobody_whom_another_can_serve() {
     pair.pass(Duration::from_secs(4));
     assert_eq!(pair.result("asked").unwrap_err().kind(), ErrorKind::Backpressure);
 }
+
+#[test]
+fn a_forward_has_no_more_hops_left_than_any_may_have() {
+    let _bound = crate::bound::bound();
+    let ids: Vec<String> = (0..10).map(|number| format!("router-{number}")).collect();
+    let mut names: Vec<&str> = ids.iter().map(String::as_str).collect();
+    names.extend(["a", "b"]);
+    let chain: Vec<_> = (0..9).map(|number| (number, number + 1)).collect();
+    let mut pair = Pair::graph(&names, &[chain, vec![(10, 0), (11, 9)]].concat());
+    let mut plan = pair.onward(10, "router-0", &like("b"));
+    plan.route.as_mut().unwrap().hops_left = 255;
+    pair.request_by(plan, 10, Payload::null(), "asked");
+    pair.run();
+    assert!(pair.delivered.is_empty(), "whoever asks does not say how far it goes");
+}

@@ -423,6 +423,16 @@ impl<T> Mesh<T> {
         }
     }
 
+    /// Whether it can be taken back no more: a part of it may have gone out.
+    pub(super) fn is_begun(&self, id: CallId) -> bool {
+        match self.calls.get(&id).map(|call| call.phase) {
+            Some(Phase::Queued(link, seq)) => {
+                self.links.get(&link).is_some_and(|link| link.queue.is_begun(seq))
+            }
+            _ => false,
+        }
+    }
+
     pub(super) fn is_past_deadline(&self, id: CallId) -> bool {
         self.calls.get(&id).is_some_and(|call| call.deadline <= self.now)
     }

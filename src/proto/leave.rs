@@ -113,6 +113,7 @@ impl<T> Mesh<T> {
         let (ticks, cost) = (link.ticks_in.finished, link.ticks_in.finished_cost);
         // True whatever the reason is: what is read from here on is dropped, also that of a peer that broke the protocol.
         let taken_up = link.cut_off();
+        let taken_up = taken_up.map(|calls| self.without_unsent(id, calls));
         self.count_staged(id);
         self.leave(id, reason, out);
         self.close_with(id, &Control::Goodbye { reason: farewell, ticks, cost, taken_up }, out);

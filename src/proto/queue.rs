@@ -243,6 +243,11 @@ impl SendQueue {
         seq < self.sent_seq
     }
 
+    /// Whether that message is framed, or its first segment.
+    pub(super) fn is_begun(&self, seq: Seq) -> bool {
+        seq < self.first_seq
+    }
+
     /// Takes a message back that is not framed yet. `None` if it is too late; else what room it had taken.
     pub(super) fn withdraw(&mut self, seq: Seq) -> Option<usize> {
         let index = usize::try_from(seq.checked_sub(self.first_seq)?).ok()?;

@@ -235,6 +235,16 @@ impl<T> Mesh<T> {
         self.tick(OurTick { plan, message, until: Some(call.deadline), whose: call.whose }, out);
     }
 
+    /// These calls of that link, but for those that this router was to forward and has not begun to send.
+    pub(super) fn without_unsent(&self, link: LinkId, mut calls: Vec<CallId>) -> Vec<CallId> {
+        let Some(owed) = self.links.get(&link).map(|link| &link.owed) else { return calls };
+        calls.retain(|call| {
+            let relay = owed.get(call).and_then(|owed| owed.relay);
+            relay.is_none_or(|relay| self.is_begun(relay))
+        });
+        calls
+    }
+
     /// A tick that this router forwards stands in line there.
     pub(super) fn note_line(&mut self, relayed: &Relayed, line: LinkId) {
         let Owed { link, call } = relayed.owed;

@@ -585,3 +585,26 @@ fn a_forward_has_no_more_hops_left_than_any_may_have() {
     pair.run();
     assert!(pair.delivered.is_empty(), "whoever asks does not say how far it goes");
 }
+
+#[test]
+fn what_a_router_had_not_sent_when_it_said_goodbye_goes_to_another() {
+    let _bound = crate::bound::bound();
+    for (is_sent, delivered) in [(false, 1), (true, 0)] {
+        let links = [(0, 1), (0, 2), (3, 1), (3, 2)];
+        let mut pair = Pair::graph(&["a", "router-1", "router-2", "b"], &links);
+        if !is_sent {
+            pair.gauge_to(1, "b").set_calls_limit(0);
+        }
+        pair.ask(0, "router-1", &like("b"), "asked");
+        pair.run();
+        assert_eq!(pair.delivered.drain(..).count(), usize::from(is_sent));
+        let whom = Whom::Id(NodeId::new("a").unwrap());
+        pair.command(1, Command::Disconnect { whom, token: "left" });
+        pair.run();
+        assert_eq!(pair.delivered.len(), delivered);
+        if is_sent {
+            let error = pair.result("asked").unwrap_err();
+            assert_eq!((error.kind(), error.may_have_run()), (ErrorKind::ConnectionLost, true));
+        }
+    }
+}

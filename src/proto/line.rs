@@ -86,9 +86,13 @@ impl<T> Mesh<T> {
 
     /// The call waits no more. Others are looked at later by whoever asked for this.
     pub(super) fn unpark_call(&mut self, id: CallId, from: LinkId) {
-        if let Some(link) = self.links.get_mut(&from) {
-            link.lines.calls.retain(|call| *call != id);
-        }
+        let Some(link) = self.links.get_mut(&from) else { return };
+        // Thousands may stand there and leave together, from the front with who asked for them, or from the back when the node stops.
+        let line = &mut link.lines.calls;
+        let is_last = line.back() == Some(&id);
+        let at =
+            if is_last { Some(line.len() - 1) } else { line.iter().position(|call| *call == id) };
+        at.and_then(|at| line.remove(at));
     }
 
     /// A tick's patience is over.

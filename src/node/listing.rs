@@ -9,7 +9,7 @@ use super::choose::{Wanted, among};
 use super::core::Core;
 use super::terms::{half_way, out_of_time};
 use crate::config::{DIRECTORY_PAGE, ROUTER_MATCHES};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Execution};
 use crate::id::{NodeId, PeerKey};
 use crate::node_event::{Direction, Directions};
 use crate::options::Options;
@@ -24,7 +24,16 @@ pub(super) enum Listed {
     /// Whom to send to through that router: the first choice, then its alternates.
     Chosen { router: Arc<PeerEntry>, ids: Vec<NodeId> },
     /// Nobody of those whom these routers named.
-    Nobody { asked: Vec<NodeId>, untold: Option<NodeId> },
+    Nobody { asked: Vec<NodeId>, unheard: Unheard },
+}
+
+/// Routers that may know somebody and have named nobody.
+#[derive(Default)]
+pub(super) struct Unheard {
+    /// It does not tell.
+    pub(super) untold: Option<NodeId>,
+    /// What came of asking one that had no room, was lost, or did not answer in time.
+    pub(super) failed: Option<Error>,
 }
 
 impl Core {
@@ -37,14 +46,14 @@ impl Core {
         deadline: Instant,
     ) -> Result<Listed, Error> {
         let filter = wanted.selector.encoded();
-        let (mut asked, mut untold) = (Vec::new(), None);
+        let (mut asked, mut unheard) = (Vec::new(), Unheard::default());
         let mut left = routers.len();
         for router in routers {
             left -= 1;
             // One that does not answer leaves time to those behind it.
             let until = if left > 0 { half_way(deadline) } else { deadline };
             let known = self.matches_behind(&router, &filter, until);
-            let known = known.or_else(|error| self.pass_over(&router, error, &mut untold))?;
+            let known = known.or_else(|error| self.pass_over(&router, error, &mut unheard))?;
             let chosen = self.choose_among(&behind(&router, known), wanted, strategy)?;
             if Instant::now() >= deadline {
                 let why = "the time of the call was over before a router had told who is there";
@@ -56,7 +65,7 @@ impl Core {
             }
             asked.push(router.id.clone());
         }
-        Ok(Listed::Nobody { asked, untold })
+        Ok(Listed::Nobody { asked, unheard })
     }
 
     /// Whom this router knows that the filter matches, page by page.
@@ -92,18 +101,26 @@ impl Core {
         }
     }
 
-    /// A router that does not answer, or does not tell, knows nobody; what is wrong with this node or the call ends the call.
+    /// A router that does not answer, or does not tell, names nobody; what is wrong with this node or the call ends the call.
     fn pass_over(
         &self,
         router: &PeerEntry,
         error: Error,
-        untold: &mut Option<NodeId>,
+        unheard: &mut Unheard,
     ) -> Result<Vec<Known>, Error> {
         self.open()?;
         match error.kind() {
             ErrorKind::InvalidFilter => return Err(error),
             ErrorKind::PredicateNotRoutable => {
-                untold.get_or_insert_with(|| router.id.clone());
+                unheard.untold.get_or_insert_with(|| router.id.clone());
+            }
+            ErrorKind::Busy
+            | ErrorKind::Backpressure
+            | ErrorKind::ConnectionLost
+            | ErrorKind::RequestTimeout => {
+                // Whatever became of the question, the message was not sent.
+                let error = error.clone().with_execution(Execution::Never);
+                unheard.failed = Some(error.with_peer(router.id.clone()));
             }
             _ => {}
         }

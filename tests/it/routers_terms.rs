@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use threadmesh::{
     ErrorKind, Execution, Hedge, Limits, Node, NodeEvent, Request, RoundRobin, Router, Sticky,
-    Target, Tick, filter, options,
+    Target, Tick, filter, options, predicate,
 };
 
 use crate::routers::{
@@ -248,5 +248,29 @@ fn calls_that_do_not_wait_pass_a_router_without_room_over() {
         }
         drop(go);
         assert!(hangs.wait().unwrap().value);
+    });
+}
+
+#[test]
+fn a_router_that_cannot_be_asked_whom_it_knows_is_not_said_to_know_nobody() {
+    bounded("no room for a question", LIMIT, || {
+        let mut limits = Limits::default();
+        limits.calls_per_link = 1;
+        let router = router_builder("r").limits(limits).start().unwrap();
+        let (a, b) = (client(&[&router]), auth(&[&router]));
+        let (go, gate) = crossbeam_channel::bounded::<()>(0);
+        b.on_request("hang", move |_: Request<()>| Ok(gate.recv().is_err())).unwrap();
+        let hangs = a.any(filter! { "service": "auth" }).start::<bool, _>("hang", &()).unwrap();
+        let call = a.any(predicate(|peer| peer.get_str("service") == Some("auth")));
+        let error = call.request::<String, _>("who", &()).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.execution()),
+            (ErrorKind::Backpressure, Execution::Never),
+            "{error}"
+        );
+        assert_eq!(error.peer().unwrap().as_str(), "r");
+        drop(go);
+        assert!(hangs.wait().unwrap().value);
+        assert_eq!(call.request::<String, _>("who", &()).unwrap(), "b");
     });
 }

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::EventName;
 use crate::id::NodeId;
 use crate::node::choose::Wanted;
-use crate::node::listing::Listed;
+use crate::node::listing::{Listed, Unheard};
 use crate::node::lookup::{Choice, Lookup, Room};
 use crate::node::onward::{ROUTERS, Routed, Sought, route};
 use crate::node::selector::Selector;
@@ -151,7 +151,10 @@ impl Call<'_> {
         let listed = core.choose_behind(routers, wanted, self.strategy.as_deref(), deadline)?;
         let (router, ids) = match listed {
             Listed::Chosen { router, ids } => (router, ids),
-            Listed::Nobody { untold: Some(router), .. } => {
+            Listed::Nobody { unheard: Unheard { failed: Some(error), .. }, .. } => {
+                return Err(error);
+            }
+            Listed::Nobody { unheard: Unheard { untold: Some(router), .. }, .. } => {
                 return Err(self.untold(wanted, event, &router));
             }
             Listed::Nobody { asked, .. } => {

@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-#[cfg_attr(not(test), allow(unused_imports))] // The engine does not count yet.
 pub(crate) use counts::RoutingCounts;
 
 /// What a router has forwarded since it started, or since the last

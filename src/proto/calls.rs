@@ -268,13 +268,13 @@ impl<T> Mesh<T> {
     /// The call has room on that link.
     pub(super) fn queue_call(&mut self, id: CallId, to: LinkId, out: &mut Out<T>) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        call.tried(peer.as_ref());
         let Some(link) = self.links.get_mut(&to) else { return };
         if let Whose::Tick(Some(_)) = call.whose {
             self.tick_is_sent(id, out);
             return self.queue_call(id, to, out);
         }
         let router = call.onward.as_ref().and(link.peer).and_then(|key| self.peers.name(key));
+        call.tried(router.as_ref());
         let size = call.message.as_ref().map_or(0, |message| cost(message.payload.len()));
         // Alternates cost memory until the answer is there. Where there is little, a busy peer is answer enough.
         if self.memory.is_over(link.holds() + 2 * size) {

@@ -230,7 +230,6 @@ impl Filter {
     }
 }
 
-#[cfg_attr(not(test), allow(dead_code))] // Routers are sent filters.
 impl Filter {
     /// A number that is the same for equal filters.
     pub(crate) fn fingerprint(&self) -> u64 {

@@ -1,5 +1,4 @@
 //! How long things took, roughly: a fixed number of counters for any number of times. It must not know what took so long.
-#![cfg_attr(not(test), allow(dead_code))] // The engine does not count yet.
 
 use std::time::Duration;
 

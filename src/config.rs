@@ -41,7 +41,7 @@
 //! | events of a subscriber | `events_per_subscriber` | events that subscribers missed, and `NodeEvent::Missed` | `events_up_to_the_limit_wait_and_one_more_is_missed_and_counted` |
 //! | events that a router counts by name | `ROUTED_EVENTS` | nothing is dropped: the others are counted together, in `RoutingStats::other_events` | `events_beyond_the_limit_are_counted_together` |
 //! | a search on a router's loop | `LOOP_CLAUSES`, `SMALL_FILTER_BYTES` | nothing is dropped: another thread looks | `a_loop_looks_at_4096_clauses_and_at_small_filters_without_expressions` |
-//! | searches that wait at a router | `SEARCHES_WAITING` | nothing is dropped: one more is `BUSY` | `searches_up_to_the_limit_wait_and_one_more_is_busy` |
+//! | searches that wait at a router | `SEARCHES_AT_ONCE` | nothing is dropped: one more is `BUSY` | `searches_up_to_the_limit_wait_and_one_more_is_busy` |
 //! | filters that a router keeps | `FILTERS_KEPT` | nothing is dropped: one is read and compiled anew | `a_cache_keeps_256_filters_and_forgets_whichever_was_not_asked_for_longest` |
 //! | peers on a page | `DIRECTORY_PAGE`, `DIRECTORY_PAGE_BYTES` | nothing is dropped: the page says that there are more | `pages_name_each_match_once_and_have_at_most_256_peers_and_20480_bytes` |
 //! | commands | `MAILBOX_COMMANDS` | commands beyond those that may wait | `a_post_with_a_deadline_comes_back_from_a_full_mailbox` |
@@ -333,8 +333,9 @@ pub(crate) const SMALL_FILTER_BYTES: usize = 512;
 /// Filters that a router keeps compiled, as programs ask with the same ones again and again. A large one counts as several, and each regular
 /// expression as a filter, so that all together take 16 MiB at most.
 pub(crate) const FILTERS_KEPT: usize = 256;
-/// Searches that wait for the thread that chooses in a router: at 1 ms each a second of work, and whoever waits longer had better ask another.
-pub(crate) const SEARCHES_WAITING: usize = 1_024;
+/// Searches that the thread of a router which chooses has in hand at once: enough to keep it busy. The others wait, and each peer that asks has
+/// its turn, so that nobody fills the thread for all.
+pub(crate) const SEARCHES_AT_ONCE: usize = 64;
 /// Peers named in one page of a router's directory.
 pub(crate) const DIRECTORY_PAGE: usize = 256;
 /// Bytes of one such page: with its envelope it is never too long for its reader, however short the data of a message may be there, and

@@ -139,6 +139,9 @@ impl fmt::Display for ErrorKind {
 /// The piece of context that says how often a call was tried.
 const ATTEMPTS: &str = "attempts";
 
+/// The piece of context that names the routers that were asked in vain.
+pub(crate) const ROUTERS: &str = "routers";
+
 /// What a message says of that.
 fn tried(attempts: u32) -> String {
     if attempts < 2 { String::new() } else { format!(" (tried {attempts} times)") }

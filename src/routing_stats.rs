@@ -20,6 +20,7 @@ pub(crate) use counts::RoutingCounts;
 ///
 /// A snapshot: it does not change while the router goes on. What is still under way is not in it, so that all numbers fit each other: in
 /// every [`Proxied`] `total` is `successful + failed`, and the sum over `by_event` and `other_events` is `proxy_requests` and `proxy_ticks`.
+/// What the router refused to take up (`BUSY`, `TOO_LARGE`) is not counted here but in [`Handle::dropped`](crate::Handle::dropped).
 /// Requests and ticks that are for the router itself, or that its own program sends, are not counted. The default is a router that has
 /// forwarded nothing.
 ///

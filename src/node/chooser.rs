@@ -17,7 +17,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use super::life::Threads;
 use super::{lock, runtime};
-use crate::config::SEARCHES_WAITING;
+use crate::config::SEARCHES_AT_ONCE;
 use crate::error::{Error, ErrorKind};
 use crate::id::{CallId, NodeId};
 use crate::proto::{Choose, Chosen};
@@ -82,7 +82,7 @@ impl Chooser {
         let why = match taken {
             Ok(()) => return None,
             Err(TrySendError::Full(_)) => {
-                format!("{SEARCHES_WAITING} searches wait at this router, as many as may")
+                format!("{SEARCHES_AT_ONCE} searches wait at this router, as many as may")
             }
             Err(TrySendError::Disconnected(_)) => "this router cannot look for anybody".to_owned(),
         };
@@ -93,7 +93,7 @@ impl Chooser {
         if state.ended || state.waiting.is_some() {
             return Ok(());
         }
-        let (waiting, searches) = bounded(SEARCHES_WAITING);
+        let (waiting, searches) = bounded(SEARCHES_AT_ONCE);
         let (alive, ended) = bounded::<()>(0);
         let work = Arc::clone(&self.work);
         let body = move || {

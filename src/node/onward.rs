@@ -8,14 +8,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::choose::Wanted;
 use super::core::Core;
 use super::selector::Selector;
-use crate::error::{Error, ErrorKind, Execution};
+use crate::error::{Error, ErrorKind, Execution, ROUTERS};
 use crate::event::EventName;
 use crate::id::NodeId;
 use crate::node_event::Directions;
 use crate::routing::{Destination, Directory, PathPattern, PeerEntry, Route};
-
-/// The piece of context that names the routers that were asked.
-pub(super) const ROUTERS: &str = "routers";
 
 /// That a call goes through routers, or may, and what is needed to say that they found nobody.
 #[derive(Debug)]

@@ -281,8 +281,14 @@ impl<T> Mesh<T> {
             call.steps.clear();
             call.route.iter_mut().for_each(|route| route.fallback = None);
         }
-        let may_fall_back = call.route.as_ref().is_some_and(|route| route.fallback.is_some());
-        let kept = !call.steps.is_empty() || may_fall_back;
+        // Nor does it pay to keep data for routers when there is none that could be asked.
+        let mut falls_back = false;
+        if let Some(route) = call.route.as_mut().filter(|route| route.fallback.is_some()) {
+            let last = self.relays.last_router;
+            falls_back = self.peers.unasked(&self.directory, route, last).next().is_some();
+            route.fallback = route.fallback.take().filter(|_| falls_back);
+        }
+        let kept = !call.steps.is_empty() || falls_back;
         let message = if kept { call.message.clone() } else { call.message.take() };
         let Some(message) = message else { return };
         let payload = message.payload.clone();

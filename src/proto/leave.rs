@@ -70,6 +70,7 @@ impl<T> Mesh<T> {
         for (relay, line) in relays {
             self.give_up_relay(relay, line, out);
         }
+        self.forget_searches(id);
         if let Some(dial) = dial {
             self.dial_lost(dial, &reason, out);
         }

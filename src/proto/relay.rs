@@ -2,7 +2,8 @@
 //! the answer to the peer. The data pass through as they came. It must not know who is asked when nobody here will do: that stands in
 //! `routers.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 use std::time::{Duration, Instant};
 
 use super::calls::{Phase, Whose, nobody};
@@ -13,7 +14,9 @@ use super::owed::Passed;
 use super::planted::{Planted, has};
 use super::timers::TimerId;
 use super::{Answer, Choose, Chosen, Done, Message, Output, Owed, Page};
-use crate::config::{DIRECTORY_PAGE, LONGEST_TIMEOUT, ROUTER_HOPS, ROUTERS_ASKED};
+use crate::config::{
+    DIRECTORY_PAGE, LONGEST_TIMEOUT, ROUTER_HOPS, ROUTERS_ASKED, SEARCHES_AT_ONCE,
+};
 use crate::error::{Error, ErrorKind, Execution};
 use crate::event::EventName;
 use crate::id::{CallId, LinkId, NodeId, PeerKey};
@@ -23,9 +26,22 @@ use crate::routing::{Destination, FilterCache, Plan, Random, Route, Search, Step
 use crate::routing_stats::RoutingCounts;
 use crate::wire::{DirectoryQuestion, Forward, Target};
 
+/// A search that takes long, and waits until somebody looks.
+#[derive(Debug)]
+struct Waiting {
+    call: CallId,
+    search: Search,
+    page: Option<Page>,
+}
+
 /// What a router remembers, beside the calls by which it forwards.
 #[derive(Debug)]
 pub(super) struct Relays {
+    /// Searches that wait, by the link whose peer asks: each has its turn, so that nobody keeps the others waiting.
+    waiting: BTreeMap<LinkId, VecDeque<Waiting>>,
+    /// How many are under way, and for whom the last one was.
+    looking: usize,
+    last_looked: LinkId,
     /// Questions for peers that are being answered off the loop.
     pages: BTreeMap<CallId, Owed>,
     filters: FilterCache,
@@ -38,6 +54,9 @@ pub(super) struct Relays {
 impl Relays {
     pub(super) fn new(now: Instant) -> Self {
         Self {
+            waiting: BTreeMap::new(),
+            looking: 0,
+            last_looked: LinkId::OWN,
             pages: BTreeMap::new(),
             filters: FilterCache::default(),
             counts: RoutingCounts::new(now),
@@ -154,7 +173,7 @@ impl<T> Mesh<T> {
         } else {
             let served = has(Planted::OriginServed);
             let origin = if served { self.local.id.clone() } else { origin };
-            self.search(relay, sought, event, origin, out)
+            self.search((relay, id), sought, event, origin, out)
         };
         if let Some(found) = found {
             self.found(relay, found, out);
@@ -164,7 +183,7 @@ impl<T> Mesh<T> {
     /// Looks for those who will do, or has somebody else look, if that takes long.
     fn search(
         &mut self,
-        relay: CallId,
+        (relay, from): (CallId, LinkId),
         sought: Destination,
         event: EventName,
         origin: NodeId,
@@ -178,13 +197,57 @@ impl<T> Mesh<T> {
         if !elsewhere && search.is_light(&self.directory) {
             return Some(search.steps(&self.directory, &Random, self.rng.fork(), self.now));
         }
-        let directory = self.directory.clone();
-        out.push(Output::Choose(Choose { call: relay, directory, search, page: None }));
+        self.look_later(from, Waiting { call: relay, search, page: None }, out);
         None
+    }
+
+    /// Has somebody else look, when it is that peer's turn.
+    fn look_later(&mut self, from: LinkId, waiting: Waiting, out: &mut Out<T>) {
+        self.relays.waiting.entry(from).or_default().push_back(waiting);
+        self.look_on(out);
+    }
+
+    /// Hands searches on while few are under way, one of each link by turns.
+    fn look_on(&mut self, out: &mut Out<T>) {
+        while self.relays.looking < SEARCHES_AT_ONCE {
+            let behind = (Bound::Excluded(self.relays.last_looked), Bound::Unbounded);
+            let next = self.relays.waiting.range(behind).next().map(|(link, _)| *link);
+            let next = next.or_else(|| self.relays.waiting.keys().next().copied());
+            let Some(link) = next else { return };
+            self.relays.last_looked = link;
+            let Some(queue) = self.relays.waiting.get_mut(&link) else { return };
+            let first = queue.pop_front();
+            if queue.is_empty() {
+                self.relays.waiting.remove(&link);
+            }
+            let Some(Waiting { call, search, page }) =
+                first.filter(|first| self.is_awaited(first.call))
+            else {
+                continue;
+            };
+            self.relays.looking += 1;
+            let directory = self.directory.clone();
+            out.push(Output::Choose(Choose { call, directory, search, page }));
+        }
+    }
+
+    /// Whether anybody still waits for what is found.
+    fn is_awaited(&self, call: CallId) -> bool {
+        let Some(owed) = self.relays.pages.get(&call) else {
+            return self.calls.get(&call).is_some_and(|call| call.phase == Phase::Searching);
+        };
+        self.links.get(&owed.link).is_some_and(|link| link.owed.contains_key(&owed.call))
+    }
+
+    /// Nobody waits any more for what that peer has asked for.
+    pub(super) fn forget_searches(&mut self, link: LinkId) {
+        self.relays.pages.retain(|_, owed| owed.link != link);
+        self.relays.waiting.remove(&link);
     }
 
     /// Whoever was looked for off the loop has been found, or not.
     pub(super) fn looked(&mut self, call: CallId, chosen: Result<Chosen, Error>, out: &mut Out<T>) {
+        self.relays.looking = self.relays.looking.saturating_sub(1);
         match (self.relays.pages.remove(&call), chosen) {
             (Some(owed), Ok(Chosen::Page { peers, more })) => {
                 self.answer(owed, Answer::Page { peers, more }, out);
@@ -192,10 +255,11 @@ impl<T> Mesh<T> {
             (Some(owed), Err(error)) => self.answer(owed, Answer::Fault(error), out),
             (None, Ok(Chosen::Steps(steps))) => self.found(call, Ok(steps), out),
             (None, Err(error)) => self.found(call, Err(error), out),
-            (Some(_), Ok(Chosen::Steps(_))) | (None, Ok(Chosen::Page { .. })) => {
-                unreachable!("a question for a page is answered with one")
-            }
+            // Whoever asked for the page has left.
+            (None, Ok(Chosen::Page { .. })) => self.dropped.unwanted_answers += 1,
+            (Some(_), Ok(Chosen::Steps(_))) => unreachable!("a page is asked for, not a choice"),
         }
+        self.look_on(out);
     }
 
     /// The call by which this router forwards goes to those who were found, and then to other routers.
@@ -367,10 +431,10 @@ impl<T> Mesh<T> {
             Err(error) => return self.answer(owed, Answer::Fault(error), out),
         };
         let limit = usize::try_from(limit).unwrap_or(DIRECTORY_PAGE).clamp(1, DIRECTORY_PAGE);
-        let (number, directory) = (self.draw_call(), self.directory.clone());
+        let number = self.draw_call();
         self.relays.pages.insert(number, owed);
         let page = Some(Page { after, limit });
-        out.push(Output::Choose(Choose { call: number, directory, search, page }));
+        self.look_later(id, Waiting { call: number, search, page }, out);
     }
 }
 

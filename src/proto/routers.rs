@@ -8,18 +8,37 @@ use super::flow::{OurTick, tell_undelivered};
 use super::leave::lost_unsent;
 use super::link::Link;
 use super::mesh::{Mesh, Out, disarm};
+use super::peers::Peers;
 use super::queue::{Item, ItemHead};
 use super::relay::is_no_match;
 use super::{Done, Output, Tick};
-use crate::error::{Error, ErrorKind, Execution};
+use crate::error::{Error, ErrorKind, Execution, ROUTERS};
 use crate::id::{CallId, LinkId, NodeId, PeerKey};
 use crate::node_event::Directions;
 use crate::payload::Payload;
-use crate::routing::{Destination, Route, Step, cost};
+use crate::routing::{Destination, Directory, Route, Step, cost};
 use crate::wire::{Control, DirectoryQuestion};
 
-/// What a program learns of the routers that a call has asked in vain.
-const ROUTERS: &str = "routers";
+impl Peers {
+    /// The routers that may be asked on this route, beginning with the first behind that one.
+    pub(super) fn unasked<'p>(
+        &'p self,
+        directory: &'p Directory,
+        route: &'p Route,
+        behind: PeerKey,
+    ) -> impl Iterator<Item = PeerKey> + 'p {
+        let routers = directory.routers();
+        let turn = routers.partition_point(|key| *key <= behind);
+        let (before, behind) = routers.split_at(turn);
+        let may_be_asked = |key: &PeerKey| {
+            let router = self.by_key.get(key).map(|peer| &peer.entry.id);
+            router.is_some_and(|router| {
+                route.may_ask(router) && route.origin.as_ref() != Some(router)
+            })
+        };
+        behind.iter().chain(before).copied().filter(may_be_asked)
+    }
+}
 
 impl<T> Mesh<T> {
     /// The router that a call asks next, if there is one that it has not asked: each has its turn.
@@ -57,21 +76,10 @@ impl<T> Mesh<T> {
 
     /// The routers that a call may ask, beginning with the one whose turn it is.
     fn unasked(&self, id: CallId) -> impl Iterator<Item = PeerKey> {
-        let route = self.calls.get(&id).and_then(|call| call.route.as_ref());
-        let route = route.filter(|route| route.fallback.is_some());
-        let routers = if route.is_some() { self.directory.routers() } else { &[] };
-        let turn = routers.partition_point(|key| *key <= self.relays.last_router);
-        let (before, behind) = routers.split_at(turn);
-        let may_be_asked = move |key: &PeerKey| {
-            let router = self.peers.by_key.get(key).map(|peer| &peer.entry.id);
-            let asks = |router| {
-                route.is_some_and(|route| {
-                    route.may_ask(router) && route.origin.as_ref() != Some(router)
-                })
-            };
-            router.is_some_and(asks)
-        };
-        behind.iter().chain(before).copied().filter(may_be_asked)
+        let route = self.calls.get(&id).and_then(|call| call.route.as_deref());
+        let route = route.filter(|route| route.fallback.is_some()).into_iter();
+        let behind = self.relays.last_router;
+        route.flat_map(move |route| self.peers.unasked(&self.directory, route, behind))
     }
 
     /// To that router, for whoever is sought. A pattern is asked for as such, whatever the path was at a peer that could not serve it.

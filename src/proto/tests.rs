@@ -43,6 +43,8 @@ struct Pair {
     stopped: Vec<usize>,
     /// Bytes of these nodes are not carried.
     frozen: Vec<usize>,
+    /// What is to be chosen off the loops, if that is to take long.
+    choosing: Option<VecDeque<(usize, Choose)>>,
     /// These nodes refuse connections.
     closed: Vec<usize>,
     /// Dials to addresses at which there is no node come to nothing, instead of being refused.
@@ -77,6 +79,7 @@ impl Pair {
             delivered: Vec::new(),
             stopped: Vec::new(),
             frozen: Vec::new(),
+            choosing: None,
             closed: Vec::new(),
             silent: false,
             dials: Vec::new(),
@@ -226,7 +229,10 @@ impl Pair {
             Output::Listen { addrs } => {
                 self.steps.push_back(Arrival::Input(node, Input::Listening(Ok(addrs[0]))));
             }
-            Output::Choose(choose) => self.choose(node, choose),
+            Output::Choose(choose) => match &mut self.choosing {
+                Some(waiting) => waiting.push_back((node, choose)),
+                None => self.choose(node, choose),
+            },
             Output::Publish | Output::Unlisten | Output::Resolve { .. } => {}
         }
     }

@@ -5,13 +5,13 @@
 use std::time::Instant;
 
 use super::{Call, Whom};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, ROUTERS};
 use crate::event::EventName;
 use crate::id::NodeId;
 use crate::node::choose::Wanted;
 use crate::node::listing::{Listed, Unheard};
 use crate::node::lookup::{Choice, Lookup, Room};
-use crate::node::onward::{ROUTERS, Routed, Sought, route};
+use crate::node::onward::{Routed, Sought, route};
 use crate::node::selector::Selector;
 use crate::node::terms::{Routers, Terms};
 use crate::node_event::Directions;
@@ -165,8 +165,8 @@ impl Call<'_> {
         let choice = |id| Choice::onward(router.clone(), Destination::Id(id));
         let mut choices = ids.into_iter().map(choice);
         let Some(first) = choices.next() else { return Err(self.nobody(event)) };
-        // Whoever was chosen is a peer of that router.
-        let route = Route { hops_left: 0, ..self.route(None) };
+        // Whoever was chosen is a peer of that router. Another one may know the first choice as well, if that router is lost.
+        let route = Route { hops_left: 0, ..self.route(first.onward.clone()) };
         let routed = self.routed(route, event, Some(router.id.clone()));
         let one = Lookup::one(first, self.terms.directions);
         Ok(Lookup { alternates: choices.collect(), routed, ..one })

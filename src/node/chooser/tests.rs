@@ -121,7 +121,7 @@ fn searches_up_to_the_limit_wait_and_one_more_is_busy() {
     let ask = |call: u64| chooser.choose(search(call, &Directory::default()));
     assert!(ask(0).is_none());
     begins.recv_timeout(LONG).unwrap();
-    let all = SEARCHES_WAITING as u64;
+    let all = SEARCHES_AT_ONCE as u64;
     assert!((1..=all).all(|call| ask(call).is_none()));
     for call in [all + 1, all + 2] {
         let (told, answer) = ask(call).unwrap();

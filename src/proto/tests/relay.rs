@@ -362,6 +362,43 @@ fn headers_that_leave_no_room_for_what_a_router_adds_are_refused_before_they_har
 }
 
 #[test]
+fn one_who_asks_much_does_not_keep_others_from_being_looked_for() {
+    let _bound = crate::bound::bound();
+    let mut pair = Pair::graph(&["a", "router", "b", "c"], &[(0, 1), (2, 1), (3, 1)]);
+    pair.choosing = Some(VecDeque::new());
+    let router = pair.nodes[0].directory().get("router").unwrap().key;
+    let mut ask = |pair: &mut Pair, from: usize| {
+        let question = crate::wire::DirectoryQuestion { filter: vec![0xa0], after: None, limit: 1 };
+        let deadline = pair.now + Duration::from_secs(1);
+        pair.calls += 1;
+        let (call, token) = (CallId(pair.calls), if from == 0 { "a" } else { "c" });
+        pair.command(from, Command::AskRouter { call, router, question, deadline, token });
+        pair.run();
+    };
+    (0..500).for_each(|_| ask(&mut pair, 0));
+    ask(&mut pair, 3);
+    let in_hand = pair.choosing.as_ref().unwrap().len();
+    assert_eq!(in_hand, crate::config::SEARCHES_AT_ONCE);
+    let mut looked = 0;
+    while !pair.done.iter().any(|(token, _)| *token == "c") {
+        let (node, choose) = pair.choosing.as_mut().unwrap().pop_front().unwrap();
+        pair.choose(node, choose);
+        pair.run();
+        looked += 1;
+    }
+    assert!(looked <= in_hand + 2, "{looked} were looked for before");
+    // Nobody is looked for any more for one who has left.
+    pair.drop_link("router");
+    pair.run();
+    while let Some((node, choose)) = pair.choosing.as_mut().unwrap().pop_front() {
+        pair.choose(node, choose);
+        pair.run();
+        looked += 1;
+    }
+    assert!(looked <= 2 * in_hand + 2, "{looked}");
+}
+
+#[test]
 fn statistics_are_told_as_often_as_is_said_until_the_router_stops() {
     let _bound = crate::bound::bound();
     let (now, mut out) = (Instant::now(), Vec::new());

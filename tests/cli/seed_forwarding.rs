@@ -16,9 +16,10 @@ fn a_client_calls_services_through_the_router_that_all_have_connected_to() {
     let mut client = Process::start(&line);
     client.hear("ready");
     client.say("request payment echo {\"amount\": 100}");
-    assert_eq!(client.hear(&format!("payment-{}: ", payment.id())), "{\"amount\":100}");
+    let answer = client.hear(&format!("payment-{} via main: ", payment.id()));
+    assert_eq!(answer, "{\"amount\":100}");
     client.say("send auth hello");
-    assert_eq!(client.hear("said to "), format!("auth-{}", auth.id()));
+    assert_eq!(client.hear("said to "), format!("auth-{} via main", auth.id()));
     assert_eq!(auth.hear(&format!("client-{} says: ", client.id())), "hello");
 
     let output = run(&format!("request --connect {port} --service auth --json echo 7"));

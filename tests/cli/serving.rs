@@ -9,7 +9,7 @@ fn statistics_are_printed_again_and_again() {
     let _bound = bounded();
     let (mut router, address) =
         Process::serving("router --id main --bind 127.0.0.1:0 --stats 0.05");
-    assert!(router.hear("stats: ").starts_with("requests 0 (0 ok, 0 failed), ticks 0"));
+    assert!(router.hear("stats: ").starts_with("0 peers, requests 0 (0 ok, 0 failed), ticks 0"));
     router.hear("stats: ");
     let mut node = Process::start(&format!("node --id n --connect {address} --stats 0.05 --json"));
     for _ in 0..2 {

@@ -218,7 +218,7 @@ macro_rules! transcripts {
     )+ };
 }
 
-transcripts!(servers, request, tick, call, peers, watch, top, bench, wrong, help);
+transcripts!(servers, routers, request, tick, call, peers, watch, top, bench, wrong, help);
 
 #[test]
 fn numbers_and_names_of_one_run_are_replaced() {

@@ -25,6 +25,8 @@ Examples: a mesh of four terminals
   threadmesh node --name auth --connect tcp://127.0.0.1:8087
   threadmesh node --name payment --connect tcp://127.0.0.1:8087
   threadmesh node --name client --connect tcp://127.0.0.1:8087 --interactive
+In the last one \"send auth hello\" finds auth through the router. So does a command that is soon over:
+  threadmesh request --connect 127.0.0.1:8087 --service auth echo '{\"user\":\"ada\"}'
 
 The same with flags: threadmesh --router --bind …, threadmesh --node --name auth --connect …
 

@@ -9,7 +9,7 @@ use crate::output::{Output, clean};
 /// Answers the peers of the node: id, options, directions and address of each.
 pub(crate) const PEERS: &str = "node:peers";
 
-/// Registers the handlers.
+/// Registers the handlers of all.
 pub(crate) fn register(node: &Handle, out: &Output) -> Result<(), Error> {
     node.on_request("echo", |request: Request<Payload>| Ok::<_, HandlerError>(request.data))?;
     node.on_request("ping", |_: Request<Payload>| Ok::<_, HandlerError>("pong"))?;
@@ -22,6 +22,11 @@ pub(crate) fn register(node: &Handle, out: &Output) -> Result<(), Error> {
     node.on_tick("message", move |tick: Tick<Value>| {
         say(&told, tick.origin().as_str(), &tick.data);
     })?;
+    Ok(())
+}
+
+/// Registers the one that tells who is there.
+pub(crate) fn tell_peers(node: &Handle) -> Result<(), Error> {
     let own = node.clone();
     node.on_request(PEERS, move |_: Request<Payload>| Ok::<_, HandlerError>(peers(&own)))?;
     Ok(())

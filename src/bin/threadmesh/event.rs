@@ -6,6 +6,7 @@ use threadmesh::{LeftReason, NodeEvent, PeerInfo};
 use crate::data;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::stats;
 
 /// Prints one event.
 pub(crate) fn print(out: &Output, event: &NodeEvent) {
@@ -42,24 +43,30 @@ fn told(event: &NodeEvent) -> (&'static str, Json, String) {
             ("reconnected", fields, format!("reached {id} at {address} again"))
         }
         NodeEvent::ReconnectFailed { address, error } => {
-            let failure = Failure::from(error.clone());
+            let failure = Failure::untold(error);
             let text = format!("gave up {address}: {}", failure.text());
             ("reconnect_failed", json!({ "address": address, "error": failure.json() }), text)
         }
         NodeEvent::Undelivered { id, unwritten, unconfirmed } => {
             let fields =
                 json!({ "id": id.as_str(), "unwritten": unwritten, "unconfirmed": unconfirmed });
-            let text = format!("undelivered to {id}: {unwritten} certainly, {unconfirmed} perhaps");
+            let text = format!(
+                "undelivered by way of {id}: {unwritten} that certainly did not run, {unconfirmed} that may have run"
+            );
             ("undelivered", fields, text)
         }
         NodeEvent::SlowPeer { id } => {
             ("slow_peer", json!({ "id": id.as_str() }), format!("too slow {id}"))
         }
+        NodeEvent::RoutingStats(routed) => {
+            let text = format!("routed {}", stats::line(routed));
+            ("routing_stats", json!({ "routing": routed }), text)
+        }
         NodeEvent::Policy(step) => {
             ("policy", json!({ "step": step.to_string() }), format!("policy {step}"))
         }
         NodeEvent::Error(error) => {
-            let failure = Failure::from(error.clone());
+            let failure = Failure::untold(error);
             ("error", json!({ "error": failure.json() }), format!("error {}", failure.text()))
         }
         NodeEvent::Missed(count) => {
@@ -91,5 +98,21 @@ fn why(reason: &LeftReason) -> String {
         LeftReason::Replaced => "a newer link took its place".to_owned(),
         LeftReason::Stopped => "this node stopped".to_owned(),
         other => format!("{other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use threadmesh::RoutingStats;
+
+    use super::*;
+
+    #[test]
+    fn statistics_of_a_router_are_an_event_in_words_and_in_data() {
+        let (name, fields, text) = told(&NodeEvent::RoutingStats(Box::default()));
+        assert_eq!(name, "routing_stats");
+        assert!(text.starts_with("routed requests 0 (0 ok, 0 failed), ticks 0 "), "{text}");
+        let routed: RoutingStats = serde_json::from_value(fields["routing"].clone()).unwrap();
+        assert_eq!(routed, RoutingStats::default());
     }
 }

@@ -14,8 +14,10 @@ pub(crate) struct Failure {
     pub(crate) execution: Execution,
     pub(crate) peer: Option<String>,
     pub(crate) exit: Exit,
+    /// What to do next, where the command line knows more about it than the crate.
+    pub(crate) hint: Option<&'static str>,
     /// What a handler attached to its error.
-    pub(crate) data: Option<Json>,
+    pub(crate) data: Option<Box<Json>>,
 }
 
 impl Failure {
@@ -27,6 +29,7 @@ impl Failure {
             execution: Execution::Never,
             peer: None,
             exit,
+            hint: None,
             data: None,
         }
     }
@@ -44,14 +47,31 @@ impl Failure {
             Execution::Happened => "it ran",
         };
         let message = format!("interrupted before it was done; {ran}");
-        Self { code: "INTERRUPTED".to_owned(), message, exit: Exit::Interrupted, ..self }
+        let hint = None;
+        Self { code: "INTERRUPTED".to_owned(), message, exit: Exit::Interrupted, hint, ..self }
+    }
+
+    /// Whether nobody was there for it, so that nothing ran.
+    pub(crate) fn is_nobody(&self) -> bool {
+        let codes = ["NODE_NOT_FOUND", "NO_NODES_MATCH_FILTER", "NOT_FOUND"];
+        self.exit == Exit::Nobody && codes.contains(&self.code.as_str())
+    }
+
+    fn told(&self) -> String {
+        let message = &self.message;
+        self.hint.map_or_else(|| message.clone(), |hint| format!("{message}; {hint}"))
+    }
+
+    /// What happened, for those who did not ask for it and need no advice.
+    pub(crate) fn untold(error: &Error) -> Self {
+        Self { hint: None, ..Self::from(error.clone()) }
     }
 
     /// One line without its end.
     pub(crate) fn text(&self) -> String {
         match &self.data {
-            Some(data) => format!("{}: {} ({data})", self.code, self.message),
-            None => format!("{}: {}", self.code, self.message),
+            Some(data) => format!("{}: {} ({data})", self.code, self.told()),
+            None => format!("{}: {}", self.code, self.told()),
         }
     }
 
@@ -63,10 +83,10 @@ impl Failure {
             Execution::Happened => "happened",
         };
         let mut json = json!({
-            "code": self.code, "message": self.message, "execution": execution, "peer": self.peer,
+            "code": self.code, "message": self.told(), "execution": execution, "peer": self.peer,
         });
         if let (Some(data), Some(map)) = (&self.data, json.as_object_mut()) {
-            map.insert("data".to_owned(), data.clone());
+            map.insert("data".to_owned(), Json::clone(data));
         }
         json
     }
@@ -74,10 +94,8 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let mut message = error.message().to_owned();
-        if let Some(hint) = hint(error.kind()) {
-            message = format!("{message}; {hint}");
-        }
+        // That is advice for programs.
+        let message = error.message().replace("; `explain` says why each does not match", "");
         let data = error.data::<Value>().and_then(Result::ok);
         Self {
             code: error.code().to_owned(),
@@ -85,17 +103,25 @@ impl From<Error> for Failure {
             execution: error.execution(),
             peer: error.peer().map(ToString::to_string),
             exit: Exit::of(error.kind()),
-            data: data.as_ref().map(data::to_json),
+            hint: hint(&error),
+            data: data.as_ref().map(data::to_json).map(Box::new),
         }
     }
 }
 
-/// What to do next, where the command line knows more about it than the crate.
-fn hint(kind: ErrorKind) -> Option<&'static str> {
-    match kind {
+fn hint(error: &Error) -> Option<&'static str> {
+    // Those whom routers were asked for are looked for elsewhere.
+    let routers = error.context("routers").is_some();
+    match error.kind() {
+        ErrorKind::NodeNotFound if !routers => Some(
+            "`threadmesh peers --connect ADDR` lists who is there, --via-router asks routers as well, --wait SECONDS waits",
+        ),
         ErrorKind::NodeNotFound | ErrorKind::NoNodesMatchFilter => Some(
             "`threadmesh peers --connect ADDR` lists who is there, --wait SECONDS waits for them",
         ),
+        ErrorKind::NotFound if !routers && error.peer().is_none() => {
+            Some("--via-router asks routers as well, --wait SECONDS waits")
+        }
         _ => None,
     }
 }

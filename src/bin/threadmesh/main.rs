@@ -9,6 +9,7 @@ mod bound;
 
 mod args;
 mod builtin;
+mod choice;
 mod commands;
 mod data;
 mod event;

@@ -68,6 +68,14 @@ impl Output {
         }
     }
 
+    /// Tells a person something on standard error, beside what is printed.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.is_json() {
+            // Where nobody reads, nobody is told.
+            let _ = writeln!(io::stderr().lock(), "{}", clean(text));
+        }
+    }
+
     /// Prints a failure on standard error: a line of text, or `{"error": …}`.
     pub(crate) fn failure(&self, failure: &Failure) {
         let line = if self.is_json() {

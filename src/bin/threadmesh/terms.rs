@@ -1,12 +1,16 @@
 //! What a call of the command line says beside whom it is for and what it carries.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
-use threadmesh::{Directions, Value};
+use threadmesh::{All, Directions, Handle, Value};
 
 use crate::args::seconds;
 use crate::data;
+use crate::failure::Failure;
+
+/// How often it is looked again for somebody who is waited for. What comes to a router is not told here.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Time, directions, headers.
 #[derive(Args, Debug)]
@@ -30,6 +34,10 @@ pub(crate) struct Terms {
     /// Only nodes that have connected to this one
     #[arg(long)]
     pub(crate) down: bool,
+
+    /// If nobody who is connected will do, ask routers also where that is not the rule: by id, by path, with --up or --down
+    #[arg(long)]
+    pub(crate) via_router: bool,
 }
 
 impl Terms {
@@ -41,9 +49,27 @@ impl Terms {
         }
     }
 
-    /// The time of the call with that of the wait before it.
-    pub(crate) fn whole(&self) -> Duration {
-        self.timeout.saturating_add(self.wait.unwrap_or_default())
+    /// Says what of it has a meaning for all: no routers, and the time is said for answers alone.
+    pub(crate) fn say_to_all<'a>(&self, all: All<'a>) -> All<'a> {
+        let all = all.directions(self.directions());
+        self.headers.iter().fold(all, |all, (key, value)| all.header(key, value.clone()))
+    }
+
+    /// Makes a call, again and again while nobody is there for it, as long as the wait says.
+    pub(crate) fn patiently<T>(
+        &self,
+        node: &Handle,
+        call: impl Fn() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let began = Instant::now();
+        loop {
+            let result = call();
+            let may_come = self.wait.is_some_and(|patience| began.elapsed() < patience);
+            let is_nobody = result.as_ref().err().is_some_and(Failure::is_nobody);
+            if !(is_nobody && may_come && node.wait_timeout(LOOK)?.is_none()) {
+                return result;
+            }
+        }
     }
 }
 
@@ -51,10 +77,8 @@ impl Terms {
 macro_rules! say {
     ($terms:expr, $call:expr) => {{
         let terms: &$crate::terms::Terms = $terms;
-        let mut call = $call.directions(terms.directions()).timeout(terms.whole());
-        if let Some(patience) = terms.wait {
-            call = call.wait_for_match(patience);
-        }
+        let call = $call.directions(terms.directions()).timeout(terms.timeout);
+        let call = if terms.via_router { call.via_router() } else { call };
         terms.headers.iter().fold(call, |call, (key, value)| call.header(key, value.clone()))
     }};
 }

@@ -41,7 +41,7 @@ impl Whom {
         match (&self.to, &self.filter, &self.service) {
             (Some(id), ..) => Ok(Selector::from(id)),
             (_, Some(text), _) => Ok(filter(text)?.into()),
-            (_, _, Some(name)) => Ok(Filter::any().eq("service", name.as_str()).into()),
+            (_, _, Some(name)) => Ok(service(name).into()),
             (None, None, None) => Ok(Filter::any().into()),
         }
     }
@@ -54,7 +54,12 @@ pub(crate) fn filter(text: &str) -> Result<Filter, Failure> {
     Ok(filter)
 }
 
+/// Whoever has this name.
+pub(crate) fn service(name: &str) -> Filter {
+    Filter::any().eq("service", name)
+}
+
 /// Whoever has this id, or, as the option `service`, this name: what a person means by one word. Routers understand it, too.
 pub(crate) fn named(word: &str) -> Filter {
-    Filter::any().eq("_id", word).or(Filter::any().eq("service", word))
+    Filter::any().eq("_id", word).or(service(word))
 }

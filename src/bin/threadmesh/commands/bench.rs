@@ -20,10 +20,11 @@ use crate::whom;
 const EXAMPLES: &str = "\
 Examples:
   threadmesh bench --connect 127.0.0.1:8087
-  threadmesh bench --connect 127.0.0.1:8087 --filter '{\"service\":\"auth\"}' --threads 8 --size 4096
+  threadmesh bench --connect 127.0.0.1:8087 --service auth --threads 8 --size 4096
   threadmesh bench --connect 127.0.0.1:8087 --to main --seconds 1 --json
 
-Each thread asks, waits for the answer, and asks again. Without --to and --filter the node that was connected to is asked. With --json \
+Each thread asks, waits for the answer, and asks again. Where nobody is named, the node that was connected to is asked; services behind \
+a router are named by --service or --filter. With --json \
 {\"type\":\"bench\",\"requests\":…,\"per_second\":…,\"errors\":{CODE:…},\"latency_ms\":{\"p50\":…,\"p90\":…,\"p99\":…,\"max\":…},…}. The exit code is that of the \
 first error, if there was one.";
 
@@ -41,12 +42,20 @@ pub(crate) struct Bench {
     links: Links,
 
     /// Ask the node of this id
-    #[arg(long, value_name = "ID", conflicts_with = "filter")]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["filter", "service"])]
     to: Option<String>,
 
     /// Ask any one node whose options match, a new choice each time
-    #[arg(long, value_name = "JSON")]
+    #[arg(long, value_name = "JSON", conflicts_with = "service")]
     filter: Option<String>,
+
+    /// Ask any one node of this name, a new choice each time
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
+
+    /// Ask for the node of --to through a router if it is not connected; all others are found there anyway
+    #[arg(long, requires = "to")]
+    via_router: bool,
 
     /// What the requests are called; echo is answered by every node of this program
     #[arg(long, value_name = "NAME", default_value = "echo")]
@@ -85,7 +94,10 @@ enum Target {
 
 impl Bench {
     pub(crate) fn run(&self, out: &Output) -> Result<Exit, Failure> {
-        let filter = self.filter.as_deref().map(whom::filter).transpose()?;
+        let filter = match (&self.filter, &self.service) {
+            (Some(filter), _) => Some(whom::filter(filter)?),
+            (None, service) => service.as_deref().map(whom::service),
+        };
         let session = self.links.open()?;
         let (node, first) = (&session.node, &session.peers[0].id);
         let target = match filter {
@@ -110,6 +122,7 @@ impl Bench {
             Target::Id(id) => node.to(id),
             Target::Any(filter) => node.any(filter),
         };
+        let call = if self.via_router { call.via_router() } else { call };
         call.timeout(self.timeout).request::<threadmesh::Payload, _>(&self.event, data).map(drop)
     }
 

@@ -3,11 +3,11 @@
 use clap::{Args, ValueEnum};
 use serde_json::{Value as Json, json};
 use threadmesh::{
-    First, FirstFind, Handle, LeastPending, LocalFirst, NodeId, PathCall, PowerOfTwo, Random,
-    SendTarget, SendToAll, SendToAllOnePerNode, SendToTarget, Value,
+    Answers, First, FirstFind, Handle, LeastPending, LocalFirst, NodeId, PathCall, PowerOfTwo,
+    Random, SendTarget, SendToAll, SendToAllOnePerNode, SendToTarget, Value,
 };
 
-use crate::commands::request;
+use crate::commands::{request, tick};
 use crate::data;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -17,12 +17,13 @@ use crate::terms::{self, Terms};
 
 const EXAMPLES: &str = "\
 Examples:
-  threadmesh call --connect 127.0.0.1:8087 /math/add '[1,7]'
+  threadmesh call --connect 127.0.0.1:8087 --via-router /math/add '[1,7]'
   threadmesh call --connect 127.0.0.1:8087 --connect 127.0.0.1:8088 --all '/stats/*'
   threadmesh call --connect 127.0.0.1:8087 --by random --timeout 2 /tools/size '\"four\"'
   threadmesh call --connect 127.0.0.1:8087 --tick /log/add '\"a line\"'
 
-A whole segment * stands for any one segment. It prints the answer as request does. Under a strategy for many (--all, --by all, --by \
+A whole segment * stands for any one segment. Those who are called are connected; with --via-router a call to one asks routers if none of \
+them serves the path. It prints the answer as request does. Under a strategy for many (--all, --by all, --by \
 one-per-node) there is one line for each answer: node/path and the value, with --json {\"type\":\"answer\",\"node\":…,\"path\":…,\"value\":…} or \
 …\"error\":{…}; the exit code is that of the first error.";
 
@@ -41,11 +42,11 @@ pub(crate) struct Call {
     by: By,
 
     /// Short for --by all
-    #[arg(long, conflicts_with = "by")]
+    #[arg(long, conflicts_with_all = ["by", "via_router"])]
     all: bool,
 
     /// Exactly the node of this id or address
-    #[arg(long, value_name = "ID|ADDR", conflicts_with_all = ["by", "all"])]
+    #[arg(long, value_name = "ID|ADDR", conflicts_with_all = ["by", "all", "via_router"])]
     to: Option<String>,
 
     /// Tell it, without an answer
@@ -83,36 +84,53 @@ pub(crate) enum By {
 
 impl Call {
     pub(crate) fn run(&self, out: &Output) -> Result<Exit, Failure> {
+        // Routers are asked neither for one that is named nor for many, so that is no advice.
+        let is_routable = self.to.is_none() && !self.is_for_many();
+        let advised =
+            |failure: Failure| Failure { hint: failure.hint.filter(|_| is_routable), ..failure };
+        self.call(out).map_err(advised)
+    }
+
+    fn call(&self, out: &Output) -> Result<Exit, Failure> {
         let data = data::read(self.data.as_deref())?;
         let session = self.links.open()?;
         let node = &session.node;
-        let by = if self.all { By::All } else { self.by };
-        let call = terms::say!(&self.terms, self.chosen(node, by));
+        let call = terms::say!(&self.terms, self.chosen(node));
         let exit = if self.tick {
-            let told = call.tick(&data)?;
-            node.flush_all(self.terms.timeout)?;
+            let told = self.terms.patiently(node, || {
+                let events = node.events();
+                let told = call.tick(&data)?;
+                tick::confirmed(node, events, self.terms.timeout)?;
+                Ok(told)
+            })?;
             let skipped: Vec<Json> =
                 told.skipped.iter().map(|(to, error)| failed(to, error)).collect();
             let json = json!({ "type": "sent", "count": told.sent, "skipped": skipped });
             out.line(&format!("sent to {}", told.sent), &json);
             told.skipped.first().map_or(Exit::Done, |(_, error)| Exit::of(error.kind()))
-        } else if matches!(by, By::All | By::OnePerNode) && self.to.is_none() {
-            many(out, &call, &data)?
+        } else if self.is_for_many() {
+            let answers = self.terms.patiently(node, || Ok(call.request_all(&data)?))?;
+            many(out, &answers)
         } else {
-            let reply = call.request_reply::<Value>(&data)?;
-            out.line(&data::to_json(&reply.value).to_string(), &request::answer(&reply));
+            let reply = self.terms.patiently(node, || Ok(call.request_reply(&data)?))?;
+            request::answered(out, &reply);
             Exit::Done
         };
         node.stop()?;
         Ok(exit)
     }
 
-    fn chosen<'a>(&self, node: &'a Handle, by: By) -> PathCall<'a> {
+    fn is_for_many(&self) -> bool {
+        self.all || matches!(self.by, By::All | By::OnePerNode)
+    }
+
+    fn chosen<'a>(&self, node: &'a Handle) -> PathCall<'a> {
         let call = node.call(&self.path);
         if let Some(to) = &self.to {
             return call.by(SendToTarget::new(to));
         }
-        match by {
+        match self.by {
+            _ if self.all => call.by(SendToAll),
             By::First => call.by(FirstFind),
             By::All => call.by(SendToAll),
             By::OnePerNode => call.by(SendToAllOnePerNode),
@@ -125,9 +143,9 @@ impl Call {
     }
 }
 
-fn many(out: &Output, call: &PathCall<'_>, data: &Value) -> Result<Exit, Failure> {
+fn many(out: &Output, answers: &Answers<Value>) -> Exit {
     let mut exit = Exit::Done;
-    for (to, result) in &call.request_all::<Value>(data)? {
+    for (to, result) in answers {
         match result {
             Ok(value) => {
                 let value = data::to_json(value);
@@ -145,7 +163,7 @@ fn many(out: &Output, call: &PathCall<'_>, data: &Value) -> Result<Exit, Failure
             }
         }
     }
-    Ok(exit)
+    exit
 }
 
 fn place(to: &SendTarget) -> (Option<&str>, &str) {

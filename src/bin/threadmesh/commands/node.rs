@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
+use threadmesh::{Handle, NodeEvent};
 
 use crate::args::seconds;
 use crate::builtin;
+use crate::event;
 use crate::exec;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -24,7 +26,8 @@ Examples:
   threadmesh node --name tools --connect 127.0.0.1:8087 --exec 'wc -c' --on size --on /tools/size
 
 It prints \"listening on tcp://HOST:PORT\" if it listens, \"connected to ID at tcp://HOST:PORT\" for each --connect, and then \"ready\". \
-It answers echo, ping, message and node:peers. Ctrl-C ends it with goodbyes and exit code 0.
+It answers echo, ping, message and node:peers. Ctrl-C ends it with goodbyes and exit code 0; so does the end of its terminal, also \
+under nohup. To keep it running after that, start it with setsid, or by the system's own means for services.
 
 --interactive reads commands (help lists them) from the terminal, or from standard input line by line. Then it ends with the exit \
 code of the first command that failed.
@@ -55,6 +58,20 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// Who ticks in a session does not wait, and hears it when nobody was found. With --events it is told anyway.
+    fn tell_losses(&self, node: &Handle, out: &Output) -> Result<(), Failure> {
+        let told = out.clone();
+        let tell = move |happened: &NodeEvent| {
+            if matches!(happened, NodeEvent::Undelivered { .. }) {
+                event::print(&told, happened);
+            }
+        };
+        if !self.serve.events {
+            node.on_event(tell)?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn run(&self, out: &Output) -> Result<Exit, Failure> {
         self.serve.check("node")?;
         let program = self.exec.program()?;
@@ -67,8 +84,10 @@ impl Node {
         }
         interrupt::stops(&node);
         builtin::register(&node, out)?;
+        builtin::tell_peers(&node)?;
         self.serve.open("node", &node, out)?;
         if self.interactive {
+            self.tell_losses(&node, out)?;
             let exit = interactive::run(&node, out, self.timeout)?;
             if let Some(program) = &program {
                 program.end();

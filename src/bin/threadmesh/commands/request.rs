@@ -2,8 +2,9 @@
 
 use clap::Args;
 use serde_json::{Value as Json, json};
-use threadmesh::{Gather, NodeId, Reply, Value};
+use threadmesh::{Gather, Handle, NodeId, Reply, Value};
 
+use crate::choice::Choice;
 use crate::data;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -19,7 +20,9 @@ Examples:
   threadmesh request --connect 127.0.0.1:8087 --filter '{\"load\":{\"$lt\":80}}' --timeout 2 work 7
   threadmesh request --connect 127.0.0.1:8087 --any --header trace=abc echo -
 
-It prints the answer as JSON; with --json {\"type\":\"answer\",\"value\":…,\"handled_by\":…,\"via\":…,\"elapsed_ms\":…}. With --all there is \
+If nobody who is connected matches, routers that are connected are asked for somebody who does; --to asks them only with --via-router.
+
+It prints the answer as JSON, and, if it came through a router, who has answered on standard error; with --json {\"type\":\"answer\",\"value\":…,\"handled_by\":…,\"via\":…,\"elapsed_ms\":…}. With --all there is \
 one line for each node: its id before the answer, or {\"type\":\"answer\",\"handled_by\":…,\"error\":{…}}; the exit code is that of the \
 first error.";
 
@@ -36,8 +39,11 @@ pub(crate) struct Request {
     #[command(flatten)]
     terms: Terms,
 
-    /// Ask every node that matches, and not any one of them
-    #[arg(long, conflicts_with = "to")]
+    #[command(flatten)]
+    choice: Choice,
+
+    /// Ask every node that matches and is connected, and not any one of them
+    #[arg(long, conflicts_with_all = ["to", "via_router", "strategy"])]
     all: bool,
 
     /// What the request is called
@@ -51,32 +57,52 @@ pub(crate) struct Request {
 impl Request {
     pub(crate) fn run(&self, out: &Output) -> Result<Exit, Failure> {
         let data = data::read(self.data.as_deref())?;
-        let selector = self.whom.selector()?;
+        // What is wrong with it is told before anything is done.
+        self.whom.selector()?;
         let session = self.links.open()?;
         let node = &session.node;
         let exit = if self.all {
-            let mut call = node.all(selector).directions(self.terms.directions());
-            for (key, value) in &self.terms.headers {
-                call = call.header(key, value.clone());
-            }
-            if let Some(patience) = self.terms.wait {
-                node.wait_for_peer(self.whom.selector()?, patience)?;
-            }
-            let answers = call.timeout(self.terms.timeout).request(&self.event, &data)?;
-            if answers.asked() == 0 {
-                let why = "nobody matches, so nobody was asked";
-                return Err(Failure::new(Exit::Nobody, "NO_NODES_MATCH_FILTER", why));
-            }
+            let answers = self.terms.patiently(node, || {
+                let call = self.terms.say_to_all(node.all(self.whom.selector()?));
+                let answers = call.timeout(self.terms.timeout).request(&self.event, &data)?;
+                let asked = answers.asked() > 0;
+                if asked { Ok(answers) } else { Err(nobody(node)) }
+            })?;
             gathered(out, answers)
         } else {
-            let call = terms::say!(&self.terms, self.whom.call(node)?);
-            let reply = call.request_reply::<Value, _>(&self.event, &data)?;
-            out.line(&data::to_json(&reply.value).to_string(), &answer(&reply));
+            let reply = self.terms.patiently(node, || {
+                let call = terms::say!(&self.terms, self.choice.say(self.whom.call(node)?));
+                Ok(call.request_reply(&self.event, &data)?)
+            })?;
+            answered(out, &reply);
             Exit::Done
         };
         node.stop()?;
         Ok(exit)
     }
+}
+
+/// Nobody is connected who would be one of all.
+pub(crate) fn nobody(node: &Handle) -> Failure {
+    let why = match node.peers().len() {
+        1 => "nobody who is connected matches; 1 peer is connected".to_owned(),
+        peers => format!("nobody who is connected matches; {peers} peers are connected"),
+    };
+    Failure::new(Exit::Nobody, "NO_NODES_MATCH_FILTER", format!("{why}; --all asks no router"))
+}
+
+/// Prints the answer alone, for the next program, and a person is told beside it who has answered if it came from afar.
+pub(crate) fn answered(out: &Output, reply: &Reply<Value>) {
+    out.line(&data::to_json(&reply.value).to_string(), &answer(reply));
+    if reply.via.is_some() {
+        out.note(&format!("answered by {}", who(reply)));
+    }
+}
+
+/// Who has answered, and which way the answer came.
+pub(crate) fn who(reply: &Reply<Value>) -> String {
+    let via = reply.via.as_ref().map(|via| format!(" via {via}"));
+    format!("{}{}", reply.handled_by, via.unwrap_or_default())
 }
 
 /// An answer as JSON.

@@ -1,11 +1,14 @@
 //! `threadmesh tick`: tells one node, or every node that matches, and waits for no answer but for the word that it has arrived.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
-use threadmesh::{Events, Handle, NodeEvent, NodeId};
+use threadmesh::{Events, Execution, Handle, NodeEvent, NodeId, Value};
 
+use crate::choice::Choice;
+use crate::commands::request::nobody;
 use crate::data;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -20,8 +23,8 @@ Examples:
   threadmesh tick --connect 127.0.0.1:8087 --filter '{\"role\":\"worker\"}' --all forget '{\"key\":1}'
 
 It waits, as long as --timeout says, until the nodes have confirmed that they have taken it, and prints to how many it was sent; \
-with --json {\"type\":\"sent\",\"count\":…,\"skipped\":[{\"id\":…,\"error\":{…}}]}. A tick that a router forwards is best effort: what the router \
-confirms is that the router has it.";
+with --json {\"type\":\"sent\",\"count\":…,\"skipped\":[{\"id\":…,\"error\":{…}}]}. If nobody who is connected matches, \
+routers are asked for somebody who does. What goes through a router is best effort: it is confirmed when the router has passed it on.";
 
 /// Tell a node something, without an answer
 #[derive(Args, Debug)]
@@ -36,8 +39,11 @@ pub(crate) struct Tick {
     #[command(flatten)]
     terms: Terms,
 
-    /// Tell every node that matches, and not any one of them
-    #[arg(long, conflicts_with = "to")]
+    #[command(flatten)]
+    choice: Choice,
+
+    /// Tell every node that matches and is connected, and not any one of them
+    #[arg(long, conflicts_with_all = ["to", "via_router", "strategy"])]
     all: bool,
 
     /// What the tick is called
@@ -48,52 +54,80 @@ pub(crate) struct Tick {
     data: Option<String>,
 }
 
+/// How long the word of what was lost may take from the loop to here.
+const EVENT_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Nodes that the tick could not be sent to, and why.
+type Skipped = Vec<(NodeId, threadmesh::Error)>;
+
 impl Tick {
     pub(crate) fn run(&self, out: &Output) -> Result<Exit, Failure> {
         let data = data::read(self.data.as_deref())?;
-        let selector = self.whom.selector()?;
+        // What is wrong with it is told before anything is done.
+        self.whom.selector()?;
         let session = self.links.open()?;
         let node = &session.node;
-        let mut events = node.events();
-        let (count, skipped) = if self.all {
-            let mut call = node.all(selector).directions(self.terms.directions());
-            for (key, value) in &self.terms.headers {
-                call = call.header(key, value.clone());
-            }
-            if let Some(patience) = self.terms.wait {
-                node.wait_for_peer(self.whom.selector()?, patience)?;
-            }
-            let told = call.tick(&self.event, &data)?;
-            (told.sent, told.skipped)
-        } else {
-            terms::say!(&self.terms, self.whom.call(node)?).tick(&self.event, &data)?;
-            (1, Vec::new())
-        };
-        self.confirmed(node, &mut events)?;
+        let (count, skipped) = self.terms.patiently(node, || self.tell(node, &data))?;
         let exit = print(out, count, skipped);
         node.stop()?;
         Ok(exit)
     }
 
-    /// Waits until everybody has taken what was sent, and fails if something was lost.
-    fn confirmed(&self, node: &Handle, events: &mut Events) -> Result<(), Failure> {
-        node.flush_all(self.terms.timeout)?;
-        while let Some(event) = events.try_next() {
-            match event {
-                NodeEvent::Error(error) => return Err(error.into()),
-                NodeEvent::Undelivered { id, unwritten, unconfirmed } => {
-                    let why =
-                        format!("{} ticks to {id} were lost on the way", unwritten + unconfirmed);
-                    return Err(Failure::new(Exit::Failed, "UNDELIVERED", why));
-                }
-                _ => {}
+    /// To how many it was sent, who have taken it, and to whom it could not be sent.
+    fn tell(&self, node: &Handle, data: &Value) -> Result<(usize, Skipped), Failure> {
+        let events = node.events();
+        let sent = if self.all {
+            let all = self.terms.say_to_all(node.all(self.whom.selector()?));
+            let told = all.tick(&self.event, data)?;
+            if told.sent == 0 && told.skipped.is_empty() {
+                return Err(nobody(node));
             }
-        }
-        Ok(())
+            (told.sent, told.skipped)
+        } else {
+            let call = terms::say!(&self.terms, self.choice.say(self.whom.call(node)?));
+            call.tick(&self.event, data)?;
+            (1, Vec::new())
+        };
+        confirmed(node, events, self.terms.timeout)?;
+        Ok(sent)
     }
 }
 
-fn print(out: &Output, count: usize, skipped: Vec<(NodeId, threadmesh::Error)>) -> Exit {
+/// Waits until everybody has taken what was sent, and fails if something was lost. The events began before it was sent.
+pub(crate) fn confirmed(
+    node: &Handle,
+    mut events: Events,
+    timeout: Duration,
+) -> Result<(), Failure> {
+    let flushed = node.flush_all(timeout);
+    // If it fails, an event says more about it, maybe in a moment.
+    let patience = if flushed.is_err() { EVENT_PATIENCE } else { Duration::ZERO };
+    while let Some(event) = events.next_timeout(patience) {
+        match event {
+            NodeEvent::Error(error) => return Err(error.into()),
+            NodeEvent::Undelivered { id, unwritten, unconfirmed } => {
+                return Err(lost(node, &id, unwritten, unconfirmed));
+            }
+            _ => {}
+        }
+    }
+    Ok(flushed.map(drop)?)
+}
+
+/// What became of a tick that was accepted and did not arrive.
+fn lost(node: &Handle, id: &NodeId, unwritten: u64, unconfirmed: u64) -> Failure {
+    let is_router = |peer: threadmesh::PeerInfo| peer.options.get("router").is_some();
+    if unconfirmed == 0 && node.peers().into_iter().any(|peer| peer.id == *id && is_router(peer)) {
+        let why =
+            format!("no peer matches, and {id} and the routers behind it know nobody, either");
+        return Failure::new(Exit::Nobody, "NO_NODES_MATCH_FILTER", why);
+    }
+    let execution = if unconfirmed == 0 { Execution::Never } else { Execution::Unknown };
+    let why = format!("{} of it on the way to {id} were lost", unwritten + unconfirmed);
+    Failure { execution, ..Failure::new(Exit::Failed, "UNDELIVERED", why) }
+}
+
+fn print(out: &Output, count: usize, skipped: Skipped) -> Exit {
     let skipped: Vec<_> =
         skipped.into_iter().map(|(id, error)| (id, Failure::from(error))).collect();
     let of =

@@ -4,11 +4,10 @@ use std::io::{IsTerminal as _, stdout};
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::{Value as Json, json};
-use threadmesh::Value;
+use serde_json::json;
+use threadmesh::RoutingStats;
 
 use crate::args::seconds;
-use crate::data;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupt;
@@ -22,7 +21,8 @@ Examples:
   threadmesh top --connect 127.0.0.1:8087 --count 1 --json
 
 On a terminal it shows a table and renews it; elsewhere it prints one line each time, with --json {\"type\":\"stats\",\"id\":…,\"routing\":…}, \
-where routing is what the router counts: proxyRequests, proxyTicks, uptime, averageResponseTime and so on. It ends with Ctrl-C \
+where routing is what the router counts: proxyRequests, proxyTicks, byEvent, uptime (in seconds), averageResponseTime and percentiles \
+(in milliseconds) and so on. It ends with Ctrl-C \
 (130), after --count (0), and when the router is gone (with the code of that error).";
 
 /// Show the statistics of a router, live
@@ -50,8 +50,8 @@ impl Top {
         while left > 0 && !out.is_closed() {
             for router in &session.peers {
                 let call = node.to(&router.id).timeout(self.links.connect_timeout);
-                match call.request::<Value, _>(stats::EVENT, &()) {
-                    Ok(stats) => print(out, router.id.as_str(), &data::to_json(&stats)),
+                match call.request::<RoutingStats, _>(stats::EVENT, &()) {
+                    Ok(stats) => print(out, router.id.as_str(), &stats),
                     // It was stopped because nobody reads.
                     Err(_) if out.is_closed() => break,
                     Err(error) => return Err(error.into()),
@@ -67,9 +67,10 @@ impl Top {
     }
 }
 
-fn print(out: &Output, router: &str, stats: &Json) {
+fn print(out: &Output, router: &str, stats: &RoutingStats) {
     if !out.is_json() && stdout().is_terminal() {
-        let table: Vec<String> = stats::table(router, stats).lines().map(clean).collect();
+        let table = format!("router {router}, {stats}");
+        let table: Vec<String> = table.lines().map(clean).collect();
         // From the top left corner of an empty screen.
         out.write(format!("\u{1b}[H\u{1b}[2J{}\n", table.join("\n")));
         return;

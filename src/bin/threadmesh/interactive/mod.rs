@@ -7,10 +7,10 @@ mod terminal;
 use std::time::Duration;
 
 use serde_json::json;
-use threadmesh::{Handle, Value};
+use threadmesh::{Handle, NodeId, Value};
 
 use crate::commands::peers;
-use crate::commands::request::answer;
+use crate::commands::request::{answer, who};
 use crate::data;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -41,7 +41,9 @@ pub(crate) fn run(node: &Handle, out: &Output, timeout: Duration) -> Result<Exit
             if interrupt::is_requested() {
                 continue;
             }
-            out.failure(&failure);
+            // Flags are of no use here.
+            let hint = failure.is_nobody().then_some("list shows who is there");
+            out.failure(&Failure { hint, ..failure.clone() });
             if !input.is_terminal() && exit == Exit::Done {
                 exit = failure.exit;
             }
@@ -65,17 +67,17 @@ fn obey(node: &Handle, out: &Output, timeout: Duration, command: Command) -> Res
         Command::Send { to, text } => {
             let call = call(node, &to)?.timeout(timeout);
             let reply = call.request_reply::<Value, _>("message", &text)?;
-            let to = reply.handled_by.as_str();
-            out.line(
-                &format!("said to {to}"),
-                &json!({ "type": "sent", "count": 1, "to": to, "skipped": [] }),
-            );
+            let json = json!({
+                "type": "sent", "count": 1, "to": reply.handled_by.as_str(),
+                "via": reply.via.as_ref().map(NodeId::as_str), "skipped": [],
+            });
+            out.line(&format!("said to {}", who(&reply)), &json);
         }
         Command::Request { to, event, data } => {
             let call = call(node, &to)?.timeout(timeout);
             let reply = call.request_reply::<Value, _>(&event, &data)?;
             let value = data::to_json(&reply.value);
-            out.line(&format!("{}: {value}", reply.handled_by), &answer(&reply));
+            out.line(&format!("{}: {value}", who(&reply)), &answer(&reply));
         }
         Command::Tick { to, event, data } => {
             call(node, &to)?.timeout(timeout).tick(&event, &data)?;

@@ -1,7 +1,7 @@
 //! `node --exec`: what the program is given, what becomes of what it says, and that it does not outlive its time.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ fn fails(request: &str, code: &str) -> String {
 }
 
 /// Where a program writes its number.
-fn file(name: &str) -> PathBuf {
+pub(crate) fn file(name: &str) -> PathBuf {
     let path =
         PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
     // It may be left from another run.
@@ -34,11 +34,11 @@ fn file(name: &str) -> PathBuf {
 }
 
 /// The number in that file, as soon as it is there.
-fn number(path: &PathBuf) -> u32 {
+pub(crate) fn number(path: &Path) -> u32 {
     eventually(|| fs::read_to_string(path).ok()?.trim().parse().ok())
 }
 
-fn eventually<T>(look: impl Fn() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(look: impl Fn() -> Option<T>) -> T {
     let deadline = Instant::now() + LIMIT;
     loop {
         if let Some(found) = look() {

@@ -13,6 +13,9 @@ mod exec;
 mod interactive;
 mod pipes;
 mod process;
+#[cfg(unix)]
+mod restarts;
+mod routers;
 mod seed;
 mod seed_forwarding;
 mod serving;

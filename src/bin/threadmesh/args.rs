@@ -25,7 +25,7 @@ Examples: a mesh of four terminals
   threadmesh node --name auth --connect tcp://127.0.0.1:8087
   threadmesh node --name payment --connect tcp://127.0.0.1:8087
   threadmesh node --name client --connect tcp://127.0.0.1:8087 --interactive
-In the last one \"send auth hello\" finds auth through the router. So does a command that is soon over:
+In the last, \"send auth hello\" reaches auth through the router. So do single commands:
   threadmesh request --connect 127.0.0.1:8087 --service auth echo '{\"user\":\"ada\"}'
 
 The same with flags: threadmesh --router --bind …, threadmesh --node --name auth --connect …

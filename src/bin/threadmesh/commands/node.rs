@@ -58,20 +58,6 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Who ticks in a session does not wait, and hears it when nobody was found. With --events it is told anyway.
-    fn tell_losses(&self, node: &Handle, out: &Output) -> Result<(), Failure> {
-        let told = out.clone();
-        let tell = move |happened: &NodeEvent| {
-            if matches!(happened, NodeEvent::Undelivered { .. }) {
-                event::print(&told, happened);
-            }
-        };
-        if !self.serve.events {
-            node.on_event(tell)?;
-        }
-        Ok(())
-    }
-
     pub(crate) fn run(&self, out: &Output) -> Result<Exit, Failure> {
         self.serve.check("node")?;
         let program = self.exec.program()?;
@@ -85,9 +71,11 @@ impl Node {
         interrupt::stops(&node);
         builtin::register(&node, out)?;
         builtin::tell_peers(&node)?;
+        if self.interactive && !self.serve.events {
+            tell_losses(&node, out)?;
+        }
         self.serve.open("node", &node, out)?;
         if self.interactive {
-            self.tell_losses(&node, out)?;
             let exit = interactive::run(&node, out, self.timeout)?;
             if let Some(program) = &program {
                 program.end();
@@ -104,4 +92,15 @@ impl Node {
             Ok(())
         })
     }
+}
+
+/// Who ticks in a session does not wait, and hears it when nobody was found.
+fn tell_losses(node: &Handle, out: &Output) -> Result<(), Failure> {
+    let out = out.clone();
+    node.on_event(move |happened| {
+        if matches!(happened, NodeEvent::Undelivered { .. }) {
+            event::print(&out, happened);
+        }
+    })?;
+    Ok(())
 }

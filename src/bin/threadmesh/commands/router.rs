@@ -20,9 +20,9 @@ Examples:
   threadmesh router --id main --bind 127.0.0.1:0 --json
   threadmesh router --bind 127.0.0.1:8088 --connect 127.0.0.1:8087 --stats 10
 
-It prints \"listening on tcp://HOST:PORT\" (with --json {\"type\":\"listening\",\"address\":…}) and then \"ready\". A request to any node \
-that matches, for whom the asking node has no peer, is placed with a peer of the router, or through routers that it is connected with. \
-To requests of its own it answers echo, ping, message, node:peers (not with --refuse-directory-questions) and router:stats. Ctrl-C \
+It prints \"listening on tcp://HOST:PORT\" (with --json {\"type\":\"listening\",\"address\":…}) and then \"ready\". Requests and \
+ticks to any node that matches (--service, --filter, --any) go to a peer of the router if the node that sends them has none that matches, \
+else to a peer of the routers that it is connected with. Itself it answers echo, ping, message, node:peers (not with --refuse-directory-questions) and router:stats. Ctrl-C \
 ends it with goodbyes and exit code 0; so does the end of its terminal, also under nohup. To keep it running after that, start it with \
 setsid, or by the system's own means for services.";
 

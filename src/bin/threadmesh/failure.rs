@@ -94,8 +94,11 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        // That is advice for programs.
-        let message = error.message().replace("; `explain` says why each does not match", "");
+        // Those are advice for programs.
+        let message = error
+            .message()
+            .replace("; `explain` says why each does not match", "")
+            .replace("; say with a filter alone who is meant, or let the router tell", "");
         let data = error.data::<Value>().and_then(Result::ok);
         Self {
             code: error.code().to_owned(),
@@ -122,6 +125,7 @@ fn hint(error: &Error) -> Option<&'static str> {
         ErrorKind::NotFound if !routers && error.peer().is_none() => {
             Some("--via-router asks routers as well, --wait SECONDS waits")
         }
+        ErrorKind::PredicateNotRoutable => Some("without --strategy the router chooses"),
         _ => None,
     }
 }

@@ -367,7 +367,7 @@ impl Handle {
     /// `NODE_NOT_FOUND` when it is not connected: what it had not confirmed was reported in
     /// [`NodeEvent::Undelivered`](crate::NodeEvent::Undelivered).
     /// `REQUEST_TIMEOUT` says how many it has not confirmed. After that one, `CONNECTION_LOST` and `CLOSED`, those ticks may
-    /// have run. `WOULD_DEADLOCK`.
+    /// have run. Of a router that could not place a tick: what that tick failed with, `NO_NODES_MATCH_FILTER` mostly. `WOULD_DEADLOCK`.
     ///
     /// # Blocking
     /// At most for `timeout` and 5 ms. A receiver that is never done with all it has reports at a quarter of the window, or

@@ -71,16 +71,23 @@ impl<T> Mesh<T> {
     }
 
     /// A tick that a router was to place has ended.
-    pub(super) fn flushes_tick_ended(&mut self, tick: CallId, lost: bool, out: &mut Out<T>) {
+    pub(super) fn flushes_tick_ended(
+        &mut self,
+        tick: CallId,
+        lost: Option<&Error>,
+        out: &mut Out<T>,
+    ) {
         if self.flushes.values().all(|flush| !flush.placing.contains(&tick)) {
             return;
         }
         let still_owes = |flush: &mut Flush<T>| {
             let waited = flush.placing.remove(&tick);
-            !(waited && (lost || flush.owing.is_empty() && flush.placing.is_empty()))
+            !(waited && (lost.is_some() || flush.owing.is_empty() && flush.placing.is_empty()))
         };
-        let result =
-            |flush: &Flush<T>| if lost { Err(unplaced(&flush.peer)) } else { Ok(Done::Nothing) };
+        let result = |flush: &Flush<T>| match lost {
+            Some(error) => Err(unplaced(&flush.peer, error)),
+            None => Ok(Done::Nothing),
+        };
         self.end_flushes(still_owes, result, out);
     }
 
@@ -128,11 +135,11 @@ impl<T> Mesh<T> {
     }
 }
 
-fn unplaced(router: &NodeId) -> Error {
-    let why = format!("{router} could not place all ticks; the event Undelivered counts them");
-    Error::new(ErrorKind::ConnectionLost, why)
-        .with_execution(Execution::Unknown)
-        .with_peer(router.clone())
+/// That router was to place a tick and could not, for the reason that this error says.
+fn unplaced(router: &NodeId, error: &Error) -> Error {
+    let why = error.message();
+    let why = format!("{router} did not place all ticks: {why}; the event Undelivered counts them");
+    Error::new(error.kind(), why).with_execution(Execution::Unknown).with_peer(router.clone())
 }
 
 fn lost(peer: &NodeId) -> Error {

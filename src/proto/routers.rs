@@ -163,7 +163,7 @@ impl<T> Mesh<T> {
         result: Result<Done, Error>,
         out: &mut Out<T>,
     ) {
-        let lost = result.is_err();
+        let lost = result.as_ref().err().cloned();
         match (token, result) {
             (Some(token), result) => {
                 out.push(Output::Complete { token, result: result.map(|_| Done::Nothing) });
@@ -175,7 +175,7 @@ impl<T> Mesh<T> {
                 tell_undelivered(&peer, error.may_have_run(), out);
             }
         }
-        self.flushes_tick_ended(id, lost, out);
+        self.flushes_tick_ended(id, lost.as_ref(), out);
     }
 
     /// Asks a router which of its peers match.

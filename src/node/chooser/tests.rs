@@ -126,7 +126,7 @@ fn searches_up_to_the_limit_wait_and_one_more_is_busy() {
     for call in [all + 1, all + 2] {
         let (told, answer) = ask(call).unwrap();
         assert_eq!(told, CallId(call));
-        busy(answer, "1024");
+        busy(answer, &SEARCHES_AT_ONCE.to_string());
     }
     drop(go);
     for call in 0..=all {

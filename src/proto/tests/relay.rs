@@ -337,6 +337,15 @@ fn a_flush_waits_until_the_router_has_placed_the_ticks() {
     pair.run();
     assert!(pair.result("flushed").is_ok());
     assert_eq!(pair.delivered.len(), 1);
+    pair.frozen.push(1);
+    pair.tick_onward(0, "router", &like("mars"));
+    pair.command(0, Command::Flush { peer, deadline, token: "flushed" });
+    pair.run();
+    pair.frozen.clear();
+    let link = pair.link(1, "a");
+    pair.carry(1, link);
+    pair.run();
+    assert_eq!(pair.result("flushed").unwrap_err().kind(), ErrorKind::NoNodesMatchFilter);
 }
 
 #[test]
@@ -367,7 +376,7 @@ fn one_who_asks_much_does_not_keep_others_from_being_looked_for() {
     let mut pair = Pair::graph(&["a", "router", "b", "c"], &[(0, 1), (2, 1), (3, 1)]);
     pair.choosing = Some(VecDeque::new());
     let router = pair.nodes[0].directory().get("router").unwrap().key;
-    let mut ask = |pair: &mut Pair, from: usize| {
+    let ask = |pair: &mut Pair, from: usize| {
         let question = crate::wire::DirectoryQuestion { filter: vec![0xa0], after: None, limit: 1 };
         let deadline = pair.now + Duration::from_secs(1);
         pair.calls += 1;

@@ -70,6 +70,7 @@
 //! | choose by a strategy of one's own | [`strategy_fn`]; [`Strategy`], [`Candidates`], [`Candidate`], [`Rank`], [`Observation`] |
 //! | gather the answers of many | [`Gather`] from [`Handle::request_all`] |
 //! | be a member of a mesh in which everybody is connected to everybody | [`Handle::join`], [`Joined`]: see [Joining a mesh](#joining-a-mesh) |
+//! | reach nodes that are not connected | [`Router`]: see [Routers](#routers) |
 //! | know who matches, and why others do not | [`Handle::get_filtered_peers`], [`Handle::explain`] |
 //! | send with a timeout, headers, in batches | [`Call`] from [`Handle::to`] or [`Handle::any`] |
 //! | have several requests under way | [`Pending`] from [`Call::start`] |
@@ -250,6 +251,13 @@
 //!
 //! The same handlers answer [`Handle::request`] and [`Handle::tick`] to a node by its id, with the path as the name of the event, and can ask
 //! whether there is somebody who waits ([`Request::wants_answer`]).
+//!
+//! # Routers
+//!
+//! Nodes that dial a [`Router`] reach what it reaches, by the same calls: a call to any for which nobody who is connected will do is placed by a router,
+//! if there is one; a call to an id, to one direction or by path when it says [`via_router`](Call::via_router). Routers pass data on as they came, within
+//! the one deadline of the call, ask each other, and ask nobody twice, so their links may form circles. [`guide::routers`] is a chapter about all this:
+//! what a router does and does not, several of them, closures, ticks, statistics, trust.
 //!
 //! # Threads
 //!

@@ -26,6 +26,7 @@
 //! | time without a written byte | `write_stall` | links to peers that did not read | `a_link_may_write_nothing_up_to_the_limit_and_is_closed_then` |
 //! | links by descriptors | `DESCRIPTORS_LEFT` | the same | `links_leave_64_descriptors_for_everything_else` |
 //! | calls of a peer | `calls_per_link` | requests beyond the number that was granted | `calls_up_to_the_granted_number_run_and_one_more_is_busy_and_counted` |
+//! | calls of one node behind a router | `calls_per_router` | requests beyond the number that was granted | `one_who_asks_through_two_routers_has_no_more_places_at_a_service` |
 //! | calls of this node | `calls_pending` | calls beyond those that may be pending | `calls_beyond_those_that_may_be_pending_are_refused_and_counted` |
 //! | tick window | `tick_window_bytes` | a tick beyond the window it was granted | `every_limit_of_what_peers_send_holds_to_the_last_and_is_counted` |
 //! | tick window, grown | `tick_window_most_bytes` | messages that found no room on their link | `a_tick_window_grows_to_its_limit_and_no_further` |
@@ -133,7 +134,8 @@ pub struct Limits {
     pub link_queue_bytes: usize,
     /// Requests a peer may have open with this node on one link, 1,024: it is announced, and the peer's callers wait; a request beyond it is `BUSY`.
     pub calls_per_link: u32,
-    /// The same for a router, through which many ask, 16,384; what each of them may have open through it is `calls_per_link`. At least that.
+    /// The same for a router, through which many ask, 16,384, but no less than `calls_per_link`, which is what each of those may have open through
+    /// it: one more is `BUSY`.
     pub calls_per_router: u32,
     /// Requests this node may have pending in all, 65,536: beyond it `BACKPRESSURE`.
     pub calls_pending: usize,

@@ -85,11 +85,12 @@ fn check_limits(limits: &Limits) -> Result<(), Error> {
     Ok(())
 }
 
-fn counts(limits: &Limits) -> [(&'static str, u64); 14] {
+fn counts(limits: &Limits) -> [(&'static str, u64); 15] {
     [
         ("message_bytes", limits.message_bytes as u64),
         ("link_queue_bytes", limits.link_queue_bytes as u64),
         ("calls_per_link", u64::from(limits.calls_per_link)),
+        ("calls_per_router", u64::from(limits.calls_per_router)),
         ("calls_pending", limits.calls_pending as u64),
         ("tick_window_bytes", limits.tick_window_bytes),
         ("tick_window_most_bytes", limits.tick_window_most_bytes),

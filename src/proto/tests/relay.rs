@@ -371,6 +371,28 @@ fn headers_that_leave_no_room_for_what_a_router_adds_are_refused_before_they_har
 }
 
 #[test]
+fn one_who_asks_through_two_routers_has_no_more_places_at_a_service() {
+    let _bound = crate::bound::bound();
+    let mut config = Config::default();
+    (config.limits.calls_per_link, config.limits.calls_per_router) = (2, 5);
+    let mut pair = Pair::with(&["a", "router-1", "router-2", "router-3", "b"], &config);
+    for (from, to) in [(0, 1), (0, 2), (1, 3), (2, 3), (4, 3)] {
+        pair.connect(from, to, "connect");
+        pair.run();
+        assert!(pair.result("connect").is_ok());
+    }
+    for router in ["router-1", "router-1", "router-2", "router-2"] {
+        pair.ask(0, router, &like("b"), "asked");
+    }
+    pair.run();
+    assert_eq!(pair.delivered.len(), 2);
+    for _ in 0..2 {
+        let error = pair.result("asked").unwrap_err();
+        assert_eq!((error.kind(), error.may_have_run()), (ErrorKind::Busy, false));
+    }
+}
+
+#[test]
 fn one_who_asks_much_does_not_keep_others_from_being_looked_for() {
     let _bound = crate::bound::bound();
     let mut pair = Pair::graph(&["a", "router", "b", "c"], &[(0, 1), (2, 1), (3, 1)]);
@@ -435,9 +457,9 @@ fn a_router_names_the_peers_that_match_and_neither_routers_nor_the_asker() {
     let mut pair =
         Pair::graph(&["a", "router", "b", "c", "router-2"], &[(0, 1), (2, 1), (3, 1), (4, 1)]);
     let router = pair.nodes[0].directory().get("router").unwrap().key;
-    let mut ask = |after: Option<&str>| {
+    let mut ask = |after: Option<&str>, limit: u32| {
         let after = after.map(|id| NodeId::new(id).unwrap());
-        let question = crate::wire::DirectoryQuestion { filter: vec![0xa0], after, limit: 1 };
+        let question = crate::wire::DirectoryQuestion { filter: vec![0xa0], after, limit };
         let deadline = pair.now + Duration::from_secs(1);
         let (call, token) = (CallId(700 + pair.calls), "asked");
         pair.calls += 1;
@@ -446,9 +468,12 @@ fn a_router_names_the_peers_that_match_and_neither_routers_nor_the_asker() {
         let Ok(Done::Peers { peers, more }) = pair.result("asked") else { panic!("no page") };
         (peers.into_iter().map(|(id, _)| id.to_string()).collect::<Vec<_>>(), more)
     };
-    assert_eq!(ask(None), (vec!["b".to_owned()], true));
-    assert_eq!(ask(Some("b")), (vec!["c".to_owned()], false));
-    assert_eq!(ask(Some("c")), (vec![], false));
+    assert_eq!(ask(None, 1), (vec!["b".to_owned()], true));
+    assert_eq!(ask(Some("b"), 1), (vec!["c".to_owned()], false));
+    assert_eq!(ask(Some("c"), 1), (vec![], false));
+    // An empty page behind which there are others would lead nowhere.
+    assert_eq!(ask(None, 0), (vec!["b".to_owned()], true));
+    assert_eq!(ask(None, 1_000), (vec!["b".to_owned(), "c".to_owned()], false));
 }
 
 #[test]

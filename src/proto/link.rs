@@ -81,7 +81,7 @@ pub(super) struct OwedCall {
     /// What the request counts in the memory of the node.
     pub(super) cost: usize,
     pub(super) cancelled: Arc<AtomicBool>,
-    /// The call by which this router forwards it.
+    /// The call by which this router forwards it, or the search by which it answers it.
     pub(super) relay: Option<CallId>,
     /// Where a tick that this router forwards has stood in line.
     pub(super) line: Option<LinkId>,

@@ -201,10 +201,21 @@ impl<T> Mesh<T> {
         None
     }
 
-    /// Has somebody else look, when it is that peer's turn.
+    /// Has somebody else look, when it is that peer's turn. No more wait than may be open and were given up since the last count.
     fn look_later(&mut self, from: LinkId, waiting: Waiting, out: &mut Out<T>) {
-        self.relays.waiting.entry(from).or_default().push_back(waiting);
+        let mut queue = self.relays.waiting.remove(&from).unwrap_or_default();
+        let open = self.links.get(&from).map_or(0, |link| link.calls_granted as usize);
+        if queue.len() >= 2 * open {
+            queue.retain(|waiting| self.is_awaited(waiting.call));
+        }
+        queue.push_back(waiting);
+        self.relays.waiting.insert(from, queue);
         self.look_on(out);
+    }
+
+    #[cfg(test)]
+    pub(super) fn searches_waiting(&self) -> usize {
+        self.relays.waiting.values().map(VecDeque::len).sum()
     }
 
     /// Hands searches on while few are under way, one of each link by turns.
@@ -322,6 +333,7 @@ impl<T> Mesh<T> {
     /// memory in which nobody counts them any more.
     pub(super) fn give_up_relay(&mut self, relay: CallId, line: Option<LinkId>, out: &mut Out<T>) {
         self.give_up(relay, ErrorKind::Cancelled, out);
+        self.relays.pages.remove(&relay);
         let Some(line) = line else { return };
         let Some(link) = self.links.get_mut(&line) else { return };
         let is_meant = |parked: &ParkedTick<T>| match &parked.tick.whose {
@@ -433,6 +445,9 @@ impl<T> Mesh<T> {
         let limit = usize::try_from(limit).unwrap_or(DIRECTORY_PAGE).clamp(1, DIRECTORY_PAGE);
         let number = self.draw_call();
         self.relays.pages.insert(number, owed);
+        if let Some(owed) = self.links.get_mut(&id).and_then(|link| link.owed.get_mut(&call)) {
+            owed.relay = Some(number);
+        }
         let page = Some(Page { after, limit });
         self.look_later(id, Waiting { call: number, search, page }, out);
     }

@@ -20,6 +20,7 @@ mod memory;
 mod own;
 mod passing;
 mod relay;
+mod searches;
 mod steps;
 
 type Label = &'static str;

@@ -28,7 +28,7 @@ impl Pair {
     }
 
     /// These nodes, with a link from the first to the second of each pair.
-    fn graph(ids: &[&str], links: &[(usize, usize)]) -> Self {
+    pub(super) fn graph(ids: &[&str], links: &[(usize, usize)]) -> Self {
         let mut pair = Self::new(ids);
         for (from, to) in links {
             pair.connect(*from, *to, "connect");
@@ -393,43 +393,6 @@ fn one_who_asks_through_two_routers_has_no_more_places_at_a_service() {
 }
 
 #[test]
-fn one_who_asks_much_does_not_keep_others_from_being_looked_for() {
-    let _bound = crate::bound::bound();
-    let mut pair = Pair::graph(&["a", "router", "b", "c"], &[(0, 1), (2, 1), (3, 1)]);
-    pair.choosing = Some(VecDeque::new());
-    let router = pair.nodes[0].directory().get("router").unwrap().key;
-    let ask = |pair: &mut Pair, from: usize| {
-        let question = crate::wire::DirectoryQuestion { filter: vec![0xa0], after: None, limit: 1 };
-        let deadline = pair.now + Duration::from_secs(1);
-        pair.calls += 1;
-        let (call, token) = (CallId(pair.calls), if from == 0 { "a" } else { "c" });
-        pair.command(from, Command::AskRouter { call, router, question, deadline, token });
-        pair.run();
-    };
-    (0..500).for_each(|_| ask(&mut pair, 0));
-    ask(&mut pair, 3);
-    let in_hand = pair.choosing.as_ref().unwrap().len();
-    assert_eq!(in_hand, crate::config::SEARCHES_AT_ONCE);
-    let mut looked = 0;
-    while !pair.done.iter().any(|(token, _)| *token == "c") {
-        let (node, choose) = pair.choosing.as_mut().unwrap().pop_front().unwrap();
-        pair.choose(node, choose);
-        pair.run();
-        looked += 1;
-    }
-    assert!(looked <= in_hand + 2, "{looked} were looked for before");
-    // Nobody is looked for any more for one who has left.
-    pair.drop_link("router");
-    pair.run();
-    while let Some((node, choose)) = pair.choosing.as_mut().unwrap().pop_front() {
-        pair.choose(node, choose);
-        pair.run();
-        looked += 1;
-    }
-    assert!(looked <= 2 * in_hand + 2, "{looked}");
-}
-
-#[test]
 fn statistics_are_told_as_often_as_is_said_until_the_router_stops() {
     let _bound = crate::bound::bound();
     let (now, mut out) = (Instant::now(), Vec::new());
@@ -449,31 +412,6 @@ fn statistics_are_told_as_often_as_is_said_until_the_router_stops() {
     let stop = Command::Stop { bound: Duration::from_secs(1), token: None };
     router.handle(now + Duration::from_secs(3), Input::Command(stop), &mut Vec::new());
     assert_eq!((told(4, &mut router), router.armed_timers()), (0, 0));
-}
-
-#[test]
-fn a_router_names_the_peers_that_match_and_neither_routers_nor_the_asker() {
-    let _bound = crate::bound::bound();
-    let mut pair =
-        Pair::graph(&["a", "router", "b", "c", "router-2"], &[(0, 1), (2, 1), (3, 1), (4, 1)]);
-    let router = pair.nodes[0].directory().get("router").unwrap().key;
-    let mut ask = |after: Option<&str>, limit: u32| {
-        let after = after.map(|id| NodeId::new(id).unwrap());
-        let question = crate::wire::DirectoryQuestion { filter: vec![0xa0], after, limit };
-        let deadline = pair.now + Duration::from_secs(1);
-        let (call, token) = (CallId(700 + pair.calls), "asked");
-        pair.calls += 1;
-        pair.command(0, Command::AskRouter { call, router, question, deadline, token });
-        pair.run();
-        let Ok(Done::Peers { peers, more }) = pair.result("asked") else { panic!("no page") };
-        (peers.into_iter().map(|(id, _)| id.to_string()).collect::<Vec<_>>(), more)
-    };
-    assert_eq!(ask(None, 1), (vec!["b".to_owned()], true));
-    assert_eq!(ask(Some("b"), 1), (vec!["c".to_owned()], false));
-    assert_eq!(ask(Some("c"), 1), (vec![], false));
-    // An empty page behind which there are others would lead nowhere.
-    assert_eq!(ask(None, 0), (vec!["b".to_owned()], true));
-    assert_eq!(ask(None, 1_000), (vec!["b".to_owned(), "c".to_owned()], false));
 }
 
 #[test]

@@ -92,7 +92,7 @@ impl Route {
     }
 }
 
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, feature = "bench"))]
 impl Plan {
     /// One peer and no alternate.
     pub(crate) fn one(step: Step, room: Option<LinkId>) -> Self {

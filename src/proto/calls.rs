@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
+use super::env::Timer;
 use super::leave::{lost_unsent, passed_over};
-use super::mesh::{Mesh, Out, Timer};
+use super::mesh::Mesh;
 use super::planted::{Planted, has};
 use super::queue::{Item, ItemHead, Onward, Seq};
 use super::relay::Relayed;
@@ -16,9 +17,6 @@ use crate::options::Options;
 use crate::payload::Payload;
 use crate::routing::{Destination, Plan, Route, Step, cost};
 use crate::wire::{self, Control};
-
-/// The engine draws the numbers of its own calls, which those of callers never reach.
-const OURS: u64 = 1 << 63;
 
 /// A call that is not ended.
 #[derive(Debug)]
@@ -148,16 +146,10 @@ impl<T> Call<T> {
 }
 
 impl<T> Mesh<T> {
-    /// A number for a call that no thread of this node made.
-    pub(super) fn draw_call(&mut self) -> CallId {
-        self.last_call += 1;
-        CallId(OURS | self.last_call)
-    }
-
-    pub(super) fn request(&mut self, request: Request<T>, out: &mut Out<T>) {
+    pub(super) fn request(&mut self, request: Request<T>) {
         let Request { call, plan, message, deadline, depth, token } = request;
         self.begin_call(call, Whose::Caller(token), (deadline, depth), Some(message), plan.waits);
-        self.begin_steps(call, plan, out);
+        self.begin_steps(call, plan);
     }
 
     /// Notes a call that has nowhere to go yet.
@@ -169,14 +161,14 @@ impl<T> Mesh<T> {
         message: Option<Message>,
         waits: bool,
     ) {
-        let timer = self.timers.arm(deadline, Timer::Call(id));
+        let timer = self.env.timers.arm(deadline, Timer::Call(id));
         let new = Call {
             whose,
             deadline,
             timer,
             depth,
             phase: Phase::Planning,
-            queued: self.now,
+            queued: self.env.now,
             steps: Vec::new(),
             onward: None,
             route: None,
@@ -191,31 +183,31 @@ impl<T> Mesh<T> {
     }
 
     /// Sends a call on its way.
-    pub(super) fn begin_steps(&mut self, id: CallId, plan: Plan, out: &mut Out<T>) {
+    pub(super) fn begin_steps(&mut self, id: CallId, plan: Plan) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.steps = plan.alternates;
         call.steps.reverse();
         (call.by_path, call.route) = (plan.by_path, plan.route);
-        if let (Some(route), Some(_)) = (&mut call.route, &self.local.router) {
+        if let (Some(route), Some(_)) = (&mut call.route, &self.env.local.router) {
             // Whoever is asked must not ask this router in turn.
-            route.visit(&self.local.id);
+            route.visit(&self.env.local.id);
         }
-        self.place(id, plan.first, plan.room, out);
+        self.place(id, plan.first, plan.room);
     }
 
     /// Tries one step: queues the call on a link, parks it there, or goes on to the next step.
-    pub(super) fn place(&mut self, id: CallId, step: Step, room: Option<LinkId>, out: &mut Out<T>) {
+    pub(super) fn place(&mut self, id: CallId, step: Step, room: Option<LinkId>) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.go(step.clone());
         let Some(message) = &call.message else { return };
         let cost = cost(message.payload.len());
         let target = self.peers.route(&step);
         let Some(link) = target.and_then(|link| self.links.get_mut(&link)) else {
-            let peer = self.peers.name(step.peer).unwrap_or_else(|| self.local.id.clone());
+            let peer = self.peers.name(step.peer).unwrap_or_else(|| self.env.local.id.clone());
             call.tried(Some(&peer));
-            return self.next_step(id, lost_unsent(&peer), out);
+            return self.next_step(id, lost_unsent(&peer));
         };
-        let too_late = call.deadline <= self.now;
+        let too_late = call.deadline <= self.env.now;
         if too_late || message.payload.len() > link.theirs.message_bytes {
             if room == Some(link.id) {
                 link.gauge.give_queue(cost);
@@ -224,7 +216,7 @@ impl<T> Mesh<T> {
             if too_late {
                 let peer = self.peers.name(step.peer);
                 let error = given_up(ErrorKind::RequestTimeout, peer, Execution::Never);
-                return self.end_call(id, Err(error), out);
+                return self.end_call(id, Err(error));
             }
             // Another one may take longer messages.
             let error = too_large(message.payload.len(), link.theirs.message_bytes);
@@ -234,11 +226,11 @@ impl<T> Mesh<T> {
                 Some(peer) => error.with_peer(peer),
                 None => error,
             };
-            return self.next_step(id, error, out);
+            return self.next_step(id, error);
         }
         if room == Some(link.id) || link.takes_call(cost) {
             let link = link.id;
-            return self.queue_call(id, link, out);
+            return self.queue_call(id, link);
         }
         let (link, bytes) = (link.id, message.payload.len());
         // Whoever has room now is better than a place in line.
@@ -250,28 +242,28 @@ impl<T> Mesh<T> {
             let other = other.id;
             let taken = std::mem::replace(&mut call.steps[at], step);
             call.go(taken);
-            return self.queue_call(id, other, out);
+            return self.queue_call(id, other);
         }
         if let Some(other) = self.take_other_router(id, &step, bytes, cost) {
-            return self.queue_call(id, other, out);
+            return self.queue_call(id, other);
         }
         let Some(call) = self.calls.get_mut(&id) else { return };
         if !call.waits {
-            self.dropped.unroomed += 1;
+            self.env.counters.unroomed += 1;
             let error = given_up(ErrorKind::Backpressure, self.peer_of(link), Execution::Never);
-            return self.end_call(id, Err(error), out);
+            return self.end_call(id, Err(error));
         }
         call.phase = Phase::Parked(link);
-        self.park_call(id, link, out);
+        self.park_call(id, link);
     }
 
     /// The call has room on that link.
-    pub(super) fn queue_call(&mut self, id: CallId, to: LinkId, out: &mut Out<T>) {
+    pub(super) fn queue_call(&mut self, id: CallId, to: LinkId) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let Some(link) = self.links.get_mut(&to) else { return };
         if let Whose::Tick(Some(_)) = call.whose {
-            self.tick_is_sent(id, out);
-            return self.queue_call(id, to, out);
+            self.tick_is_sent(id);
+            return self.queue_call(id, to);
         }
         let router = call.onward.as_ref().and(link.peer).and_then(|key| self.peers.name(key));
         call.tried(router.as_ref());
@@ -295,13 +287,13 @@ impl<T> Mesh<T> {
         let cost = cost(payload.len());
         call.kept = if kept { cost } else { 0 };
         link.kept += call.kept;
-        let head = call.head(id, message, kept, router.as_ref(), &self.local.id);
+        let head = call.head(id, message, kept, router.as_ref(), &self.env.local.id);
         let seq = link.queue.push(Item { head, payload, cost });
         link.pending.insert(id);
         link.budget.earn();
         call.phase = Phase::Queued(to, seq);
-        call.queued = self.now;
-        self.flush(to, out);
+        call.queued = self.env.now;
+        self.env.touch(to);
     }
 
     /// Whether a call goes on to its next step after that answer.
@@ -324,7 +316,7 @@ impl<T> Mesh<T> {
     }
 
     /// A step ended with *Never*: takes the next, or ends with that error.
-    pub(super) fn next_step(&mut self, id: CallId, error: Error, out: &mut Out<T>) {
+    pub(super) fn next_step(&mut self, id: CallId, error: Error) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.phase = Phase::Planning;
         let refused = call.onward.as_deref().filter(|_| error.kind() == ErrorKind::Refused);
@@ -340,29 +332,29 @@ impl<T> Mesh<T> {
         match step {
             Some(step) => {
                 call.failed = Some(error);
-                self.place(id, step, None, out);
+                self.place(id, step, None);
             }
-            None => self.end_call(id, Err(error), out),
+            None => self.end_call(id, Err(error)),
         }
     }
 
     /// Ends a call that has no place on any link any more.
-    pub(super) fn end_call(&mut self, id: CallId, result: Result<Done, Error>, out: &mut Out<T>) {
+    pub(super) fn end_call(&mut self, id: CallId, result: Result<Done, Error>) {
         let Some(call) = self.calls.remove(&id) else { return };
-        self.timers.disarm(call.timer);
+        self.env.timers.disarm(call.timer);
         match call.whose {
             Whose::Caller(token) => {
                 let result =
                     result.map_err(|error| self.name_routers(error, call.route.as_deref()));
-                out.push(Output::Complete { token, result });
+                self.env.out.push(Output::Complete { token, result });
             }
-            Whose::Tick(token) => self.own_tick_ended(id, token, result, out),
-            Whose::Peer(relayed) => self.relayed(*relayed, result, call.route, out),
+            Whose::Tick(token) => self.own_tick_ended(id, token, result),
+            Whose::Peer(relayed) => self.relayed(*relayed, result, call.route),
         }
     }
 
     /// Takes a call off its link and gives its slot back.
-    fn detach_call(&mut self, id: CallId, from: LinkId, out: &mut Out<T>) {
+    fn detach_call(&mut self, id: CallId, from: LinkId) {
         let Some(link) = self.links.get_mut(&from).filter(|link| link.pending.contains(&id)) else {
             return;
         };
@@ -371,17 +363,11 @@ impl<T> Mesh<T> {
         if !has(Planted::PlaceKept) {
             link.gauge.give_call_slot();
         }
-        self.recount(from, out);
+        self.env.touch(from);
     }
 
     /// An answer has come in over a link.
-    pub(super) fn answered(
-        &mut self,
-        from: LinkId,
-        id: CallId,
-        answer: Result<Given, Error>,
-        out: &mut Out<T>,
-    ) {
+    pub(super) fn answered(&mut self, from: LinkId, id: CallId, answer: Result<Given, Error>) {
         let here = self.calls.get(&id).and_then(|call| match call.phase {
             Phase::Queued(link, seq) if link == from || has(Planted::AnswerFromAnywhere) => {
                 Some((seq, call.is_question))
@@ -390,10 +376,10 @@ impl<T> Mesh<T> {
         });
         let written = |seq| self.links.get(&from).is_some_and(|link| link.queue.is_written(seq));
         let Some((_, is_question)) = here.filter(|(seq, _)| written(*seq)) else {
-            self.dropped.late_answers += 1;
+            self.env.counters.late_answers += 1;
             #[cfg(test)]
             if has(Planted::LateAnswerTaken) {
-                return self.take_wrong_answer(answer, out);
+                return self.take_wrong_answer(answer);
             }
             return;
         };
@@ -401,22 +387,22 @@ impl<T> Mesh<T> {
             Ok(given) if matches!(given, Given::Peers(..)) != is_question => Err(no_answer()),
             answer => answer,
         };
-        self.detach_call(id, from, out);
+        self.detach_call(id, from);
         self.note_pace(id, from, answer.as_ref().err().map(Error::kind));
         let peer = self.links.get(&from).and_then(|link| link.peer);
         let peer = peer.and_then(|key| self.peers.by_key.get(&key)).map(|peer| peer.entry.clone());
         match (answer, peer) {
             (Ok(Given::Payload(payload, handler)), Some(peer)) => {
-                self.end_call(id, Ok(Done::Answered(Answered { payload, peer, handler })), out);
+                self.end_call(id, Ok(Done::Answered(Answered { payload, peer, handler })));
             }
             (Ok(Given::Peers(peers, more)), Some(_)) => {
-                self.end_call(id, Ok(Done::Peers { peers, more }), out);
+                self.end_call(id, Ok(Done::Peers { peers, more }));
             }
-            (Err(error), _) if self.goes_on(id, &error) => self.next_step(id, error, out),
-            (Err(error), _) => self.end_call(id, Err(error), out),
+            (Err(error), _) if self.goes_on(id, &error) => self.next_step(id, error),
+            (Err(error), _) => self.end_call(id, Err(error)),
             (Ok(_), None) => unreachable!("answers are read on joined links only"),
         }
-        self.admit_waiting(from, out);
+        self.env.touch(from);
     }
 
     /// Whether the kernel has all of it.
@@ -440,42 +426,41 @@ impl<T> Mesh<T> {
     }
 
     pub(super) fn is_past_deadline(&self, id: CallId) -> bool {
-        self.calls.get(&id).is_some_and(|call| call.deadline <= self.now)
+        self.calls.get(&id).is_some_and(|call| call.deadline <= self.env.now)
     }
 
-    pub(super) fn call_due(&mut self, id: CallId, out: &mut Out<T>) {
+    pub(super) fn call_due(&mut self, id: CallId) {
         if !has(Planted::DeadlineForgotten) {
-            self.give_up(id, ErrorKind::RequestTimeout, out);
+            self.give_up(id, ErrorKind::RequestTimeout);
         }
     }
 
-    pub(super) fn cancel(&mut self, id: CallId, out: &mut Out<T>) {
-        self.give_up(id, ErrorKind::Cancelled, out);
+    pub(super) fn cancel(&mut self, id: CallId) {
+        self.give_up(id, ErrorKind::Cancelled);
     }
 
     /// Ends a call before its answer: withdraws it if it is not framed, else tells the peer.
-    pub(super) fn give_up(&mut self, id: CallId, kind: ErrorKind, out: &mut Out<T>) {
+    pub(super) fn give_up(&mut self, id: CallId, kind: ErrorKind) {
         let Some(call) = self.calls.get(&id) else { return };
         let (error, from) = match call.phase {
             Phase::Planning | Phase::Searching => (given_up(kind, None, Execution::Never), None),
             Phase::Parked(link) => {
                 self.unpark_call(id, link);
                 let in_vain = kind == ErrorKind::RequestTimeout;
-                self.dropped.unroomed += u64::from(in_vain);
+                self.env.counters.unroomed += u64::from(in_vain);
                 let kind = if in_vain { ErrorKind::Backpressure } else { kind };
                 (given_up(kind, self.peer_of(link), Execution::Never), Some(link))
             }
             Phase::Queued(link, seq) => {
-                let execution = self.withdraw_call(id, link, seq, out);
-                self.detach_call(id, link, out);
+                let execution = self.withdraw_call(id, link, seq);
+                self.detach_call(id, link);
                 self.note_pace(id, link, Some(kind));
                 (given_up(kind, self.peer_of(link), execution), Some(link))
             }
         };
-        self.end_call(id, Err(error), out);
+        self.end_call(id, Err(error));
         if let Some(from) = from {
-            self.flush(from, out);
-            self.admit_waiting(from, out);
+            self.env.touch(from);
         }
     }
 
@@ -484,34 +469,34 @@ impl<T> Mesh<T> {
         let key = self.links.get(&link).and_then(|link| link.peer);
         let Some(peer) = key.and_then(|key| self.peers.by_key.get(&key)) else { return };
         let Some(call) = self.calls.get(&id) else { return };
-        let took = self.now.saturating_duration_since(call.queued);
+        let took = self.env.now.saturating_duration_since(call.queued);
         let pace = &peer.entry.pace;
         match error {
-            None => pace.answered(took, self.now),
+            None => pace.answered(took, self.env.now),
             // It is no failure of a router that it knows nobody.
             Some(ErrorKind::NoNodesMatchFilter | ErrorKind::NodeNotFound)
                 if call.onward.is_some() =>
             {
-                pace.answered(took, self.now);
+                pace.answered(took, self.env.now);
             }
             // Our own doing, which says only that the peer takes at least so long.
-            Some(ErrorKind::Cancelled | ErrorKind::Closed) => pace.waited(took, self.now),
+            Some(ErrorKind::Cancelled | ErrorKind::Closed) => pace.waited(took, self.env.now),
             Some(ErrorKind::RequestTimeout) => {
-                pace.waited(took, self.now);
-                pace.failed(self.now);
+                pace.waited(took, self.env.now);
+                pace.failed(self.env.now);
             }
-            Some(_) => pace.failed(self.now),
+            Some(_) => pace.failed(self.env.now),
         }
     }
 
-    fn withdraw_call(&mut self, id: CallId, from: LinkId, seq: Seq, out: &mut Out<T>) -> Execution {
+    fn withdraw_call(&mut self, id: CallId, from: LinkId, seq: Seq) -> Execution {
         let Some(link) = self.links.get_mut(&from) else { return Execution::Never };
         if let Some(cost) = link.queue.withdraw(seq) {
             link.gauge.give_queue(cost);
             return Execution::Never;
         }
         if from == LinkId::OWN {
-            self.cancelled(from, id, out);
+            self.cancelled(from, id);
         } else {
             link.queue.push_cancel(seq, &Control::Cancel { call: id });
         }
@@ -519,25 +504,25 @@ impl<T> Mesh<T> {
     }
 
     /// The link of a call is gone.
-    pub(super) fn call_lost(&mut self, id: CallId, link: LinkId, peer: &NodeId, out: &mut Out<T>) {
+    pub(super) fn call_lost(&mut self, id: CallId, link: LinkId, peer: &NodeId) {
         let Some(call) = self.calls.get(&id) else { return };
         let Phase::Queued(_, seq) = call.phase else { return };
         let link = self.links.get(&link);
         let written = link.is_some_and(|link| link.queue.is_written(seq));
         let again = has(Planted::ForwardedAgain) && matches!(call.whose, Whose::Peer(_));
         if !written || again || has(Planted::SentAgain) {
-            return self.next_step(id, lost_unsent(peer), out);
+            return self.next_step(id, lost_unsent(peer));
         }
         if link.is_some_and(|link| link.was_passed_over(id)) {
-            return self.next_step(id, passed_over(peer), out);
+            return self.next_step(id, passed_over(peer));
         }
         if let Some(peer) = self.peers.pace(peer) {
-            peer.failed(self.now);
+            peer.failed(self.env.now);
         }
         let why =
             format!("the link to {peer} was lost before it answered; the request may have run");
         let error = Error::new(ErrorKind::ConnectionLost, why).with_peer(peer.clone());
-        self.end_call(id, Err(error), out);
+        self.end_call(id, Err(error));
     }
 
     pub(super) fn peer_of(&self, link: LinkId) -> Option<NodeId> {
@@ -546,13 +531,13 @@ impl<T> Mesh<T> {
 
     /// The planted bug: an answer that nobody waits for goes to whoever waits.
     #[cfg(test)]
-    fn take_wrong_answer(&mut self, answer: Result<Given, Error>, out: &mut Out<T>) {
+    fn take_wrong_answer(&mut self, answer: Result<Given, Error>) {
         let other = self.calls.keys().next().copied();
         let peer = self.peers.by_key.values().next().map(|peer| peer.entry.clone());
         if let (Some(other), Ok(Given::Payload(payload, handler)), Some(peer)) =
             (other, answer, peer)
         {
-            self.end_call(other, Ok(Done::Answered(Answered { payload, peer, handler })), out);
+            self.end_call(other, Ok(Done::Answered(Answered { payload, peer, handler })));
         }
     }
 }

@@ -92,7 +92,7 @@ impl<T> Mesh<T> {
 
     /// Timers that are armed.
     pub(crate) fn armed_timers(&self) -> usize {
-        self.timers.len()
+        self.env.timers.len()
     }
 
     /// Links of any state, to others.
@@ -124,7 +124,7 @@ impl<T> Mesh<T> {
         let of_links = ready.find_map(|link| link.broken_ledger(posted(link.id), honest));
         let over = self.links.values().find(|link| link.handled() > link.calls_granted as usize);
         let over = over.map(|link| format!("{:?} owes {} answers", link.id, link.handled()));
-        let (armed, owned) = (self.timers.len(), self.owned_timers());
+        let (armed, owned) = (self.env.timers.len(), self.owned_timers());
         let timers = (armed != owned).then(|| format!("{armed} timers are armed, {owned} owned"));
         of_links
             .or(over)
@@ -149,9 +149,35 @@ impl<T> Mesh<T> {
         Some(&self.peers.by_id(id)?.entry.services)
     }
 
+    /// Closes a link as if another one had replaced it; what the shell is to do then.
+    #[cfg(test)]
+    pub(crate) fn close_replaced(&mut self, link: LinkId) -> Vec<super::Output<T>> {
+        use crate::{node_event::LeftReason, wire::Farewell};
+        self.say_goodbye(link, Farewell::Replaced, LeftReason::Replaced);
+        self.settle();
+        std::mem::take(&mut self.env.out)
+    }
+
+    /// Notes that a handshake with that node was abandoned after this one had sent `ready`.
+    #[cfg(test)]
+    pub(crate) fn note_abandoned(&mut self, id: NodeId, at: std::time::Instant) {
+        self.given_up.insert(id, at);
+    }
+
+    /// What the engine knows about its node, which tests read and change between inputs.
+    #[cfg(test)]
+    pub(crate) fn local(&self) -> &super::Local {
+        &self.env.local
+    }
+
+    #[cfg(test)]
+    pub(crate) fn local_mut(&mut self) -> &mut super::Local {
+        &mut self.env.local
+    }
+
     /// This node's own options and services, as peers should see them.
     pub(crate) fn own_state(&self) -> (&Options, &[String]) {
-        (&self.local.options, &self.local.services)
+        (&self.env.local.options, &self.env.local.services)
     }
 }
 

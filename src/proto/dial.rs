@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::env::{Timer, disarm};
 use super::leave::Ending;
 use super::link::Link;
 use super::members::is_failure;
-use super::mesh::{Mesh, Out, Timer, disarm};
+use super::mesh::Mesh;
 use super::planted::{Planted, has};
 use super::timers::TimerId;
 use super::{ConnectMode, Done, Output, QueryId, Whom};
@@ -131,10 +132,9 @@ impl<T> Mesh<T> {
         mode: ConnectMode,
         deadline: Instant,
         token: T,
-        out: &mut Out<T>,
     ) {
         let wish = if mode == ConnectMode::Passing { Wish::Passing } else { Wish::Link };
-        self.want(address, Waiter { mode, deadline, wish, token }, out);
+        self.want(address, Waiter { mode, deadline, wish, token });
     }
 
     /// Connects to a seed, and asks it.
@@ -144,14 +144,13 @@ impl<T> Mesh<T> {
         answered_by: Instant,
         deadline: Instant,
         token: T,
-        out: &mut Out<T>,
     ) {
         self.come_together();
         let (mode, wish) = (ConnectMode::Once, Wish::Members(deadline));
-        self.want(address, Waiter { mode, deadline: answered_by, wish, token }, out);
+        self.want(address, Waiter { mode, deadline: answered_by, wish, token });
     }
 
-    fn want(&mut self, address: Address, waiter: Waiter<T>, out: &mut Out<T>) {
+    fn want(&mut self, address: Address, waiter: Waiter<T>) {
         let known = self.dials.by_address.get(&address).copied();
         if let Some(id) = known {
             if !matches!(waiter.wish, Wish::Members(_)) {
@@ -162,30 +161,30 @@ impl<T> Mesh<T> {
                 let for_good = waiter.wish != Wish::Passing;
                 dial.waiters.push(waiter);
                 self.arm_waiters(id);
-                return self.hasten(id, for_good, out);
+                return self.hasten(id, for_good);
             };
             if self.peers.by_key.contains_key(&peer) {
                 if waiter.wish != Wish::Passing {
                     dial.outlive(waiter.wish == Wish::Link);
                 }
-                return self.tell_waiter(id, peer, waiter, out);
+                return self.tell_waiter(id, peer, waiter);
             }
         }
         let id = self.new_dial(address, Keep::WhileWaited, vec![waiter]);
         self.arm_waiters(id);
-        self.attempt(id, out);
+        self.attempt(id);
     }
 
-    pub(super) fn connect_always(&mut self, address: Address, token: T, out: &mut Out<T>) {
+    pub(super) fn connect_always(&mut self, address: Address, token: T) {
         let known = self.dials.by_address.get(&address).copied();
         if let Some(id) = known {
             self.wake(id);
         }
-        let id = self.dial_always(address, out);
+        let id = self.dial_always(address);
         if let Some(dial) = self.dials.by_id.get_mut(&id) {
             dial.asked_for = true;
         }
-        out.push(Output::Complete { token, result: Ok(Done::Nothing) });
+        self.env.out.push(Output::Complete { token, result: Ok(Done::Nothing) });
     }
 
     fn new_dial(&mut self, address: Address, keep: Keep, waiters: Vec<Waiter<T>>) -> DialId {
@@ -213,26 +212,26 @@ impl<T> Mesh<T> {
     }
 
     /// Dials, a member that nobody waits for when it is its turn.
-    fn attempt(&mut self, id: DialId, out: &mut Out<T>) {
+    fn attempt(&mut self, id: DialId) {
         let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
         if dial.keep == Keep::Member && dial.waiters.is_empty() {
             dial.stage = Stage::Between;
             self.dials.waiting.insert(id);
             return;
         }
-        self.attempt_now(id, out);
+        self.attempt_now(id);
     }
 
     /// Resolves the name anew, as for every attempt, and dials.
-    fn attempt_now(&mut self, id: DialId, out: &mut Out<T>) {
+    fn attempt_now(&mut self, id: DialId) {
         let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
         if let Some(addr) = dial.address.numeric() {
-            return self.try_next(id, VecDeque::from([addr]), out);
+            return self.try_next(id, VecDeque::from([addr]));
         }
         let query = self.new_query();
         let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
         dial.stage = Stage::Resolving(query);
-        out.push(Output::Resolve { query, address: dial.address.clone() });
+        self.env.out.push(Output::Resolve { query, address: dial.address.clone() });
     }
 
     pub(super) fn new_query(&mut self) -> QueryId {
@@ -244,44 +243,38 @@ impl<T> Mesh<T> {
         &mut self,
         query: QueryId,
         result: Result<Vec<SocketAddr>, String>,
-        out: &mut Out<T>,
     ) {
         let asking =
             |dial: &Dial<T>| matches!(dial.stage, Stage::Resolving(other) if other == query);
         let found = self.dials.by_id.iter().find(|(_, dial)| asking(dial));
         let Some((id, dial)) = found.map(|(id, dial)| (*id, dial)) else { return };
         match result {
-            Ok(addrs) if !addrs.is_empty() => self.try_next(id, addrs.into(), out),
+            Ok(addrs) if !addrs.is_empty() => self.try_next(id, addrs.into()),
             Ok(_) => {
                 let why = format!("{} has no address", dial.address);
-                self.pause(id, Error::new(ErrorKind::ConnectFailed, why), out);
+                self.pause(id, Error::new(ErrorKind::ConnectFailed, why));
             }
             Err(why) => {
                 let why = format!("{} cannot be resolved: {why}", dial.address);
-                self.pause(id, Error::new(ErrorKind::ConnectFailed, why), out);
+                self.pause(id, Error::new(ErrorKind::ConnectFailed, why));
             }
         }
     }
 
-    fn try_next(&mut self, id: DialId, mut rest: VecDeque<SocketAddr>, out: &mut Out<T>) {
+    fn try_next(&mut self, id: DialId, mut rest: VecDeque<SocketAddr>) {
         let Some(addr) = rest.pop_front() else { return };
-        let link_id = self.draw_link();
+        let link_id = self.env.draw_link();
         let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
-        let mut link = Link::new(link_id, Direction::Up, addr, &self.local.config, self.now);
+        let mut link =
+            Link::new(link_id, Direction::Up, addr, &self.env.local.config, self.env.now);
         link.dial = Some(id);
         dial.stage = Stage::Trying { link: link_id, rest };
         self.links.insert(link_id, link);
-        out.push(Output::Dial { link: link_id, addr });
+        self.env.out.push(Output::Dial { link: link_id, addr });
     }
 
     /// A link of a dial has failed before it joined.
-    pub(super) fn attempt_failed(
-        &mut self,
-        id: DialId,
-        error: Error,
-        ending: Ending,
-        out: &mut Out<T>,
-    ) {
+    pub(super) fn attempt_failed(&mut self, id: DialId, error: Error, ending: Ending) {
         let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
         log::debug!(target: "threadmesh::proto", "dialling {}: {error}", dial.address);
         let rest = match std::mem::replace(&mut dial.stage, Stage::Between) {
@@ -289,31 +282,31 @@ impl<T> Mesh<T> {
             _ => VecDeque::new(),
         };
         if ending == Ending::Final {
-            return self.give_up_dial(id, error, out);
+            return self.give_up_dial(id, error);
         }
         if error.kind() == ErrorKind::DuplicateId {
-            self.fail_waiters(id, &error, |_| true, out);
+            self.fail_waiters(id, &error, |_| true);
         }
         if rest.is_empty() {
-            self.pause(id, error, out);
+            self.pause(id, error);
         } else if let Some(dial) = self.dials.by_id.get_mut(&id) {
             dial.last_error = Some(error);
-            self.try_next(id, rest, out);
+            self.try_next(id, rest);
         }
     }
 
     /// Every address of the name was tried: those who try once are told, the others wait for the next round.
-    fn pause(&mut self, id: DialId, error: Error, out: &mut Out<T>) {
+    fn pause(&mut self, id: DialId, error: Error) {
         self.rest(id);
-        self.fail_waiters(id, &error, |waiter| waiter.mode != ConnectMode::Patient, out);
+        self.fail_waiters(id, &error, |waiter| waiter.mode != ConnectMode::Patient);
         if let Some(member) = self.dials.by_id.get(&id).and_then(|dial| dial.leads_to.clone()) {
-            self.member_unreached(&member, out);
+            self.member_unreached(&member);
         }
-        let config = &self.local.config;
+        let config = &self.env.local.config;
         let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
         dial.last_error = Some(error);
         if dial.waiters.is_empty() && dial.keep == Keep::WhileWaited {
-            return self.remove_dial(id, out);
+            return self.remove_dial(id);
         }
         let (first, longest) = match dial.keep {
             Keep::WhileWaited | Keep::Passing => (DIAL_FIRST, DIAL_LONGEST),
@@ -325,33 +318,33 @@ impl<T> Mesh<T> {
             Keep::WhileWaited | Keep::Passing => dial.pause,
             Keep::Standing if has(Planted::HerdInStep) => dial.pause,
             // Half to whole, so that a herd does not come back in step.
-            Keep::Standing | Keep::Member => dial.pause.mul_f64(0.5 + self.rng.f64() / 2.0),
+            Keep::Standing | Keep::Member => dial.pause.mul_f64(0.5 + self.env.rng.f64() / 2.0),
         };
-        let timer = self.timers.arm(self.now + pause, Timer::Dial(id));
+        let timer = self.env.timers.arm(self.env.now + pause, Timer::Dial(id));
         dial.stage = Stage::Pausing(timer);
     }
 
-    pub(super) fn dial_due(&mut self, id: DialId, out: &mut Out<T>) {
-        self.attempt(id, out);
+    pub(super) fn dial_due(&mut self, id: DialId) {
+        self.attempt(id);
     }
 
     /// Somebody's patience is over, or a lost link is given up.
-    pub(super) fn waiters_due(&mut self, id: DialId, out: &mut Out<T>) {
-        let now = self.now;
+    pub(super) fn waiters_due(&mut self, id: DialId) {
+        let now = self.env.now;
         let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
         dial.waiters_timer = None;
         let error = timed_out(dial, &self.links);
-        self.fail_waiters(id, &error, |waiter| waiter.deadline <= now, out);
+        self.fail_waiters(id, &error, |waiter| waiter.deadline <= now);
         let give_up = self.give_up_at(id);
         let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
         if give_up.is_some_and(|at| at <= now) {
             if dial.keep == Keep::Member && !dial.waiters.is_empty() {
-                return self.outlast_member(id, out);
+                return self.outlast_member(id);
             }
-            return self.give_up_dial(id, error, out);
+            return self.give_up_dial(id, error);
         }
         if dial.waiters.is_empty() && dial.keep == Keep::WhileWaited {
-            return self.remove_dial(id, out);
+            return self.remove_dial(id);
         }
         self.arm_waiters(id);
     }
@@ -361,7 +354,7 @@ impl<T> Mesh<T> {
         match dial.keep {
             Keep::Member => dial.began?.checked_add(MEMBER_GIVE_UP),
             Keep::WhileWaited | Keep::Standing | Keep::Passing => {
-                dial.lost?.checked_add(self.local.config.reconnect_give_up?)
+                dial.lost?.checked_add(self.env.local.config.reconnect_give_up?)
             }
         }
     }
@@ -369,23 +362,17 @@ impl<T> Mesh<T> {
     fn arm_waiters(&mut self, id: DialId) {
         let give_up = self.give_up_at(id);
         let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
-        disarm(&mut self.timers, &mut dial.waiters_timer);
+        disarm(&mut self.env.timers, &mut dial.waiters_timer);
         let first = dial.waiters.iter().map(|waiter| waiter.deadline).chain(give_up).min();
-        dial.waiters_timer = first.map(|at| self.timers.arm(at, Timer::Waiters(id)));
+        dial.waiters_timer = first.map(|at| self.env.timers.arm(at, Timer::Waiters(id)));
     }
 
-    fn fail_waiters(
-        &mut self,
-        id: DialId,
-        error: &Error,
-        which: impl Fn(&Waiter<T>) -> bool,
-        out: &mut Out<T>,
-    ) {
+    fn fail_waiters(&mut self, id: DialId, error: &Error, which: impl Fn(&Waiter<T>) -> bool) {
         let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
         let (failed, waiting) = std::mem::take(&mut dial.waiters).into_iter().partition(which);
         dial.waiters = waiting;
         let failed: Vec<Waiter<T>> = failed;
-        out.extend(
+        self.env.out.extend(
             failed
                 .into_iter()
                 .map(|waiter| Output::Complete { token: waiter.token, result: Err(error.clone()) }),
@@ -393,13 +380,13 @@ impl<T> Mesh<T> {
     }
 
     /// The handshake is complete: everybody who waits is told.
-    pub(super) fn dial_joined(&mut self, id: DialId, peer: PeerKey, out: &mut Out<T>) {
+    pub(super) fn dial_joined(&mut self, id: DialId, peer: PeerKey) {
         let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
         let Stage::Trying { link, .. } = dial.stage else { return };
-        self.dial_stands(id, Stage::Joined { link, peer }, peer, out);
+        self.dial_stands(id, Stage::Joined { link, peer }, peer);
     }
 
-    fn dial_stands(&mut self, id: DialId, stage: Stage, peer: PeerKey, out: &mut Out<T>) {
+    fn dial_stands(&mut self, id: DialId, stage: Stage, peer: PeerKey) {
         self.rest(id);
         let name = self.peers.name(peer);
         let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
@@ -409,30 +396,30 @@ impl<T> Mesh<T> {
         let expected = std::mem::replace(&mut dial.leads_to, name.clone());
         let again = dial.lost.take().is_some();
         let address = dial.address.to_string();
-        self.tell_waiters(id, peer, out);
+        self.tell_waiters(id, peer);
         let name = name.filter(|_| again);
-        out.extend(name.map(|id| Output::Event(NodeEvent::Reconnected { address, id })));
+        self.env.out.extend(name.map(|id| Output::Event(NodeEvent::Reconnected { address, id })));
         // Somebody else lives there now.
         if let Some(gone) = expected.filter(|id| self.peers.by_id(id).is_none()) {
-            self.forget_member(&gone, out);
+            self.forget_member(&gone);
         }
         if seed {
-            self.ask_seed(id, peer, None, out);
+            self.ask_seed(id, peer, None);
         }
     }
 
     /// The address leads to a peer that another dial has joined already.
-    pub(super) fn dial_is_alias(&mut self, id: DialId, older: LinkId, out: &mut Out<T>) {
+    pub(super) fn dial_is_alias(&mut self, id: DialId, older: LinkId) {
         let Some(peer) = self.links.get(&older).and_then(|link| link.peer) else {
             let error =
                 Error::new(ErrorKind::ConnectionLost, "the link this address shares was lost");
-            return self.attempt_failed(id, error, Ending::Again, out);
+            return self.attempt_failed(id, error, Ending::Again);
         };
-        self.dial_stands(id, Stage::Alias { peer }, peer, out);
+        self.dial_stands(id, Stage::Alias { peer }, peer);
     }
 
     /// The link that these addresses share is lost: each goes on as if it had been its own.
-    pub(super) fn aliases_lost(&mut self, key: PeerKey, reason: &LeftReason, out: &mut Out<T>) {
+    pub(super) fn aliases_lost(&mut self, key: PeerKey, reason: &LeftReason) {
         let here = self.peers.by_key.contains_key(&key);
         let alias = |dial: &Dial<T>| {
             matches!(dial.stage, Stage::Alias { peer } if peer == key)
@@ -441,32 +428,34 @@ impl<T> Mesh<T> {
         let aliases: Vec<DialId> =
             self.dials.by_id.iter().filter(|(_, dial)| alias(dial)).map(|(id, _)| *id).collect();
         for alias in aliases {
-            self.dial_lost(alias, reason, out);
+            self.dial_lost(alias, reason);
         }
     }
 
-    fn tell_waiters(&mut self, id: DialId, peer: PeerKey, out: &mut Out<T>) {
+    fn tell_waiters(&mut self, id: DialId, peer: PeerKey) {
         let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
         let waiters = std::mem::take(&mut dial.waiters);
         self.arm_waiters(id);
         for waiter in waiters {
-            self.tell_waiter(id, peer, waiter, out);
+            self.tell_waiter(id, peer, waiter);
         }
     }
 
-    fn tell_waiter(&mut self, id: DialId, peer: PeerKey, waiter: Waiter<T>, out: &mut Out<T>) {
+    fn tell_waiter(&mut self, id: DialId, peer: PeerKey, waiter: Waiter<T>) {
         if let Wish::Members(until) = waiter.wish {
             let wish = Some((waiter.deadline, until, waiter.token));
-            return self.ask_seed(id, peer, wish, out);
+            return self.ask_seed(id, peer, wish);
         }
         let Some(info) = self.peers.by_key.get(&peer).and_then(|peer| peer.entry.info()) else {
             return;
         };
-        out.push(Output::Complete { token: waiter.token, result: Ok(Done::Connected(info)) });
+        self.env
+            .out
+            .push(Output::Complete { token: waiter.token, result: Ok(Done::Connected(info)) });
     }
 
     /// A joined link of a dial is lost: dials it again if the policy says so.
-    pub(super) fn dial_lost(&mut self, id: DialId, reason: &LeftReason, out: &mut Out<T>) {
+    pub(super) fn dial_lost(&mut self, id: DialId, reason: &LeftReason) {
         if *reason == LeftReason::Replaced && self.rest_by_peer(id) {
             return;
         }
@@ -482,7 +471,7 @@ impl<T> Mesh<T> {
         let again = self.stopping.is_none()
             && !passing
             && member.is_none_or(needed)
-            && match (self.local.config.reconnect, reason) {
+            && match (self.env.local.config.reconnect, reason) {
                 // This node had two links under way to one listener: it took the first for the one that counts and closed the
                 // second, while to the listener the second had replaced the first. Now neither stands.
                 (Reconnect::Always | Reconnect::OnFailure, LeftReason::Replaced) => {
@@ -494,18 +483,18 @@ impl<T> Mesh<T> {
                 (Reconnect::Always | Reconnect::OnFailure, _) => true,
             };
         if !again {
-            return self.remove_dial(id, out);
+            return self.remove_dial(id);
         }
-        let now = self.now;
+        let now = self.env.now;
         let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
         dial.lost = Some(now);
         dial.began = Some(now).filter(|_| dial.keep == Keep::Member);
         let address = dial.address.to_string();
         let error =
             Error::new(ErrorKind::ConnectionLost, format!("the link to {address} was lost"));
-        self.pause(id, error, out);
+        self.pause(id, error);
         self.arm_waiters(id);
-        out.push(Output::Event(NodeEvent::Reconnecting { address }));
+        self.env.out.push(Output::Event(NodeEvent::Reconnecting { address }));
     }
 
     /// Whether another address led to the peer of this dial.
@@ -520,34 +509,34 @@ impl<T> Mesh<T> {
     }
 
     /// The address is not dialled any more: everybody who waits is told, and so is the program if the link once stood.
-    fn give_up_dial(&mut self, id: DialId, error: Error, out: &mut Out<T>) {
-        self.fail_waiters(id, &error, |_| true, out);
+    fn give_up_dial(&mut self, id: DialId, error: Error) {
+        self.fail_waiters(id, &error, |_| true);
         let Some(dial) = self.dials.by_id.get(&id) else { return };
         // Of a member that was never reached nobody knows.
         if dial.keep == Keep::Standing || dial.keep == Keep::Member && dial.lost.is_some() {
             let address = dial.address.to_string();
-            out.push(Output::Event(NodeEvent::ReconnectFailed { address, error }));
+            self.env.out.push(Output::Event(NodeEvent::ReconnectFailed { address, error }));
         }
-        self.remove_dial(id, out);
+        self.remove_dial(id);
     }
 
     /// Forgets an address and whatever is under way to it, so that nothing joins later.
-    fn remove_dial(&mut self, id: DialId, out: &mut Out<T>) {
+    fn remove_dial(&mut self, id: DialId) {
         self.rest(id);
         let Some(mut dial) = self.dials.by_id.remove(&id) else { return };
         if self.dials.by_address.get(&dial.address) == Some(&id) {
             self.dials.by_address.remove(&dial.address);
         }
-        disarm(&mut self.timers, &mut dial.waiters_timer);
+        disarm(&mut self.env.timers, &mut dial.waiters_timer);
         match dial.stage {
             Stage::Pausing(timer) => {
-                self.timers.disarm(timer);
+                self.env.timers.disarm(timer);
             }
             Stage::Trying { link, .. } => {
                 if let Some(link) = self.links.get_mut(&link) {
                     link.dial = None;
                 }
-                self.say_goodbye(link, Farewell::Disconnect, LeftReason::Disconnected, out);
+                self.say_goodbye(link, Farewell::Disconnect, LeftReason::Disconnected);
             }
             Stage::Resolving(_) | Stage::Between | Stage::Joined { .. } | Stage::Alias { .. } => {}
         }
@@ -555,34 +544,34 @@ impl<T> Mesh<T> {
             let why = format!("{} was disconnected while it was being dialled", dial.address);
             let error = Error::new(ErrorKind::Cancelled, why);
             let error = error.with_execution(crate::error::Execution::Never);
-            out.push(Output::Complete { token: waiter.token, result: Err(error) });
+            self.env.out.push(Output::Complete { token: waiter.token, result: Err(error) });
         }
         if let Some(member) = &dial.leads_to {
-            self.member_dial_gone(member, id, out);
+            self.member_dial_gone(member, id);
         }
     }
 
-    pub(super) fn disconnect(&mut self, whom: Whom, token: T, out: &mut Out<T>) {
+    pub(super) fn disconnect(&mut self, whom: Whom, token: T) {
         let member = match whom {
             Whom::Address(address) => {
                 let dial = self.dials.by_address.get(&address).copied();
                 let dial = dial.and_then(|id| self.dials.by_id.get(&id));
                 let member = dial.and_then(|dial| dial.leads_to.clone());
-                self.disconnect_address(&address, out);
+                self.disconnect_address(&address);
                 member
             }
             Whom::Id(id) => {
-                self.disconnect_peer(&id, out);
+                self.disconnect_peer(&id);
                 Some(id)
             }
         };
         if let Some(member) = member {
-            self.keep_apart(&member, out);
+            self.keep_apart(&member);
         }
-        out.push(Output::Complete { token, result: Ok(Done::Nothing) });
+        self.env.out.push(Output::Complete { token, result: Ok(Done::Nothing) });
     }
 
-    fn disconnect_address(&mut self, address: &Address, out: &mut Out<T>) {
+    fn disconnect_address(&mut self, address: &Address) {
         let Some(id) = self.dials.by_address.get(address).copied() else { return };
         let Some(dial) = self.dials.by_id.get(&id) else { return };
         let link = match dial.stage {
@@ -592,42 +581,42 @@ impl<T> Mesh<T> {
                 let link = entry.and_then(|entry| entry.up.as_ref().or(entry.down.as_ref()));
                 let link = link.map(|face| face.link);
                 // It is not dialled again when that link is lost.
-                self.remove_dial(id, out);
+                self.remove_dial(id);
                 link
             }
             Stage::Resolving(_) | Stage::Trying { .. } | Stage::Pausing(_) | Stage::Between => None,
         };
         if let Some(link) = link {
-            self.say_goodbye(link, Farewell::Disconnect, LeftReason::Disconnected, out);
+            self.say_goodbye(link, Farewell::Disconnect, LeftReason::Disconnected);
         }
-        self.remove_dial(id, out);
+        self.remove_dial(id);
     }
 
     /// Also addresses that are being dialled again because this peer was lost: it stays disconnected.
-    fn disconnect_peer(&mut self, id: &NodeId, out: &mut Out<T>) {
+    fn disconnect_peer(&mut self, id: &NodeId) {
         if let Some(peer) = self.peers.by_id(id) {
             let entry = &peer.entry;
             let links: Vec<LinkId> =
                 entry.up.iter().chain(&entry.down).map(|face| face.link).collect();
-            self.remove_resting(id, out);
+            self.remove_resting(id);
             for link in links {
-                self.say_goodbye(link, Farewell::Disconnect, LeftReason::Disconnected, out);
+                self.say_goodbye(link, Farewell::Disconnect, LeftReason::Disconnected);
             }
         }
         let theirs = |dial: &Dial<T>| dial.leads_to.as_ref() == Some(id);
         let dials: Vec<DialId> =
             self.dials.by_id.iter().filter(|(_, dial)| theirs(dial)).map(|(id, _)| *id).collect();
         for dial in dials {
-            self.remove_dial(dial, out);
+            self.remove_dial(dial);
         }
     }
 
     /// The node stops: nobody waits for an address any more.
-    pub(super) fn stop_dialling(&mut self, error: &Error, out: &mut Out<T>) {
+    pub(super) fn stop_dialling(&mut self, error: &Error) {
         let ids: Vec<DialId> = self.dials.by_id.keys().copied().collect();
         for id in ids {
-            self.fail_waiters(id, error, |_| true, out);
-            self.remove_dial(id, out);
+            self.fail_waiters(id, error, |_| true);
+            self.remove_dial(id);
         }
     }
 

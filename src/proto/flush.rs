@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::calls::Whose;
-use super::mesh::{Mesh, Out, Timer, disarm};
+use super::env::{Timer, disarm};
+use super::mesh::Mesh;
 use super::timers::TimerId;
 use super::{Done, Output};
 use crate::error::{Error, ErrorKind, Execution};
@@ -24,16 +25,10 @@ pub(super) struct Flush<T> {
 }
 
 impl<T> Mesh<T> {
-    pub(super) fn flush_peer(
-        &mut self,
-        key: PeerKey,
-        deadline: Instant,
-        token: T,
-        out: &mut Out<T>,
-    ) {
+    pub(super) fn flush_peer(&mut self, key: PeerKey, deadline: Instant, token: T) {
         let Some(peer) = self.peers.by_key.get(&key) else {
-            let peer = self.peers.name(key).unwrap_or_else(|| self.local.id.clone());
-            return out.push(Output::Complete { token, result: Err(lost(&peer)) });
+            let peer = self.peers.name(key).unwrap_or_else(|| self.env.local.id.clone());
+            return self.env.out.push(Output::Complete { token, result: Err(lost(&peer)) });
         };
         let faces = peer.entry.up.iter().chain(&peer.entry.down);
         let links = faces.filter_map(|face| self.links.get(&face.link));
@@ -49,16 +44,16 @@ impl<T> Mesh<T> {
         };
         let placing: BTreeSet<CallId> = calls.filter(is_tick).copied().collect();
         if owing.is_empty() && placing.is_empty() {
-            return out.push(Output::Complete { token, result: Ok(Done::Nothing) });
+            return self.env.out.push(Output::Complete { token, result: Ok(Done::Nothing) });
         }
         self.next_flush += 1;
-        let timer = Some(self.timers.arm(deadline, Timer::Flush(self.next_flush)));
+        let timer = Some(self.env.timers.arm(deadline, Timer::Flush(self.next_flush)));
         let peer = peer.entry.id.clone();
         self.flushes.insert(self.next_flush, Flush { peer, owing, placing, timer, token });
     }
 
     /// A link has confirmed more: who waited for just that goes on.
-    pub(super) fn flushes_confirmed(&mut self, link: LinkId, out: &mut Out<T>) {
+    pub(super) fn flushes_confirmed(&mut self, link: LinkId) {
         if self.flushes.is_empty() {
             return;
         }
@@ -67,16 +62,11 @@ impl<T> Mesh<T> {
             flush.owing.retain(|(owing, until)| *owing != link || *until > confirmed);
             !flush.owing.is_empty() || !flush.placing.is_empty()
         };
-        self.end_flushes(still_owes, |_| Ok(Done::Nothing), out);
+        self.end_flushes(still_owes, |_| Ok(Done::Nothing));
     }
 
     /// A tick that a router was to place has ended.
-    pub(super) fn flushes_tick_ended(
-        &mut self,
-        tick: CallId,
-        lost: Option<&Error>,
-        out: &mut Out<T>,
-    ) {
+    pub(super) fn flushes_tick_ended(&mut self, tick: CallId, lost: Option<&Error>) {
         if self.flushes.values().all(|flush| !flush.placing.contains(&tick)) {
             return;
         }
@@ -88,21 +78,21 @@ impl<T> Mesh<T> {
             Some(error) => Err(unplaced(&flush.peer, error)),
             None => Ok(Done::Nothing),
         };
-        self.end_flushes(still_owes, result, out);
+        self.end_flushes(still_owes, result);
     }
 
     /// A link is gone, and what it had not confirmed never will be.
-    pub(super) fn flushes_lost(&mut self, link: LinkId, out: &mut Out<T>) {
+    pub(super) fn flushes_lost(&mut self, link: LinkId) {
         let elsewhere = |flush: &mut Flush<T>| flush.owing.iter().all(|(owing, _)| *owing != link);
-        self.end_flushes(elsewhere, |flush| Err(lost(&flush.peer)), out);
+        self.end_flushes(elsewhere, |flush| Err(lost(&flush.peer)));
     }
 
     /// The node stops.
-    pub(super) fn flushes_closed(&mut self, closed: fn() -> Error, out: &mut Out<T>) {
-        self.end_flushes(|_| false, |_| Err(closed().with_execution(Execution::Unknown)), out);
+    pub(super) fn flushes_closed(&mut self, closed: fn() -> Error) {
+        self.end_flushes(|_| false, |_| Err(closed().with_execution(Execution::Unknown)));
     }
 
-    pub(super) fn flush_due(&mut self, number: u64, out: &mut Out<T>) {
+    pub(super) fn flush_due(&mut self, number: u64) {
         let Some(flush) = self.flushes.remove(&number) else { return };
         let left = |(link, until): &(LinkId, u64)| {
             let link = self.links.get(link)?;
@@ -113,7 +103,7 @@ impl<T> Mesh<T> {
         let why =
             format!("{} has not confirmed {left} ticks in time; they may have run", flush.peer);
         let error = Error::new(ErrorKind::RequestTimeout, why).with_peer(flush.peer);
-        out.push(Output::Complete { token: flush.token, result: Err(error) });
+        self.env.out.push(Output::Complete { token: flush.token, result: Err(error) });
     }
 
     /// Ends those who are not to be kept.
@@ -121,16 +111,15 @@ impl<T> Mesh<T> {
         &mut self,
         mut keep: impl FnMut(&mut Flush<T>) -> bool,
         result: impl Fn(&Flush<T>) -> Result<Done, Error>,
-        out: &mut Out<T>,
     ) {
         let all = self.flushes.iter_mut();
         let ended: Vec<u64> =
             all.filter_map(|(number, flush)| (!keep(flush)).then_some(*number)).collect();
         for number in ended {
             let Some(mut flush) = self.flushes.remove(&number) else { continue };
-            disarm(&mut self.timers, &mut flush.timer);
+            disarm(&mut self.env.timers, &mut flush.timer);
             let result = result(&flush);
-            out.push(Output::Complete { token: flush.token, result });
+            self.env.out.push(Output::Complete { token: flush.token, result });
         }
     }
 }

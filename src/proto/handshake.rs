@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::leave::Ending;
 use super::link::{Link, Shaking, State};
-use super::mesh::{Mesh, Out};
+use super::mesh::Mesh;
 use super::messages::told;
 use super::peers::Claim;
 use super::planted::{Planted, has};
@@ -21,15 +21,15 @@ use crate::wire::{
 
 impl<T> Mesh<T> {
     /// The dialler speaks first.
-    pub(super) fn offer(&mut self, id: LinkId, out: &mut Out<T>) {
+    pub(super) fn offer(&mut self, id: LinkId) {
         if let Some(link) = self.links.get_mut(&id) {
             link.queue.push_raw(&Offer::OURS.to_bytes());
-            self.flush(id, out);
+            self.env.touch(id);
         }
     }
 
     /// Takes greeting bytes from the front of `input`.
-    pub(super) fn greeting(&mut self, id: LinkId, input: &mut &[u8], out: &mut Out<T>) {
+    pub(super) fn greeting(&mut self, id: LinkId, input: &mut &[u8]) {
         let Some(link) = self.links.get_mut(&id) else { return };
         let State::Greeting { heard } = &mut link.state else { return };
         let take = input.len().min(GREETING_BYTES - heard.len());
@@ -44,43 +44,43 @@ impl<T> Mesh<T> {
         match link.direction {
             Direction::Down => match Offer::parse(heard) {
                 Heard::More => {}
-                Heard::Alien(looks) => self.alien(id, &looks, out),
-                Heard::Done(offer) => self.choose(id, offer, out),
+                Heard::Alien(looks) => self.alien(id, &looks),
+                Heard::Done(offer) => self.choose(id, offer),
             },
             Direction::Up => match Reply::parse(heard) {
                 Heard::More => {}
-                Heard::Alien(looks) => self.alien(id, &looks, out),
-                Heard::Done(reply) => self.chosen(id, reply, out),
+                Heard::Alien(looks) => self.alien(id, &looks),
+                Heard::Done(reply) => self.chosen(id, reply),
             },
         }
     }
 
     /// A stranger is not worth a goodbye that it could not read.
-    fn alien(&mut self, id: LinkId, looks: &str, out: &mut Out<T>) {
-        self.dropped.aliens += 1;
+    fn alien(&mut self, id: LinkId, looks: &str) {
+        self.env.counters.aliens += 1;
         let Some(link) = self.links.get(&id) else { return };
         let why = format!("{} does not speak threadmesh: it looks like {looks}", link.remote);
         log::debug!(target: "threadmesh::proto", "closing a connection: {why}");
-        self.joining_failed(id, Error::new(ErrorKind::Incompatible, why), Ending::Final, out);
-        self.forget(id, true, out);
+        self.joining_failed(id, Error::new(ErrorKind::Incompatible, why), Ending::Final);
+        self.forget(id, true);
     }
 
     /// The listener answers the offer.
-    fn choose(&mut self, id: LinkId, offer: Offer, out: &mut Out<T>) {
+    fn choose(&mut self, id: LinkId, offer: Offer) {
         let Some(link) = self.links.get_mut(&id) else { return };
         if let Ok(choice) = negotiate(&Offer::OURS, &offer) {
             link.queue.push_raw(&Reply::Chosen(choice).to_bytes());
             link.state = State::Hello(Shaking::default());
             self.say_hello(id);
-            self.flush(id, out);
+            self.env.touch(id);
         } else {
             link.queue.push_raw(&Reply::Range(Offer::OURS).to_bytes());
-            self.linger(id, out);
+            self.linger(id);
         }
     }
 
     /// The dialler hears what the listener chose.
-    fn chosen(&mut self, id: LinkId, reply: Reply, out: &mut Out<T>) {
+    fn chosen(&mut self, id: LinkId, reply: Reply) {
         let Some(link) = self.links.get_mut(&id) else { return };
         let why = match reply {
             Reply::Chosen(choice) if Choice::is_of(choice, Offer::OURS) => {
@@ -97,15 +97,15 @@ impl<T> Mesh<T> {
         };
         let why =
             format!("{} is incompatible: {why}; run versions that share a protocol", link.remote);
-        self.joining_failed(id, Error::new(ErrorKind::Incompatible, why), Ending::Final, out);
-        self.forget(id, true, out);
+        self.joining_failed(id, Error::new(ErrorKind::Incompatible, why), Ending::Final);
+        self.forget(id, true);
     }
 
     /// Queues this node's hello and its services.
     fn say_hello(&mut self, id: LinkId) {
         let window = self.grant_first(id);
         let hello = self.hello(id, window);
-        let pages = pages(&self.local.services);
+        let pages = pages(&self.env.local.services);
         let Some(link) = self.links.get_mut(&id) else { return };
         (link.tell_options, link.tell_services) = (false, false);
         let count = pages.len();
@@ -119,14 +119,14 @@ impl<T> Mesh<T> {
     }
 
     fn hello(&self, link: LinkId, tick_window: u64) -> Hello {
-        let config = &self.local.config;
+        let config = &self.env.local.config;
         Hello {
-            id: self.local.id.clone(),
-            instance: self.local.instance,
+            id: self.env.local.id.clone(),
+            instance: self.env.local.instance,
             options_version: self.options_version,
-            options: self.local.options.clone(),
+            options: self.env.local.options.clone(),
             services_version: self.services_version,
-            host: self.local.host.clone(),
+            host: self.env.local.host.clone(),
             advertise: self.advertised(link).map(|address| address.to_string()),
             capabilities: BTreeMap::new(),
             heartbeat_ms: millis(config.heartbeat_interval),
@@ -138,15 +138,15 @@ impl<T> Mesh<T> {
     }
 
     /// A control message of the handshake. Anything else is a violation.
-    pub(super) fn shake(&mut self, id: LinkId, control: Control, out: &mut Out<T>) {
+    pub(super) fn shake(&mut self, id: LinkId, control: Control) {
         let Some(link) = self.links.get_mut(&id) else { return };
         match control {
-            Control::Refuse { kind, message } => return self.refused(id, kind, &message, out),
-            Control::Goodbye { .. } => return self.left_handshake(id, out),
+            Control::Refuse { kind, message } => return self.refused(id, kind, &message),
+            Control::Goodbye { .. } => return self.left_handshake(id),
             _ => {}
         }
         let State::Hello(shaking) = &mut link.state else {
-            return self.violated(id, "a message while the id is being checked", out);
+            return self.violated(id, "a message while the id is being checked");
         };
         let direction = link.direction;
         match control {
@@ -157,27 +157,27 @@ impl<T> Mesh<T> {
                 if shaking.services.len() > SERVICES || shaking.services_bytes > SERVICES_BYTES {
                     let why =
                         format!("more than {SERVICES} services or {SERVICES_BYTES} bytes of them");
-                    return self.broke(id, "too many services", &why, out);
+                    return self.broke(id, "too many services", &why);
                 }
                 shaking.complete = last;
                 if last && direction == Direction::Up {
-                    self.consider(id, out);
+                    self.consider(id);
                 }
             }
             Control::Ready if shaking.complete => match direction {
-                Direction::Up if shaking.ready => self.join(id, out),
-                Direction::Up => self.violated(id, "ready before it was asked", out),
+                Direction::Up if shaking.ready => self.join(id),
+                Direction::Up => self.violated(id, "ready before it was asked"),
                 Direction::Down => {
                     shaking.ready = true;
-                    self.consider(id, out);
+                    self.consider(id);
                 }
             },
-            _ => self.violated(id, "a message that does not belong here in the handshake", out),
+            _ => self.violated(id, "a message that does not belong here in the handshake"),
         }
     }
 
     /// Everything about the other side is known: may it join?
-    pub(super) fn consider(&mut self, id: LinkId, out: &mut Out<T>) {
+    pub(super) fn consider(&mut self, id: LinkId) {
         let Some(link) = self.links.get(&id) else { return };
         let (State::Hello(shaking) | State::Probing { shaking, .. }) = &link.state else { return };
         let Some(hello) = &shaking.hello else { return };
@@ -187,22 +187,22 @@ impl<T> Mesh<T> {
             Claim::Fresh if self.is_behind_another(id, hello.instance) => {
                 self.held.insert(id);
             }
-            Claim::Fresh => self.admit(id, out),
+            Claim::Fresh => self.admit(id),
             Claim::Myself => {
                 let why = format!("{remote} is this node itself; dial another one");
                 let error = Error::new(ErrorKind::InvalidAddress, why);
-                let error = error.with_peer(self.local.id.clone());
-                self.turn_away(id, error, Ending::Final, out);
+                let error = error.with_peer(self.env.local.id.clone());
+                self.turn_away(id, error, Ending::Final);
             }
             Claim::MyId => {
                 let why = format!(
                     "{remote} has this node's own id {}; give one of the two another id",
-                    self.local.id
+                    self.env.local.id
                 );
-                self.turn_away(id, Error::new(ErrorKind::DuplicateId, why), Ending::Final, out);
+                self.turn_away(id, Error::new(ErrorKind::DuplicateId, why), Ending::Final);
             }
-            Claim::Again { older } => self.meet_again(id, older, out),
-            Claim::Contested { older } => self.probe(id, older, out),
+            Claim::Again { older } => self.meet_again(id, older),
+            Claim::Contested { older } => self.probe(id, older),
         }
     }
 
@@ -221,30 +221,30 @@ impl<T> Mesh<T> {
     }
 
     /// A second link of the same instance in the same direction.
-    fn meet_again(&mut self, id: LinkId, older: LinkId, out: &mut Out<T>) {
+    fn meet_again(&mut self, id: LinkId, older: LinkId) {
         let Some(link) = self.links.get_mut(&id) else { return };
         match link.direction {
             Direction::Up => {
                 let dial = link.dial.take();
-                self.say_goodbye(id, Farewell::Replaced, LeftReason::Replaced, out);
+                self.say_goodbye(id, Farewell::Replaced, LeftReason::Replaced);
                 if let Some(dial) = dial {
-                    self.dial_is_alias(dial, older, out);
+                    self.dial_is_alias(dial, older);
                 }
             }
             // What was accepted first and is ready last was given up by its dialler while its bytes were under way.
             Direction::Down if id < older => {
-                self.say_goodbye(id, Farewell::Replaced, LeftReason::Replaced, out);
+                self.say_goodbye(id, Farewell::Replaced, LeftReason::Replaced);
             }
             Direction::Down => {
-                self.say_goodbye(older, Farewell::Replaced, LeftReason::Replaced, out);
-                self.admit(id, out);
+                self.say_goodbye(older, Farewell::Replaced, LeftReason::Replaced);
+                self.admit(id);
             }
         }
     }
 
     /// Another instance has this id: its links must show life at once, or give way.
-    fn probe(&mut self, id: LinkId, older: Vec<LinkId>, out: &mut Out<T>) {
-        let until = self.now + PROBE;
+    fn probe(&mut self, id: LinkId, older: Vec<LinkId>) {
+        let until = self.env.now + PROBE;
         let Some(link) = self.links.get_mut(&id) else { return };
         let State::Hello(shaking) = std::mem::replace(&mut link.state, State::Dialling) else {
             return;
@@ -253,31 +253,31 @@ impl<T> Mesh<T> {
         self.probing.insert(id);
         self.arm_link(id, until);
         for older in older {
-            self.ask_for_life(older, out);
+            self.ask_for_life(older);
         }
         self.recheck = true;
     }
 
     /// Looks at every contested id again: an older link has shown life, or has left.
-    pub(super) fn judge_all(&mut self, out: &mut Out<T>) {
+    pub(super) fn judge_all(&mut self) {
         let still = |link: &Link<T>| matches!(link.state, State::Probing { .. });
         self.probing.retain(|id| self.links.get(id).is_some_and(still));
         for id in self.probing.clone() {
-            self.judge(id, out);
+            self.judge(id);
         }
         for id in std::mem::take(&mut self.held) {
-            self.consider(id, out);
+            self.consider(id);
         }
     }
 
     /// The probing time is over, or an older link has shown life or left.
-    pub(super) fn judge(&mut self, id: LinkId, out: &mut Out<T>) {
+    pub(super) fn judge(&mut self, id: LinkId) {
         let Some(link) = self.links.get(&id) else { return };
         let State::Probing { shaking, until } = &link.state else { return };
         let Some(hello) = &shaking.hello else { return };
         let begun = until.checked_sub(PROBE).unwrap_or(*until);
         let Claim::Contested { older } = self.claim(hello, link.direction) else {
-            return self.consider(id, out);
+            return self.consider(id);
         };
         let alive = older
             .iter()
@@ -289,18 +289,18 @@ impl<T> Mesh<T> {
                 hello.id, link.remote, alive.remote
             );
             let error = Error::new(ErrorKind::DuplicateId, why).with_peer(hello.id.clone());
-            return self.turn_away(id, error, Ending::Again, out);
+            return self.turn_away(id, error, Ending::Again);
         }
-        if self.now >= *until {
+        if self.env.now >= *until {
             for older in older {
-                self.say_goodbye(older, Farewell::Replaced, LeftReason::Replaced, out);
+                self.say_goodbye(older, Farewell::Replaced, LeftReason::Replaced);
             }
-            self.admit(id, out);
+            self.admit(id);
         }
     }
 
     /// This side has no objection. (The place where an authorisation rule will be asked.)
-    fn admit(&mut self, id: LinkId, out: &mut Out<T>) {
+    fn admit(&mut self, id: LinkId) {
         let Some(link) = self.links.get_mut(&id) else { return };
         if let State::Probing { shaking, .. } = &mut link.state {
             link.state = State::Hello(std::mem::take(shaking));
@@ -309,16 +309,16 @@ impl<T> Mesh<T> {
         match link.direction {
             Direction::Up => {
                 shaking.ready = true;
-                let deadline = link.born + self.local.config.handshake_timeout;
+                let deadline = link.born + self.env.local.config.handshake_timeout;
                 self.say_hello(id);
                 self.say_ready(id);
                 self.arm_link(id, deadline);
-                self.flush(id, out);
+                self.env.touch(id);
             }
             Direction::Down => {
                 self.say_ready(id);
-                self.join(id, out);
-                self.flush(id, out);
+                self.join(id);
+                self.env.touch(id);
             }
         }
     }
@@ -330,43 +330,43 @@ impl<T> Mesh<T> {
     }
 
     /// This side objects: the other is told why, and so is whoever dialled here.
-    fn turn_away(&mut self, id: LinkId, error: Error, ending: Ending, out: &mut Out<T>) {
+    fn turn_away(&mut self, id: LinkId, error: Error, ending: Ending) {
         let last = Control::Refuse { kind: error.kind(), message: error.message().to_owned() };
-        self.joining_failed(id, error, ending, out);
-        self.close_with(id, &last, out);
+        self.joining_failed(id, error, ending);
+        self.close_with(id, &last);
     }
 
     /// The other side objects.
-    fn refused(&mut self, id: LinkId, kind: ErrorKind, message: &str, out: &mut Out<T>) {
+    fn refused(&mut self, id: LinkId, kind: ErrorKind, message: &str) {
         let Some(link) = self.links.get(&id) else { return };
         let ending = match kind {
             ErrorKind::DuplicateId | ErrorKind::Closed | ErrorKind::Busy => Ending::Again,
             _ => Ending::Final,
         };
         let why = format!("{} refused this node: {}", link.remote, told(message));
-        self.joining_failed(id, Error::new(kind, why), ending, out);
-        self.forget(id, true, out);
+        self.joining_failed(id, Error::new(kind, why), ending);
+        self.forget(id, true);
     }
 
     /// The other side says goodbye before it had joined.
-    fn left_handshake(&mut self, id: LinkId, out: &mut Out<T>) {
+    fn left_handshake(&mut self, id: LinkId) {
         let Some(link) = self.links.get(&id) else { return };
         let why = format!("{} said goodbye before the handshake was complete", link.remote);
-        self.joining_failed(id, Error::new(ErrorKind::ConnectFailed, why), Ending::Again, out);
-        self.forget(id, true, out);
+        self.joining_failed(id, Error::new(ErrorKind::ConnectFailed, why), Ending::Again);
+        self.forget(id, true);
     }
 
     /// The handshake took too long.
-    pub(super) fn handshake_due(&mut self, id: LinkId, out: &mut Out<T>) {
+    pub(super) fn handshake_due(&mut self, id: LinkId) {
         let Some(link) = self.links.get(&id).filter(|_| !has(Planted::HandshakeWithoutEnd)) else {
             return;
         };
         let why = format!(
             "{} did not complete the handshake within {:?}",
-            link.remote, self.local.config.handshake_timeout
+            link.remote, self.env.local.config.handshake_timeout
         );
-        self.joining_failed(id, Error::new(ErrorKind::HandshakeTimeout, why), Ending::Again, out);
-        self.forget(id, true, out);
+        self.joining_failed(id, Error::new(ErrorKind::HandshakeTimeout, why), Ending::Again);
+        self.forget(id, true);
     }
 }
 

@@ -4,9 +4,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use super::Output;
+use super::env::disarm;
 use super::line::{Lines, ParkedTick};
 use super::link::{Shaking, State};
-use super::mesh::{Mesh, Out, disarm};
+use super::mesh::Mesh;
 use super::planted::{Planted, has};
 use super::stop::closed;
 use crate::config::LINGER;
@@ -25,7 +26,7 @@ pub(super) enum Ending {
 impl<T> Mesh<T> {
     /// A joined link is no longer routable: from here on nothing is sent to it, and what was pending on it is decided.
     /// The link itself stays for the caller to close or forget.
-    pub(super) fn leave(&mut self, id: LinkId, reason: LeftReason, out: &mut Out<T>) {
+    pub(super) fn leave(&mut self, id: LinkId, reason: LeftReason) {
         let Some(link) = self.links.get_mut(&id) else { return };
         let Some(key) = link.peer.take() else { return };
         let pending = std::mem::take(&mut link.pending);
@@ -44,93 +45,87 @@ impl<T> Mesh<T> {
         for call in owed.values() {
             call.cancelled.store(true, Relaxed);
         }
-        self.orphaned(id, out);
-        let peer = self.unlink_peer(key, id, direction, reason.clone(), out);
+        self.orphaned(id);
+        let peer = self.unlink_peer(key, id, direction, reason.clone());
         if unwritten + unconfirmed > 0 && !has(Planted::LossUntold) {
-            out.push(Output::Event(NodeEvent::Undelivered {
+            self.env.out.push(Output::Event(NodeEvent::Undelivered {
                 id: peer.clone(),
                 unwritten,
                 unconfirmed,
             }));
         }
         if reason == LeftReason::SlowPeer {
-            self.dropped.slow_peers += 1;
-            out.push(Output::Event(NodeEvent::SlowPeer { id: peer.clone() }));
+            self.env.counters.slow_peers += 1;
+            self.env.out.push(Output::Event(NodeEvent::SlowPeer { id: peer.clone() }));
         }
         for call in pending.into_iter().filter(|_| !has(Planted::ForgottenOnClose)) {
-            self.call_lost(call, id, &peer, out);
+            self.call_lost(call, id, &peer);
         }
         for call in lines.calls {
-            self.next_step(call, lost_unsent(&peer), out);
+            self.next_step(call, lost_unsent(&peer));
         }
         for parked in lines.ticks {
-            self.parked_lost(parked, out);
+            self.parked_lost(parked);
         }
-        self.flushes_lost(id, out);
+        self.flushes_lost(id);
         for (relay, line) in relays {
-            self.give_up_relay(relay, line, out);
+            self.give_up_relay(relay, line);
         }
         self.forget_searches(id);
         if let Some(dial) = dial {
-            self.dial_lost(dial, &reason, out);
+            self.dial_lost(dial, &reason);
         }
         if direction == Direction::Up {
-            self.aliases_lost(key, &reason, out);
+            self.aliases_lost(key, &reason);
         }
-        self.member_lost(id, &peer, &reason, out);
+        self.member_lost(id, &peer, &reason);
     }
 
     /// A tick that waited for room was not sent: it goes on to the next of its plan, if there is one.
-    fn parked_lost(&mut self, parked: ParkedTick<T>, out: &mut Out<T>) {
-        self.timers.disarm(parked.timer);
+    fn parked_lost(&mut self, parked: ParkedTick<T>) {
+        self.env.timers.disarm(parked.timer);
         if self.stopping.is_some() {
-            return self.tick_unplaced(parked.tick, closed(), out);
+            return self.tick_unplaced(parked.tick, closed());
         }
-        self.tick(parked.tick, out);
+        self.tick(parked.tick);
     }
 
     /// Says goodbye and closes: `reason` is what this node's own program is told, `farewell` what the peer reads.
-    pub(super) fn say_goodbye(
-        &mut self,
-        id: LinkId,
-        farewell: Farewell,
-        reason: LeftReason,
-        out: &mut Out<T>,
-    ) {
+    pub(super) fn say_goodbye(&mut self, id: LinkId, farewell: Farewell, reason: LeftReason) {
         let Some(link) = self.links.get_mut(&id) else { return };
         if link.is_closing() {
             return;
         }
         if id == LinkId::OWN {
-            return self.end_own(out);
+            return self.end_own();
         }
         if !link.is_ready() && !link.is_joining() {
-            return self.forget(id, true, out);
+            return self.forget(id, true);
         }
         if matches!(link.state, State::Greeting { .. }) && link.direction == Direction::Down {
             // Nothing was agreed on yet: a message would be taken for the greeting of something else.
-            return self.linger(id, out);
+            return self.linger(id);
         }
         let (ticks, cost) = (link.ticks_in.finished, link.ticks_in.finished_cost);
         // True whatever the reason is: what is read from here on is dropped, also that of a peer that broke the protocol.
         let taken_up = link.cut_off();
         let taken_up = taken_up.map(|calls| self.without_unsent(id, calls));
         self.count_staged(id);
-        self.leave(id, reason, out);
-        self.close_with(id, &Control::Goodbye { reason: farewell, ticks, cost, taken_up }, out);
+        self.leave(id, reason);
+        self.close_with(id, &Control::Goodbye { reason: farewell, ticks, cost, taken_up });
     }
 
     /// Sends a last message and closes once it is read, or after a bounded time.
-    pub(super) fn close_with(&mut self, id: LinkId, last: &Control, out: &mut Out<T>) {
+    pub(super) fn close_with(&mut self, id: LinkId, last: &Control) {
         let Some(link) = self.links.get_mut(&id) else { return };
         link.queue.drop_unframed();
         link.queue.push_state(last);
-        self.linger(id, out);
+        self.linger(id);
     }
 
     /// Writes what is staged, shuts the write side, and waits for the other side to do the same.
-    pub(super) fn linger(&mut self, id: LinkId, out: &mut Out<T>) {
-        let until = self.now + LINGER;
+    pub(super) fn linger(&mut self, id: LinkId) {
+        let until = self.env.now + LINGER;
         self.note_given_up(id);
         let Some(link) = self.links.get_mut(&id) else { return };
         link.state = State::Closing { discarded: 0, shut: false, ended: false };
@@ -138,23 +133,22 @@ impl<T> Mesh<T> {
         self.recheck |= !self.held.is_empty();
         self.shaking.remove(&id);
         self.arm_link(id, until);
-        self.flush(id, out);
-        self.all_written(id, out);
+        self.env.touch(id);
     }
 
     /// The other side sends no more: what is staged for it is still written, then the link is dropped.
-    pub(super) fn finish_writing(&mut self, id: LinkId, out: &mut Out<T>) {
+    pub(super) fn finish_writing(&mut self, id: LinkId) {
         let Some(link) = self.links.get_mut(&id) else { return };
         if !link.is_closing() {
             link.queue.drop_unframed();
-            self.linger(id, out);
+            self.linger(id);
         }
         if let Some(State::Closing { ended, .. }) =
             self.links.get_mut(&id).map(|link| &mut link.state)
         {
             *ended = true;
         }
-        self.all_written(id, out);
+        self.env.touch(id);
     }
 
     /// What is staged on a link that lingers will be written, and what may be read may run.
@@ -166,58 +160,52 @@ impl<T> Mesh<T> {
     }
 
     /// A closing link that has written everything shuts its write side, and is dropped when the other has done so.
-    pub(super) fn all_written(&mut self, id: LinkId, out: &mut Out<T>) {
+    pub(super) fn all_written(&mut self, id: LinkId) {
         let Some(link) = self.links.get_mut(&id) else { return };
         if !link.queue.is_empty() {
             return;
         }
         if let State::Closing { shut, ended, .. } = &mut link.state {
             if *ended {
-                return self.forget(id, true, out);
+                return self.forget(id, true);
             }
             if !*shut {
                 *shut = true;
-                out.push(Output::Shut { link: id });
+                self.env.out.push(Output::Shut { link: id });
             }
         }
     }
 
     /// The other side broke the protocol.
-    pub(super) fn violated(&mut self, id: LinkId, why: &'static str, out: &mut Out<T>) {
-        self.broke(id, why, why, out);
+    pub(super) fn violated(&mut self, id: LinkId, why: &'static str) {
+        self.broke(id, why, why);
     }
 
     /// The same, counted under a `reason` that says less than the text.
-    pub(super) fn broke(&mut self, id: LinkId, reason: &'static str, why: &str, out: &mut Out<T>) {
+    pub(super) fn broke(&mut self, id: LinkId, reason: &'static str, why: &str) {
         let Some(link) = self.links.get(&id) else { return };
-        *self.violations.entry(reason).or_default() += 1;
+        *self.env.violations.entry(reason).or_default() += 1;
         log::debug!(target: "threadmesh::proto", "{} broke the protocol: {why}", link.remote);
         if link.is_joining() {
             let text = format!("{}: the other side broke the protocol: {why}", link.remote);
-            self.joining_failed(id, Error::new(ErrorKind::Incompatible, text), Ending::Final, out);
+            self.joining_failed(id, Error::new(ErrorKind::Incompatible, text), Ending::Final);
         }
         let farewell = Farewell::Protocol(why.to_owned());
-        self.say_goodbye(id, farewell, LeftReason::Protocol(why.to_owned()), out);
+        self.say_goodbye(id, farewell, LeftReason::Protocol(why.to_owned()));
     }
 
     /// A handshake has failed. Whoever dialled is told; the link stays for the caller to close or forget.
-    pub(super) fn joining_failed(
-        &mut self,
-        id: LinkId,
-        error: Error,
-        ending: Ending,
-        out: &mut Out<T>,
-    ) {
+    pub(super) fn joining_failed(&mut self, id: LinkId, error: Error, ending: Ending) {
         let Some(link) = self.links.get_mut(&id) else { return };
         let dial = link.dial.take();
         if let Some(dial) = dial {
-            self.attempt_failed(dial, error, ending, out);
+            self.attempt_failed(dial, error, ending);
         }
     }
 
     /// A link ends that this node has dialled and said ready on: the other side may have taken it for the newer one, and closed the older.
     fn note_given_up(&mut self, id: LinkId) {
-        let (now, lately) = (self.now, self.local.config.handshake_timeout * 2);
+        let (now, lately) = (self.env.now, self.env.local.config.handshake_timeout * 2);
         let Some(link) = self.links.get(&id) else { return };
         let State::Hello(Shaking { hello: Some(hello), ready: true, .. }) = &link.state else {
             return;
@@ -230,23 +218,23 @@ impl<T> Mesh<T> {
 
     /// Whether a handshake with that node was given up a moment ago.
     pub(super) fn has_given_up(&self, id: &NodeId) -> bool {
-        let lately = self.local.config.handshake_timeout * 2;
-        let since = |at: &Instant| self.now.saturating_duration_since(*at);
+        let lately = self.env.local.config.handshake_timeout * 2;
+        let since = |at: &Instant| self.env.now.saturating_duration_since(*at);
         self.given_up.get(id).is_some_and(|at| since(at) < lately)
     }
 
     /// Drops a link. `hang` tells the shell, which has forgotten the socket otherwise.
-    pub(super) fn forget(&mut self, id: LinkId, hang: bool, out: &mut Out<T>) {
+    pub(super) fn forget(&mut self, id: LinkId, hang: bool) {
         self.note_given_up(id);
         let Some(mut link) = self.links.remove(&id) else { return };
         self.recheck |= !self.held.is_empty();
         debug_assert!(link.peer.is_none(), "a joined link leaves before it is forgotten");
-        disarm(&mut self.timers, &mut link.timer);
+        disarm(&mut self.env.timers, &mut link.timer);
         self.granted -= link.granted;
-        self.held_no_more(link.held, out);
+        self.held_no_more(link.held);
         self.shaking.remove(&id);
         if hang {
-            out.push(Output::Hang { link: id });
+            self.env.out.push(Output::Hang { link: id });
         }
     }
 }

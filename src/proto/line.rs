@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::flow::OurTick;
-use super::mesh::{Mesh, Out};
+use super::mesh::Mesh;
 use super::planted::{Planted, has};
 use super::timers::TimerId;
 use crate::error::{Error, ErrorKind};
@@ -71,17 +71,17 @@ impl<T> Lines<T> {
 
 impl<T> Mesh<T> {
     /// The call waits for room on that link.
-    pub(super) fn park_call(&mut self, id: CallId, on: LinkId, out: &mut Out<T>) {
+    pub(super) fn park_call(&mut self, id: CallId, on: LinkId) {
         let Some(link) = self.links.get_mut(&on) else { return };
         link.lines.calls.push_back(id);
-        self.admit_waiting(on, out);
+        self.env.touch(on);
     }
 
     /// The tick waits for room on that link.
-    pub(super) fn park_tick(&mut self, parked: ParkedTick<T>, on: LinkId, out: &mut Out<T>) {
+    pub(super) fn park_tick(&mut self, parked: ParkedTick<T>, on: LinkId) {
         let Some(link) = self.links.get_mut(&on) else { return };
         link.lines.ticks.push_back(parked);
-        self.admit_waiting(on, out);
+        self.env.touch(on);
     }
 
     /// The call waits no more. Others are looked at later by whoever asked for this.
@@ -96,23 +96,23 @@ impl<T> Mesh<T> {
     }
 
     /// A tick's patience is over.
-    pub(super) fn parked_tick_due(&mut self, id: LinkId, number: u64, out: &mut Out<T>) {
+    pub(super) fn parked_tick_due(&mut self, id: LinkId, number: u64) {
         let Some(link) = self.links.get_mut(&id) else { return };
         let at = link.lines.ticks.iter().position(|parked| parked.number == number);
         let parked = at.and_then(|at| link.lines.ticks.remove(at));
         if let Some(ParkedTick { tick, .. }) = parked {
             let why =
                 "the peer had no room for the tick for as long as it might wait; nothing was sent";
-            self.dropped.unroomed += 1;
-            self.tick_unplaced(tick, Error::new(ErrorKind::Backpressure, why), out);
+            self.env.counters.unroomed += 1;
+            self.tick_unplaced(tick, Error::new(ErrorKind::Backpressure, why));
         }
-        self.admit_waiting(id, out);
+        self.env.touch(id);
     }
 
     /// Room may have come free on a link: whoever waits longest takes it, calls and ticks by turns.
     ///
     /// Whoever's time is over is about to be told so by a timer, which then calls here again, and must not be sent meanwhile.
-    pub(super) fn admit_waiting(&mut self, id: LinkId, out: &mut Out<T>) {
+    pub(super) fn admit_waiting(&mut self, id: LinkId) {
         loop {
             let Some(link) = self.links.get(&id).filter(|link| !link.lines.is_empty()) else {
                 return self.show_lines(id, false);
@@ -125,10 +125,10 @@ impl<T> Mesh<T> {
             match head {
                 Head::Nobody | Head::Waits => return self.show_lines(id, false),
                 Head::Short => return self.show_lines(id, true),
-                Head::Call(call) => self.queue_call(call, id, out),
+                Head::Call(call) => self.queue_call(call, id),
                 Head::Tick(ParkedTick { tick, timer, .. }) => {
-                    self.timers.disarm(timer);
-                    self.queue_tick(id, tick, out);
+                    self.env.timers.disarm(timer);
+                    self.queue_tick(id, tick);
                 }
             }
         }
@@ -142,7 +142,7 @@ impl<T> Mesh<T> {
 
     /// Takes the first of a line if there is room for it.
     fn take_head(&mut self, id: LinkId, ticks: bool) -> Head<T> {
-        let now = self.now;
+        let now = self.env.now;
         let in_time = |until: Instant| now < until || has(Planted::RoomForTheLate);
         let Some(link) = self.links.get_mut(&id) else { return Head::Nobody };
         let lines = &mut link.lines;

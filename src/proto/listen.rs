@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use super::mesh::{Mesh, Out};
+use super::mesh::Mesh;
 use super::{Done, Output, QueryId};
 use crate::address::Address;
 use crate::error::{Error, ErrorKind};
@@ -20,7 +20,7 @@ pub(super) enum Listener<T> {
 }
 
 impl<T> Mesh<T> {
-    pub(super) fn bind(&mut self, address: Address, token: T, out: &mut Out<T>) {
+    pub(super) fn bind(&mut self, address: Address, token: T) {
         let same = |bound: &Address| *bound == address;
         match &mut self.listener {
             Listener::Closed => {}
@@ -34,25 +34,27 @@ impl<T> Mesh<T> {
                 if same(bound) || address.numeric() == Some(*local) =>
             {
                 let result = Ok(Done::Listening(*local));
-                return out.push(Output::Complete { token, result });
+                return self.env.out.push(Output::Complete { token, result });
             }
-            Listener::Open { local, .. } => return already_bound(local, token, out),
+            Listener::Open { local, .. } => return self.env.complete(token, already_bound(local)),
             Listener::Resolving { address: bound, .. }
-            | Listener::Opening { address: bound, .. } => return already_bound(bound, token, out),
+            | Listener::Opening { address: bound, .. } => {
+                return self.env.complete(token, already_bound(bound));
+            }
         }
         if let Some(addr) = address.numeric() {
             self.listener = Listener::Opening { address, waiters: vec![token] };
-            return out.push(Output::Listen { addrs: vec![addr] });
+            return self.env.out.push(Output::Listen { addrs: vec![addr] });
         }
         let query = self.new_query();
-        out.push(Output::Resolve { query, address: address.clone() });
+        self.env.out.push(Output::Resolve { query, address: address.clone() });
         self.listener = Listener::Resolving { query, address, waiters: vec![token] };
     }
 
     /// Where the other end of this link, and others like it, can dial this node: what the program says, else where it listens. A node that
     /// listens everywhere is where the link reaches it.
     pub(super) fn advertised(&self, link: LinkId) -> Option<Address> {
-        if let Some(address) = &self.local.advertise {
+        if let Some(address) = &self.env.local.advertise {
             return Some(address.clone());
         }
         let Listener::Open { local, .. } = &self.listener else { return None };
@@ -69,16 +71,11 @@ impl<T> Mesh<T> {
     }
 
     /// The answer to a question that a dial or the listener asked.
-    pub(super) fn resolved(
-        &mut self,
-        query: QueryId,
-        result: Result<Vec<SocketAddr>, String>,
-        out: &mut Out<T>,
-    ) {
+    pub(super) fn resolved(&mut self, query: QueryId, result: Result<Vec<SocketAddr>, String>) {
         let ours =
             matches!(&self.listener, Listener::Resolving { query: asked, .. } if *asked == query);
         if !ours {
-            return self.dial_resolved(query, result, out);
+            return self.dial_resolved(query, result);
         }
         let Listener::Resolving { address, waiters, .. } =
             std::mem::replace(&mut self.listener, Listener::Closed)
@@ -87,20 +84,20 @@ impl<T> Mesh<T> {
         };
         self.listener = Listener::Opening { address, waiters };
         match result {
-            Ok(addrs) => out.push(Output::Listen { addrs }),
-            Err(why) => self.opened(Err(why), out),
+            Ok(addrs) => self.env.out.push(Output::Listen { addrs }),
+            Err(why) => self.opened(Err(why)),
         }
     }
 
-    pub(super) fn listening(&mut self, result: Result<SocketAddr, String>, out: &mut Out<T>) {
+    pub(super) fn listening(&mut self, result: Result<SocketAddr, String>) {
         if self.stale_listens > 0 {
             self.stale_listens -= 1;
             return;
         }
-        self.opened(result, out);
+        self.opened(result);
     }
 
-    fn opened(&mut self, result: Result<SocketAddr, String>, out: &mut Out<T>) {
+    fn opened(&mut self, result: Result<SocketAddr, String>) {
         let Listener::Opening { address, waiters } =
             std::mem::replace(&mut self.listener, Listener::Closed)
         else {
@@ -108,11 +105,11 @@ impl<T> Mesh<T> {
         };
         match result {
             Ok(local) => {
-                log::info!(target: "threadmesh::proto", "{} listens on {local}", self.local.id);
+                log::info!(target: "threadmesh::proto", "{} listens on {local}", self.env.local.id);
                 self.listener = Listener::Open { address, local };
                 self.warn_of_plaintext(local);
-                self.say_listening(out);
-                out.extend(
+                self.say_listening();
+                self.env.out.extend(
                     waiters.into_iter().map(|token| Output::Complete {
                         token,
                         result: Ok(Done::Listening(local)),
@@ -122,7 +119,7 @@ impl<T> Mesh<T> {
             Err(why) => {
                 let error =
                     Error::new(ErrorKind::BindFailed, format!("cannot listen on {address}: {why}"));
-                out.extend(
+                self.env.out.extend(
                     waiters
                         .into_iter()
                         .map(|token| Output::Complete { token, result: Err(error.clone()) }),
@@ -138,13 +135,13 @@ impl<T> Mesh<T> {
                 target: "threadmesh::proto",
                 "{} uses {addr} in plaintext: whoever is on that network can read and forge messages; keep it to a network you \
                  trust, or carry it through a tunnel",
-                self.local.id
+                self.env.local.id
             );
         }
     }
 
-    pub(super) fn unbind(&mut self, token: T, out: &mut Out<T>) {
-        self.close_listener(out);
+    pub(super) fn unbind(&mut self, token: T) {
+        self.close_listener();
         let down: Vec<LinkId> = self
             .links
             .values()
@@ -152,27 +149,27 @@ impl<T> Mesh<T> {
             .map(|link| link.id)
             .collect();
         for id in down {
-            self.say_goodbye(id, Farewell::Disconnect, LeftReason::Disconnected, out);
+            self.say_goodbye(id, Farewell::Disconnect, LeftReason::Disconnected);
         }
-        self.say_listening(out);
-        out.push(Output::Complete { token, result: Ok(Done::Nothing) });
+        self.say_listening();
+        self.env.out.push(Output::Complete { token, result: Ok(Done::Nothing) });
     }
 
-    pub(super) fn close_listener(&mut self, out: &mut Out<T>) {
+    pub(super) fn close_listener(&mut self) {
         match std::mem::replace(&mut self.listener, Listener::Closed) {
             Listener::Closed => {}
-            Listener::Open { .. } => out.push(Output::Unlisten),
+            Listener::Open { .. } => self.env.out.push(Output::Unlisten),
             opening @ (Listener::Resolving { .. } | Listener::Opening { .. }) => {
-                self.stop_opening(opening, out);
+                self.stop_opening(opening);
             }
         }
     }
 
-    fn stop_opening(&mut self, opening: Listener<T>, out: &mut Out<T>) {
+    fn stop_opening(&mut self, opening: Listener<T>) {
         if matches!(opening, Listener::Opening { .. }) {
             // The answer under way must not be taken for that to a later question.
             self.stale_listens += 1;
-            out.push(Output::Unlisten);
+            self.env.out.push(Output::Unlisten);
         }
         match opening {
             Listener::Closed | Listener::Open { .. } => {}
@@ -180,7 +177,7 @@ impl<T> Mesh<T> {
             | Listener::Opening { address, waiters } => {
                 let error =
                     Error::new(ErrorKind::BindFailed, format!("{address} was unbound meanwhile"));
-                out.extend(
+                self.env.out.extend(
                     waiters
                         .into_iter()
                         .map(|token| Output::Complete { token, result: Err(error.clone()) }),
@@ -190,9 +187,8 @@ impl<T> Mesh<T> {
     }
 }
 
-fn already_bound<T>(bound: &impl fmt::Display, token: T, out: &mut Out<T>) {
+fn already_bound(bound: &impl fmt::Display) -> Result<Done, Error> {
     let why =
         format!("this node listens on {bound} already; unbind it first, or start another node");
-    let result = Err(Error::new(ErrorKind::AlreadyBound, why));
-    out.push(Output::Complete { token, result });
+    Err(Error::new(ErrorKind::AlreadyBound, why))
 }

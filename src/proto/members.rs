@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use super::dial::DialId;
+use super::env::Timer;
 use super::join::Question;
 use super::link::Link;
 use super::listen::Listener;
-use super::mesh::{Mesh, Out, Timer};
+use super::mesh::Mesh;
 use super::timers::TimerId;
 use crate::address::Address;
 use crate::config::{MEMBER_GIVE_UP, MEMBER_PATIENCE, MEMBERS, MEMBERS_OF_ONE};
@@ -101,13 +102,12 @@ impl<T> Mesh<T> {
         id: &NodeId,
         address: &str,
         (word, from): (Word, LinkId),
-        out: &mut Out<T>,
     ) -> bool {
-        if self.stopping.is_some() || *id == self.local.id || self.members.apart.contains(id) {
+        if self.stopping.is_some() || *id == self.env.local.id || self.members.apart.contains(id) {
             return false;
         }
         let Ok(address) = address.parse::<Address>() else {
-            self.dropped.addresses += 1;
+            self.env.counters.addresses += 1;
             return false;
         };
         if self.is_own_address(&address) {
@@ -125,18 +125,18 @@ impl<T> Mesh<T> {
         match known {
             Some((true, Place::Dialled(dial))) => {
                 self.set_place(id, Place::Nowhere);
-                self.drop_member_dial(dial, id, out);
+                self.drop_member_dial(dial, id);
             }
             Some(_) => {}
             None if self.members.by_id.len() >= MEMBERS
                 || word != Word::Own && self.is_flooded(from) =>
             {
-                self.dropped.members += 1;
+                self.env.counters.members += 1;
                 return false;
             }
             None => {
                 self.members.last += 1;
-                let (number, place, since) = (self.members.last, Place::Nowhere, self.now);
+                let (number, place, since) = (self.members.last, Place::Nowhere, self.env.now);
                 let member = Member {
                     number,
                     address,
@@ -149,7 +149,7 @@ impl<T> Mesh<T> {
                 self.members.by_id.insert(id.clone(), member);
             }
         }
-        self.look_for(id, word, out);
+        self.look_for(id, word);
         known.is_none_or(|(moved, _)| moved)
     }
 
@@ -161,7 +161,7 @@ impl<T> Mesh<T> {
     }
 
     /// Decides what is done about a member that was heard of.
-    fn look_for(&mut self, id: &NodeId, word: Word, out: &mut Out<T>) {
+    fn look_for(&mut self, id: &NodeId, word: Word) {
         let Some(member) = self.members.by_id.get(id) else { return };
         let (number, place) = (member.number, member.place);
         if self.peers.by_id(id).is_some() {
@@ -170,12 +170,12 @@ impl<T> Mesh<T> {
         match place {
             Place::Here | Place::Dialled(_) => {}
             // Nobody can dial a node that does not listen.
-            _ if word == Word::Named || !self.can_be_dialled() => self.dial_member(id, out),
+            _ if word == Word::Named || !self.can_be_dialled() => self.dial_member(id),
             Place::Awaited(_) => {}
             Place::Nowhere | Place::Missing(_) => {
-                let turns = if self.local.id < *id { 1 } else { 2 };
-                let at = self.now + MEMBER_PATIENCE * turns;
-                let timer = self.timers.arm(at, Timer::Member(number));
+                let turns = if self.env.local.id < *id { 1 } else { 2 };
+                let at = self.env.now + MEMBER_PATIENCE * turns;
+                let timer = self.env.timers.arm(at, Timer::Member(number));
                 self.set_place(id, Place::Awaited(timer));
             }
         }
@@ -192,7 +192,7 @@ impl<T> Mesh<T> {
             }
             _ => false,
         };
-        bound || self.local.advertise.as_ref() == Some(address)
+        bound || self.env.local.advertise.as_ref() == Some(address)
     }
 
     /// Puts a member somewhere else, and disarms the timer of where it was.
@@ -201,26 +201,27 @@ impl<T> Mesh<T> {
         if let Place::Awaited(timer) | Place::Missing(timer) =
             std::mem::replace(&mut member.place, place)
         {
-            self.timers.disarm(timer);
+            self.env.timers.disarm(timer);
         }
     }
 
-    fn dial_member(&mut self, id: &NodeId, out: &mut Out<T>) {
+    fn dial_member(&mut self, id: &NodeId) {
         let Some(member) = self.members.by_id.get(id) else { return };
         let (number, address) = (member.number, member.address.clone());
-        match self.dial_for(address, id, out) {
+        match self.dial_for(address, id) {
             // It may have been forgotten with the address, which leads to somebody else.
             Some(place) if self.members.by_id.contains_key(id) => self.set_place(id, place),
             Some(_) => {}
             None => {
-                let timer = self.timers.arm(self.now + MEMBER_GIVE_UP, Timer::Member(number));
+                let timer =
+                    self.env.timers.arm(self.env.now + MEMBER_GIVE_UP, Timer::Member(number));
                 self.set_place(id, Place::Missing(timer));
             }
         }
     }
 
     /// A member has not come in time, or was missing for long enough.
-    pub(super) fn member_due(&mut self, number: u64, out: &mut Out<T>) {
+    pub(super) fn member_due(&mut self, number: u64) {
         let due = |(_, member): &(&NodeId, &Member)| member.number == number;
         let Some((id, place)) =
             self.members.by_id.iter().find(due).map(|(id, member)| (id.clone(), member.place))
@@ -230,44 +231,44 @@ impl<T> Mesh<T> {
         match place {
             Place::Awaited(_) => {
                 self.set_place(&id, Place::Nowhere);
-                self.dial_member(&id, out);
+                self.dial_member(&id);
             }
-            Place::Missing(_) => self.forget_member(&id, out),
+            Place::Missing(_) => self.forget_member(&id),
             Place::Nowhere | Place::Here | Place::Dialled(_) => {}
         }
     }
 
     /// Nothing is left of a member, unless it is a peer.
-    pub(super) fn forget_member(&mut self, id: &NodeId, out: &mut Out<T>) {
+    pub(super) fn forget_member(&mut self, id: &NodeId) {
         let Some(member) = self.members.by_id.remove(id) else { return };
         self.untell(id);
         match member.place {
             Place::Awaited(timer) | Place::Missing(timer) => {
-                self.timers.disarm(timer);
+                self.env.timers.disarm(timer);
             }
-            Place::Dialled(dial) => self.drop_member_dial(dial, id, out),
+            Place::Dialled(dial) => self.drop_member_dial(dial, id),
             Place::Nowhere | Place::Here => {}
         }
-        self.member_unreached(id, out);
+        self.member_unreached(id);
     }
 
     /// A link has joined.
-    pub(super) fn member_here(&mut self, link: LinkId, out: &mut Out<T>) {
+    pub(super) fn member_here(&mut self, link: LinkId) {
         let Some(id) = self.peer_of(link).filter(|_| self.stopping.is_none()) else { return };
         self.members.apart.remove(&id);
         if let Some(place) = self.members.by_id.get(&id).map(|member| member.place) {
             self.set_place(&id, Place::Here);
             if let Place::Dialled(dial) = place {
-                self.dismiss_dial(dial, out);
+                self.dismiss_dial(dial);
             }
             if place != Place::Here {
-                self.tell_of_arrival(&id, link, place, out);
+                self.tell_of_arrival(&id, link, place);
             }
             if let Some(member) = self.members.by_id.get_mut(&id).filter(|_| place != Place::Here) {
-                (member.lost, member.since) = (None, self.now);
+                (member.lost, member.since) = (None, self.env.now);
             }
         }
-        self.member_reached(&id, out);
+        self.member_reached(&id);
         self.say_member(link);
     }
 
@@ -277,14 +278,14 @@ impl<T> Mesh<T> {
             return;
         }
         let Some(address) = self.member_address(link) else { return };
-        let own = Named { id: self.local.id.clone(), address: address.to_string() };
+        let own = Named { id: self.env.local.id.clone(), address: address.to_string() };
         if let Some(link) = self.links.get_mut(&link) {
             link.queue.push_state(&Control::MemberJoined(own));
         }
     }
 
     /// This node can be dialled from now on, or not any more: all who are joined are told.
-    pub(super) fn say_listening(&mut self, out: &mut Out<T>) {
+    pub(super) fn say_listening(&mut self) {
         if !self.members.taking_part || self.stopping.is_some() {
             return;
         }
@@ -295,63 +296,58 @@ impl<T> Mesh<T> {
             if self.member_address(id).is_some() {
                 self.say_member(id);
             } else if let Some(link) = self.links.get_mut(&id) {
-                link.queue.push_state(&Control::MemberLeft { id: self.local.id.clone() });
+                link.queue.push_state(&Control::MemberLeft { id: self.env.local.id.clone() });
             }
-            self.flush(id, out);
+            self.env.touch(id);
         }
     }
 
     /// A link is lost, and what its dial does about it is decided.
-    pub(super) fn member_lost(
-        &mut self,
-        link: LinkId,
-        id: &NodeId,
-        reason: &LeftReason,
-        out: &mut Out<T>,
-    ) {
+    pub(super) fn member_lost(&mut self, link: LinkId, id: &NodeId, reason: &LeftReason) {
         self.members.news.remove(&link);
-        self.questions_lost(link, id, out);
-        self.resting_lost(reason, out);
+        self.questions_lost(link, id);
+        self.resting_lost(reason);
         if self.peers.by_id(id).is_some() {
             return;
         }
         let Some(member) = self.members.by_id.get_mut(id) else { return };
-        member.lost = Some(self.now);
+        member.lost = Some(self.env.now);
         let number = member.number;
         if let Some(dial) = self.redial_of(id) {
             self.set_place(id, Place::Dialled(dial));
         } else if is_failure(reason) {
-            let timer = self.timers.arm(self.now + MEMBER_GIVE_UP, Timer::Member(number));
+            let timer = self.env.timers.arm(self.env.now + MEMBER_GIVE_UP, Timer::Member(number));
             self.set_place(id, Place::Missing(timer));
         } else {
-            self.forget_member(id, out);
+            self.forget_member(id);
         }
     }
 
     /// A dial is gone, and with it the member that it was for.
-    pub(super) fn member_dial_gone(&mut self, id: &NodeId, dial: DialId, out: &mut Out<T>) {
+    pub(super) fn member_dial_gone(&mut self, id: &NodeId, dial: DialId) {
         let theirs = |member: &&Member| member.place == Place::Dialled(dial);
         let Some(_) = self.members.by_id.get(id).filter(theirs) else { return };
         if self.peers.by_id(id).is_some() {
             return self.set_place(id, Place::Here);
         }
-        self.forget_member(id, out);
+        self.forget_member(id);
     }
 
     /// The program dials an address itself that was dialled for a member: the dial outlives the member.
     pub(super) fn member_dial_taken(&mut self, id: &NodeId, dial: DialId) {
         let theirs = |member: &&Member| member.place == Place::Dialled(dial);
         let Some(member) = self.members.by_id.get(id).filter(theirs) else { return };
-        let timer = self.timers.arm(self.now + MEMBER_GIVE_UP, Timer::Member(member.number));
+        let timer =
+            self.env.timers.arm(self.env.now + MEMBER_GIVE_UP, Timer::Member(member.number));
         self.set_place(id, Place::Missing(timer));
     }
 
     /// The program has disconnected it.
-    pub(super) fn keep_apart(&mut self, id: &NodeId, out: &mut Out<T>) {
+    pub(super) fn keep_apart(&mut self, id: &NodeId) {
         if self.peers.by_id(id).is_some() {
             return;
         }
-        self.forget_member(id, out);
+        self.forget_member(id);
         if self.members.apart.len() >= MEMBERS {
             self.members.apart.pop_first();
         }
@@ -364,64 +360,64 @@ impl<T> Mesh<T> {
     }
 
     /// The sender, or another node, is a member.
-    pub(super) fn member_joined(&mut self, from: LinkId, member: &Named, out: &mut Out<T>) {
+    pub(super) fn member_joined(&mut self, from: LinkId, member: &Named) {
         let Some(sender) = self.peer_of(from) else { return };
         let own = sender == member.id;
         let word = (if own { Word::Own } else { Word::Told }, from);
         if own {
-            self.peer_moved(from, Some(&member.address), out);
+            self.peer_moved(from, Some(&member.address));
         }
-        if self.learn(&member.id, &member.address, word, out) {
-            self.pass_on(&member.id, from, out);
+        if self.learn(&member.id, &member.address, word) {
+            self.pass_on(&member.id, from);
         }
     }
 
     /// The sender is no member any more, or another node has stopped.
-    pub(super) fn member_left(&mut self, from: LinkId, id: &NodeId, out: &mut Out<T>) {
+    pub(super) fn member_left(&mut self, from: LinkId, id: &NodeId) {
         let Some(sender) = self.peer_of(from) else { return };
         if sender == *id {
-            self.peer_moved(from, None, out);
+            self.peer_moved(from, None);
         }
         if sender == *id || self.peers.by_id(id).is_none() {
-            self.forget_member(id, out);
+            self.forget_member(id);
         }
     }
 
     /// Where a peer can be dialled now, by its own word.
-    pub(super) fn peer_moved(&mut self, link: LinkId, address: Option<&str>, out: &mut Out<T>) {
+    pub(super) fn peer_moved(&mut self, link: LinkId, address: Option<&str>) {
         let Some(key) = self.links.get(&link).and_then(|link| link.peer) else { return };
         let address = address.map(str::parse::<Address>);
         let Ok(address) = address.transpose() else { return };
         let entry = self.peers.by_key.get(&key).map(|peer| &peer.entry);
         if entry.is_some_and(|entry| entry.address != address) {
-            self.change_peer(key, out, |entry| entry.address = address);
+            self.change_peer(key, |entry| entry.address = address);
         }
     }
 
     /// A link that nothing was written to for a while: if it is the second one with its peer and nobody needs it, it is closed.
     ///
     /// Only then: on a link that has just joined, a request may be under way that came right behind the handshake.
-    pub(super) fn close_double(&mut self, id: LinkId, out: &mut Out<T>) -> bool {
+    pub(super) fn close_double(&mut self, id: LinkId) -> bool {
         let Some(link) = self.links.get(&id) else { return false };
         let Some(dial) = link.dial.filter(|_| link.is_idle()) else { return false };
         let peer = link.peer.and_then(|key| self.peers.by_key.get(&key));
         let both = peer.filter(|peer| peer.entry.up.is_some() && peer.entry.down.is_some());
-        let double = both.is_some_and(|peer| peer.entry.id < self.local.id);
+        let double = both.is_some_and(|peer| peer.entry.id < self.env.local.id);
         // What has been asked over it may still be answered, or be told late.
         let needed = link.telling.is_fresh(self.lately());
         if !double || needed || !self.is_spare(dial) {
             return false;
         }
-        self.say_goodbye(id, Farewell::Replaced, LeftReason::Replaced, out);
+        self.say_goodbye(id, Farewell::Replaced, LeftReason::Replaced);
         true
     }
 
     /// The node stops.
-    pub(super) fn members_closed(&mut self, out: &mut Out<T>) {
-        self.questions_closed(out);
+    pub(super) fn members_closed(&mut self) {
+        self.questions_closed();
         let ids: Vec<NodeId> = self.members.by_id.keys().cloned().collect();
         for id in ids {
-            self.forget_member(&id, out);
+            self.forget_member(&id);
         }
         self.members.apart.clear();
         self.members.taking_part = false;

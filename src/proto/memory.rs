@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::link::Link;
-use super::mesh::{Mesh, Out};
+use super::mesh::Mesh;
 use super::planted::{Planted, has};
 use crate::config::LINK_LEAST_BYTES;
 use crate::id::LinkId;
@@ -85,7 +85,7 @@ const LEAST_WINDOW: u64 = 4 * 1024;
 impl<T> Mesh<T> {
     /// Grants a link its first window.
     pub(super) fn grant_first(&mut self, id: LinkId) -> u64 {
-        let usual = self.local.config.limits.tick_window_bytes;
+        let usual = self.env.local.config.limits.tick_window_bytes;
         let window = self.memory.first_window(usual, self.granted);
         let Some(link) = self.links.get_mut(&id) else { return window };
         self.granted = self.granted - link.granted + window;
@@ -94,58 +94,58 @@ impl<T> Mesh<T> {
     }
 
     /// Counts what a link holds now. To be asked whenever that may have changed.
-    pub(super) fn recount(&mut self, id: LinkId, out: &mut Out<T>) {
+    pub(super) fn recount(&mut self, id: LinkId) {
         let Some(link) = self.links.get_mut(&id) else { return };
         let now = link.holds();
         let before = std::mem::replace(&mut link.held, now);
         if now != before && self.memory.change(before, now) {
-            self.admit_everywhere(out);
+            self.admit_everywhere();
         }
     }
 
     /// A link is forgotten that held so much.
-    pub(super) fn held_no_more(&mut self, held: usize, out: &mut Out<T>) {
+    pub(super) fn held_no_more(&mut self, held: usize) {
         if self.memory.change(held, 0) {
-            self.admit_everywhere(out);
+            self.admit_everywhere();
         }
     }
 
     /// A link ends whose ticks the handlers have not finished.
-    pub(super) fn orphaned(&mut self, id: LinkId, out: &mut Out<T>) {
+    pub(super) fn orphaned(&mut self, id: LinkId) {
         let Some(link) = self.links.get_mut(&id) else { return };
         let left = std::mem::take(&mut link.in_hand);
         self.memory.orphans += left;
         self.memory.used += left;
-        self.recount(id, out);
+        self.recount(id);
     }
 
     /// Handlers have finished ticks of a link that is gone.
-    pub(super) fn orphans_finished(&mut self, cost: u64, out: &mut Out<T>) {
+    pub(super) fn orphans_finished(&mut self, cost: u64) {
         let cost = usize::try_from(cost).unwrap_or(usize::MAX).min(self.memory.orphans);
         self.memory.orphans -= cost;
-        self.held_no_more(cost, out);
+        self.held_no_more(cost);
     }
 
     /// A message that comes in grows beyond what its link may hold: it can neither be kept nor be skipped, so the link ends.
-    pub(super) fn judge_part(&mut self, id: LinkId, out: &mut Out<T>) {
+    pub(super) fn judge_part(&mut self, id: LinkId) {
         let Some(link) = self.links.get(&id) else { return };
         if link.is_ready() && self.memory.is_over(link.reader.held()) {
-            self.dropped.crowded_links += 1;
+            self.env.counters.crowded_links += 1;
             log::warn!(
                 target: "threadmesh::proto",
                 "{} is disconnected: the memory of this node is nearly used up, and what it sends takes more than its share",
                 link.remote
             );
-            self.say_goodbye(id, Farewell::Full, LeftReason::Overloaded, out);
+            self.say_goodbye(id, Farewell::Full, LeftReason::Overloaded);
         }
     }
 
     /// There is much more room than before, for whoever waits on any link.
-    fn admit_everywhere(&mut self, out: &mut Out<T>) {
+    fn admit_everywhere(&mut self) {
         let waits = |link: &&Link<T>| !link.lines.is_empty();
         let waiting: Vec<LinkId> = self.links.values().filter(waits).map(|link| link.id).collect();
         for id in waiting {
-            self.admit_waiting(id, out);
+            self.env.touch(id);
         }
     }
 

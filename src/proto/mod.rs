@@ -7,7 +7,9 @@
 mod bad_input;
 mod calls;
 mod check;
+mod counters;
 mod dial;
+mod env;
 mod flow;
 mod flush;
 #[cfg(any(test, fuzzing))]

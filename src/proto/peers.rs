@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Output;
 use super::leave::Ending;
 use super::link::{Shaking, State};
-use super::mesh::{Mesh, Out};
+use super::mesh::Mesh;
 use super::planted::{Planted, has};
 use super::ticks::TicksIn;
 use crate::address::Address;
@@ -119,10 +119,10 @@ pub(super) enum Claim {
 
 impl<T> Mesh<T> {
     pub(super) fn claim(&self, hello: &Hello, direction: Direction) -> Claim {
-        if hello.instance == self.local.instance && !has(Planted::SelfUnnoticed) {
+        if hello.instance == self.env.local.instance && !has(Planted::SelfUnnoticed) {
             return Claim::Myself;
         }
-        if hello.id == self.local.id {
+        if hello.id == self.env.local.id {
             return Claim::MyId;
         }
         let Some(peer) = self.peers.by_id(&hello.id) else { return Claim::Fresh };
@@ -139,24 +139,24 @@ impl<T> Mesh<T> {
     }
 
     /// The handshake is complete on both sides.
-    pub(super) fn join(&mut self, id: LinkId, out: &mut Out<T>) {
+    pub(super) fn join(&mut self, id: LinkId) {
         let Some(link) = self.links.get(&id) else { return };
         let State::Hello(Shaking { hello: Some(hello), .. }) = &link.state else { return };
         match self.claim(hello, link.direction) {
-            Claim::Fresh => self.joined(id, out),
+            Claim::Fresh => self.joined(id),
             // Somebody else has joined under that id while this side was waiting.
-            Claim::Again { .. } | Claim::Myself | Claim::MyId => self.consider(id, out),
+            Claim::Again { .. } | Claim::Myself | Claim::MyId => self.consider(id),
             Claim::Contested { .. } => {
                 let why = format!("another live node has joined as {} meanwhile", hello.id);
                 let error = Error::new(ErrorKind::DuplicateId, why).with_peer(hello.id.clone());
-                self.joining_failed(id, error, Ending::Again, out);
-                self.forget(id, true, out);
+                self.joining_failed(id, error, Ending::Again);
+                self.forget(id, true);
             }
         }
     }
 
-    fn joined(&mut self, id: LinkId, out: &mut Out<T>) {
-        let (now, config) = (self.now, &self.local.config);
+    fn joined(&mut self, id: LinkId) {
+        let (now, config) = (self.env.now, &self.env.local.config);
         let Some(link) = self.links.get_mut(&id) else { return };
         let State::Hello(shaking) = std::mem::replace(&mut link.state, State::Ready) else {
             return;
@@ -178,23 +178,23 @@ impl<T> Mesh<T> {
         self.shaking.remove(&id);
         self.recheck |= !self.held.is_empty();
         self.memory.joined += 1;
-        let is_local = match (&self.local.host, &hello.host) {
+        let is_local = match (&self.env.local.host, &hello.host) {
             (Some(ours), Some(theirs)) => ours == theirs,
             (None, None) => is_near,
             _ => false,
         };
         self.count_address(hello.advertise.as_deref());
         let place = Place::new(&hello, face.remote, is_local);
-        let key = self.link_peer(hello, shaking.services, direction, face, place, out);
+        let key = self.link_peer(hello, shaking.services, direction, face, place);
         if let Some(link) = self.links.get_mut(&id) {
             link.peer = Some(key);
         }
         self.arm_liveness(id);
         if let Some(dial) = dial {
-            self.dial_joined(dial, key, out);
+            self.dial_joined(dial, key);
         }
-        self.member_here(id, out);
-        self.flush(id, out);
+        self.member_here(id);
+        self.env.touch(id);
     }
 
     /// Adds a link to its peer's record, which is made if it is the first.
@@ -205,14 +205,13 @@ impl<T> Mesh<T> {
         direction: Direction,
         face: LinkFace,
         place: Place,
-        out: &mut Out<T>,
     ) -> PeerKey {
         if let Some(key) = self.peers.by_id.get(&hello.id).copied() {
-            self.change_peer(key, out, |entry| match direction {
+            self.change_peer(key, |entry| match direction {
                 Direction::Up => entry.up = Some(face),
                 Direction::Down => entry.down = Some(face),
             });
-            self.hear_again(key, hello, services, out);
+            self.hear_again(key, hello, services);
             return key;
         }
         self.peers.last += 1;
@@ -223,7 +222,7 @@ impl<T> Mesh<T> {
         };
         let (id, options, services) = (hello.id, hello.options, Services::new(services));
         let known = self.peers.paces.remove(&id);
-        let pace = known.unwrap_or_else(|| Arc::new(Pace::new(self.now)));
+        let pace = known.unwrap_or_else(|| Arc::new(Pace::new(self.env.now)));
         let older = direction;
         let Place { address, host, is_local } = place;
         let entry = Arc::new(PeerEntry {
@@ -249,27 +248,21 @@ impl<T> Mesh<T> {
         };
         self.peers.by_key.insert(key, peer);
         self.directory.insert(Arc::clone(&entry));
-        out.push(Output::Publish);
+        self.env.out.push(Output::Publish);
         if let Some(info) = entry.info() {
-            out.push(Output::Event(NodeEvent::PeerJoined(info)));
+            self.env.out.push(Output::Event(NodeEvent::PeerJoined(info)));
         }
         key
     }
 
     /// A further hello of a peer that is here: what it says may be newer than what the other link has brought.
-    fn hear_again(&mut self, key: PeerKey, hello: Hello, services: Vec<String>, out: &mut Out<T>) {
-        self.take_options(key, hello.options_version, hello.options, out);
-        self.take_services(key, hello.services_version, services, out);
+    fn hear_again(&mut self, key: PeerKey, hello: Hello, services: Vec<String>) {
+        self.take_options(key, hello.options_version, hello.options);
+        self.take_services(key, hello.services_version, services);
     }
 
     /// The options of a peer, unless newer ones are known.
-    pub(super) fn take_options(
-        &mut self,
-        key: PeerKey,
-        version: u64,
-        options: Options,
-        out: &mut Out<T>,
-    ) {
+    pub(super) fn take_options(&mut self, key: PeerKey, version: u64, options: Options) {
         let Some(peer) = self.peers.by_key.get_mut(&key) else { return };
         if version <= peer.options_version {
             return;
@@ -278,26 +271,20 @@ impl<T> Mesh<T> {
         let id = peer.entry.id.clone();
         let options = options.with_id(&id);
         let new = options.clone();
-        self.change_peer(key, out, |entry| entry.options = new);
-        out.push(Output::Event(NodeEvent::OptionsChanged { id, options }));
+        self.change_peer(key, |entry| entry.options = new);
+        self.env.out.push(Output::Event(NodeEvent::OptionsChanged { id, options }));
     }
 
     /// The services of a peer, unless newer ones are known.
-    pub(super) fn take_services(
-        &mut self,
-        key: PeerKey,
-        version: u64,
-        services: Vec<String>,
-        out: &mut Out<T>,
-    ) {
+    pub(super) fn take_services(&mut self, key: PeerKey, version: u64, services: Vec<String>) {
         let Some(peer) = self.peers.by_key.get_mut(&key) else { return };
         if version <= peer.services_version {
             return;
         }
         peer.services_version = version;
         let id = peer.entry.id.clone();
-        self.change_peer(key, out, |entry| entry.services = Services::new(services));
-        out.push(Output::Event(NodeEvent::ServicesChanged { id }));
+        self.change_peer(key, |entry| entry.services = Services::new(services));
+        self.env.out.push(Output::Event(NodeEvent::ServicesChanged { id }));
     }
 
     /// Takes a link from its peer's record, which goes with the last.
@@ -307,10 +294,9 @@ impl<T> Mesh<T> {
         id: LinkId,
         direction: Direction,
         reason: LeftReason,
-        out: &mut Out<T>,
     ) -> NodeId {
         self.recheck = true;
-        self.change_peer(key, out, |entry| {
+        self.change_peer(key, |entry| {
             let side = match direction {
                 Direction::Up => &mut entry.up,
                 Direction::Down => &mut entry.down,
@@ -320,7 +306,7 @@ impl<T> Mesh<T> {
             }
             entry.older = if entry.up.is_some() { Direction::Up } else { Direction::Down };
         });
-        let name = self.peers.name(key).unwrap_or_else(|| self.local.id.clone());
+        let name = self.peers.name(key).unwrap_or_else(|| self.env.local.id.clone());
         let gone = |peer: &Peer| peer.entry.directions() == Directions::NONE;
         if self.peers.by_key.get(&key).is_some_and(gone) {
             log::info!(target: "threadmesh::proto", "peer {name} left: {reason:?}");
@@ -333,21 +319,20 @@ impl<T> Mesh<T> {
                 Direction::Up => Directions::UP,
                 Direction::Down => Directions::DOWN,
             };
-            out.push(Output::Event(NodeEvent::PeerLeft { id: name.clone(), directions, reason }));
+            self.env.out.push(Output::Event(NodeEvent::PeerLeft {
+                id: name.clone(),
+                directions,
+                reason,
+            }));
         }
         name
     }
 
     /// Makes a new entry out of a peer's old one and publishes it.
-    pub(super) fn change_peer(
-        &mut self,
-        key: PeerKey,
-        out: &mut Out<T>,
-        change: impl FnOnce(&mut PeerEntry),
-    ) {
+    pub(super) fn change_peer(&mut self, key: PeerKey, change: impl FnOnce(&mut PeerEntry)) {
         let Some(peer) = self.peers.by_key.get_mut(&key) else { return };
         change(Arc::make_mut(&mut peer.entry));
         self.directory.insert(Arc::clone(&peer.entry));
-        out.push(Output::Publish);
+        self.env.out.push(Output::Publish);
     }
 }

@@ -7,9 +7,10 @@ use std::ops::Bound;
 use std::time::{Duration, Instant};
 
 use super::calls::{Phase, Whose, nobody};
+use super::env::{Timer, disarm};
 use super::flow::OurTick;
 use super::line::ParkedTick;
-use super::mesh::{Mesh, Out, Timer, disarm};
+use super::mesh::Mesh;
 use super::owed::Passed;
 use super::planted::{Planted, has};
 use super::timers::TimerId;
@@ -82,19 +83,19 @@ pub(super) struct Relayed {
 /// Telling the program from time to time.
 impl<T> Mesh<T> {
     pub(super) fn begin_stats(&mut self) {
-        let every = self.local.router.and_then(|role| role.stats_every);
+        let every = self.env.local.router.and_then(|role| role.stats_every);
         self.relays.stats_timer =
-            every.map(|every| self.timers.arm(self.now + every, Timer::Stats));
+            every.map(|every| self.env.timers.arm(self.env.now + every, Timer::Stats));
     }
 
-    pub(super) fn stats_due(&mut self, out: &mut Out<T>) {
-        let stats = self.relays.counts.stats(self.now);
-        out.push(Output::Event(NodeEvent::RoutingStats(Box::new(stats))));
+    pub(super) fn stats_due(&mut self) {
+        let stats = self.relays.counts.stats(self.env.now);
+        self.env.out.push(Output::Event(NodeEvent::RoutingStats(Box::new(stats))));
         self.begin_stats();
     }
 
     pub(super) fn end_stats(&mut self) {
-        disarm(&mut self.timers, &mut self.relays.stats_timer);
+        disarm(&mut self.env.timers, &mut self.relays.stats_timer);
     }
 
     #[cfg(any(test, fuzzing))]
@@ -111,38 +112,38 @@ impl<T> Mesh<T> {
         forward: Forward<'_>,
         is_tick: bool,
         payload: Payload,
-        out: &mut Out<T>,
     ) {
         let Forward { call, timeout_ms, depth, event, headers, origin, target, .. } = forward;
         let (hops_left, mut visited) = (forward.hops_left.min(ROUTER_HOPS), forward.visited);
         let Some(sender) = self.sender(id) else { return };
-        if self.local.router.is_none() {
-            let why = format!("{} is no router and forwards nothing", self.local.id);
-            if self.take_place(id, out).is_some() {
-                self.push_fault(id, call, Error::new(ErrorKind::Refused, why), out);
+        if self.env.local.router.is_none() {
+            let why = format!("{} is no router and forwards nothing", self.env.local.id);
+            if self.take_place(id).is_some() {
+                self.push_fault(id, call, Error::new(ErrorKind::Refused, why));
             }
             return;
         }
         if !headers.have_room() {
-            let why = format!("{} cannot pass on so many headers of the protocol", self.local.id);
-            if self.take_place(id, out).is_some() {
-                self.push_fault(id, call, Error::new(ErrorKind::TooLarge, why), out);
+            let why =
+                format!("{} cannot pass on so many headers of the protocol", self.env.local.id);
+            if self.take_place(id).is_some() {
+                self.push_fault(id, call, Error::new(ErrorKind::TooLarge, why));
             }
             return;
         }
         // Only a router asks for others.
         let origin = if sender.options.is_router() { origin } else { sender.id.clone() };
-        if self.take_up(id, call, cost(payload.len()), Some(&origin), out).is_none() {
+        if self.take_up(id, call, cost(payload.len()), Some(&origin)).is_none() {
             return;
         }
-        let relay = self.draw_call();
+        let relay = self.env.draw_call();
         if let Some(owed) = self.links.get_mut(&id).and_then(|link| link.owed.get_mut(&call)) {
             owed.relay = Some(relay);
         }
         let timeout = Duration::from_millis(timeout_ms).min(LONGEST_TIMEOUT);
         let restarted = has(Planted::TimeoutRestarted);
-        let timeout = if restarted { self.local.config.request_timeout } else { timeout };
-        let (owed, deadline) = (Owed { link: id, call }, self.now + timeout);
+        let timeout = if restarted { self.env.local.config.request_timeout } else { timeout };
+        let (owed, deadline) = (Owed { link: id, call }, self.env.now + timeout);
         let sought = Destination::from(target);
         let relayed = Relayed {
             owed,
@@ -150,14 +151,14 @@ impl<T> Mesh<T> {
             is_tick,
             event: event.clone(),
             sought: sought.clone(),
-            since: self.now,
+            since: self.env.now,
         };
         let message = Message { event: event.clone(), headers, payload };
         let whose = Whose::Peer(Box::new(relayed));
         self.begin_call(relay, whose, (deadline, depth), Some(message), true);
-        let mine = origin == self.local.id || visited.contains(&self.local.id);
-        if !visited.contains(&self.local.id) && visited.len() < ROUTERS_ASKED {
-            visited.push(self.local.id.clone());
+        let mine = origin == self.env.local.id || visited.contains(&self.env.local.id);
+        if !visited.contains(&self.env.local.id) && visited.len() < ROUTERS_ASKED {
+            visited.push(self.env.local.id.clone());
         }
         let route = Route {
             fallback: Some(sought.clone()).filter(|_| hops_left > 0 && !mine),
@@ -172,11 +173,11 @@ impl<T> Mesh<T> {
             Some(Ok(Vec::new()))
         } else {
             let served = has(Planted::OriginServed);
-            let origin = if served { self.local.id.clone() } else { origin };
-            self.search((relay, id), sought, event, origin, out)
+            let origin = if served { self.env.local.id.clone() } else { origin };
+            self.search((relay, id), sought, event, origin)
         };
         if let Some(found) = found {
-            self.found(relay, found, out);
+            self.found(relay, found);
         }
     }
 
@@ -187,22 +188,21 @@ impl<T> Mesh<T> {
         sought: Destination,
         event: EventName,
         origin: NodeId,
-        out: &mut Out<T>,
     ) -> Option<Result<Vec<Step>, Error>> {
         let search = match Search::new(&sought, &mut self.relays.filters, &event, origin) {
             Ok(search) => search,
             Err(error) => return Some(Err(error)),
         };
-        let elsewhere = self.local.router.is_some_and(|role| role.chooses_elsewhere);
+        let elsewhere = self.env.local.router.is_some_and(|role| role.chooses_elsewhere);
         if !elsewhere && search.is_light(&self.directory) {
-            return Some(search.steps(&self.directory, &Random, self.rng.fork(), self.now));
+            return Some(search.steps(&self.directory, &Random, self.env.rng.fork(), self.env.now));
         }
-        self.look_later(from, Waiting { call: relay, search, page: None }, out);
+        self.look_later(from, Waiting { call: relay, search, page: None });
         None
     }
 
     /// Has somebody else look, when it is that peer's turn. No more wait than may be open and were given up since the last count.
-    fn look_later(&mut self, from: LinkId, waiting: Waiting, out: &mut Out<T>) {
+    fn look_later(&mut self, from: LinkId, waiting: Waiting) {
         let mut queue = self.relays.waiting.remove(&from).unwrap_or_default();
         let open = self.links.get(&from).map_or(0, |link| link.calls_granted as usize);
         if queue.len() >= 2 * open {
@@ -210,7 +210,7 @@ impl<T> Mesh<T> {
         }
         queue.push_back(waiting);
         self.relays.waiting.insert(from, queue);
-        self.look_on(out);
+        self.look_on();
     }
 
     #[cfg(test)]
@@ -219,7 +219,7 @@ impl<T> Mesh<T> {
     }
 
     /// Hands searches on while few are under way, one of each link by turns.
-    fn look_on(&mut self, out: &mut Out<T>) {
+    fn look_on(&mut self) {
         while self.relays.looking < SEARCHES_AT_ONCE {
             let behind = (Bound::Excluded(self.relays.last_looked), Bound::Unbounded);
             let next = self.relays.waiting.range(behind).next().map(|(link, _)| *link);
@@ -238,7 +238,7 @@ impl<T> Mesh<T> {
             };
             self.relays.looking += 1;
             let directory = self.directory.clone();
-            out.push(Output::Choose(Choose { call, directory, search, page }));
+            self.env.out.push(Output::Choose(Choose { call, directory, search, page }));
         }
     }
 
@@ -257,24 +257,24 @@ impl<T> Mesh<T> {
     }
 
     /// Whoever was looked for off the loop has been found, or not.
-    pub(super) fn looked(&mut self, call: CallId, chosen: Result<Chosen, Error>, out: &mut Out<T>) {
+    pub(super) fn looked(&mut self, call: CallId, chosen: Result<Chosen, Error>) {
         self.relays.looking = self.relays.looking.saturating_sub(1);
         match (self.relays.pages.remove(&call), chosen) {
             (Some(owed), Ok(Chosen::Page { peers, more })) => {
-                self.answer(owed, Answer::Page { peers, more }, out);
+                self.answer(owed, Answer::Page { peers, more });
             }
-            (Some(owed), Err(error)) => self.answer(owed, Answer::Fault(error), out),
-            (None, Ok(Chosen::Steps(steps))) => self.found(call, Ok(steps), out),
-            (None, Err(error)) => self.found(call, Err(error), out),
+            (Some(owed), Err(error)) => self.answer(owed, Answer::Fault(error)),
+            (None, Ok(Chosen::Steps(steps))) => self.found(call, Ok(steps)),
+            (None, Err(error)) => self.found(call, Err(error)),
             // Whoever asked for the page has left.
-            (None, Ok(Chosen::Page { .. })) => self.dropped.unwanted_answers += 1,
+            (None, Ok(Chosen::Page { .. })) => self.env.counters.unwanted_answers += 1,
             (Some(_), Ok(Chosen::Steps(_))) => unreachable!("a page is asked for, not a choice"),
         }
-        self.look_on(out);
+        self.look_on();
     }
 
     /// The call by which this router forwards goes to those who were found, and then to other routers.
-    fn found(&mut self, relay: CallId, found: Result<Vec<Step>, Error>, out: &mut Out<T>) {
+    fn found(&mut self, relay: CallId, found: Result<Vec<Step>, Error>) {
         // Its time may be over since.
         let Some(call) = self.calls.get_mut(&relay) else { return };
         if call.phase != Phase::Searching {
@@ -285,29 +285,29 @@ impl<T> Mesh<T> {
             matches!(&call.whose, Whose::Peer(relayed) if relayed.sought == Destination::Path);
         let mut steps = match found {
             Ok(steps) => steps.into_iter(),
-            Err(error) => return self.end_call(relay, Err(error), out),
+            Err(error) => return self.end_call(relay, Err(error)),
         };
         let Some(first) = steps.next() else {
             // What is said if no other router knows anybody either.
             let Whose::Peer(relayed) = &call.whose else { return };
-            let error = nobody(&relayed.sought, Some(self.local.id.clone()));
-            return self.next_step(relay, error, out);
+            let error = nobody(&relayed.sought, Some(self.env.local.id.clone()));
+            return self.next_step(relay, error);
         };
         if call.is_tick() {
-            return self.relay_tick(relay, first, steps.collect(), out);
+            return self.relay_tick(relay, first, steps.collect());
         }
         call.steps = steps.rev().collect();
-        self.place(relay, first, None, out);
+        self.place(relay, first, None);
     }
 
     /// A tick that this router forwards goes to a peer like any other tick, and may wait for room there.
-    fn relay_tick(&mut self, relay: CallId, first: Step, alternates: Vec<Step>, out: &mut Out<T>) {
+    fn relay_tick(&mut self, relay: CallId, first: Step, alternates: Vec<Step>) {
         let Some(call) = self.calls.remove(&relay) else { return };
-        self.timers.disarm(call.timer);
+        self.env.timers.disarm(call.timer);
         let Some(message) = call.message else { return };
         let (room, waits, by_path) = (None, true, false);
         let plan = Plan { first, alternates, room, waits, by_path, route: call.route };
-        self.tick(OurTick { plan, message, until: Some(call.deadline), whose: call.whose }, out);
+        self.tick(OurTick { plan, message, until: Some(call.deadline), whose: call.whose });
     }
 
     /// These calls of that link, but for those that this router was to forward and has not begun to send.
@@ -331,8 +331,8 @@ impl<T> Mesh<T> {
 
     /// Nobody waits any more for what this router forwards by that call. A tick in line is no call meanwhile, and would keep its data in a
     /// memory in which nobody counts them any more.
-    pub(super) fn give_up_relay(&mut self, relay: CallId, line: Option<LinkId>, out: &mut Out<T>) {
-        self.give_up(relay, ErrorKind::Cancelled, out);
+    pub(super) fn give_up_relay(&mut self, relay: CallId, line: Option<LinkId>) {
+        self.give_up(relay, ErrorKind::Cancelled);
         self.relays.pages.remove(&relay);
         let Some(line) = line else { return };
         let Some(link) = self.links.get_mut(&line) else { return };
@@ -342,12 +342,12 @@ impl<T> Mesh<T> {
         };
         let at = link.lines.ticks.iter().position(is_meant);
         let Some(parked) = at.and_then(|at| link.lines.ticks.remove(at)) else { return };
-        self.timers.disarm(parked.timer);
+        self.env.timers.disarm(parked.timer);
         if let Whose::Peer(relayed) = parked.tick.whose {
             let error = Error::new(ErrorKind::Cancelled, "nobody waits for the tick any more");
-            self.relayed(*relayed, Err(error), None, out);
+            self.relayed(*relayed, Err(error), None);
         }
-        self.admit_waiting(line, out);
+        self.env.touch(line);
     }
 
     /// A call by which this router forwards has ended: that is the answer to who wanted it forwarded, if it still waits.
@@ -356,14 +356,13 @@ impl<T> Mesh<T> {
         relayed: Relayed,
         result: Result<Done, Error>,
         route: Option<Box<Route>>,
-        out: &mut Out<T>,
     ) {
         let Relayed { owed, is_tick, event, since, .. } = relayed;
         let good = result.is_ok();
         if is_tick {
             self.relays.counts.tick(&event, good);
         } else {
-            let took = self.now.saturating_duration_since(since);
+            let took = self.env.now.saturating_duration_since(since);
             self.relays.counts.request(&event, took, good);
         }
         let waits = |link: &super::link::Link<T>| link.owed.contains_key(&owed.call);
@@ -377,7 +376,7 @@ impl<T> Mesh<T> {
             }
             Ok(_) => (Answer::Reply(Payload::null()), None),
             Err(error) => {
-                let handler = error.peer().filter(|peer| **peer != self.local.id).cloned();
+                let handler = error.peer().filter(|peer| **peer != self.env.local.id).cloned();
                 (self.answer_of(error), handler)
             }
         };
@@ -385,7 +384,7 @@ impl<T> Mesh<T> {
         let in_vain = matches!(&answer, Answer::Fault(error) if !error.may_have_run());
         let tells = in_vain && !has(Planted::AskedUntold);
         let asked = route.filter(|_| tells).map(|route| route.visited).unwrap_or_default();
-        self.answer_with(owed, answer, Passed { handler, asked }, out);
+        self.answer_with(owed, answer, Passed { handler, asked });
     }
 
     /// An error as it is passed on: that of a handler as it was, one of this node's end as who asked will understand it.
@@ -399,23 +398,17 @@ impl<T> Mesh<T> {
             let ran = error.execution();
             let kind =
                 if ran == Execution::Never { ErrorKind::Busy } else { ErrorKind::ConnectionLost };
-            let why = format!("the router {} has stopped meanwhile", self.local.id);
+            let why = format!("the router {} has stopped meanwhile", self.env.local.id);
             return Answer::Fault(Error::new(kind, why).with_execution(ran));
         }
         Answer::Fault(error)
     }
 
     /// A peer wants to know which peers of this router match.
-    pub(super) fn peers_asked(
-        &mut self,
-        id: LinkId,
-        call: CallId,
-        question: DirectoryQuestion,
-        out: &mut Out<T>,
-    ) {
+    pub(super) fn peers_asked(&mut self, id: LinkId, call: CallId, question: DirectoryQuestion) {
         let Some(sender) = self.sender(id) else { return };
-        let me = &self.local.id;
-        let refusal = match self.local.router {
+        let me = &self.env.local.id;
+        let refusal = match self.env.local.router {
             None => Some((
                 ErrorKind::Refused,
                 format!("{me} is no router and answers no such question"),
@@ -427,29 +420,29 @@ impl<T> Mesh<T> {
             Some(_) => None,
         };
         if let Some((kind, why)) = refusal {
-            if self.take_place(id, out).is_some() {
-                self.push_fault(id, call, Error::new(kind, why), out);
+            if self.take_place(id).is_some() {
+                self.push_fault(id, call, Error::new(kind, why));
             }
             return;
         }
         let DirectoryQuestion { filter, after, limit } = question;
-        if self.take_up(id, call, cost(filter.len()), None, out).is_none() {
+        if self.take_up(id, call, cost(filter.len()), None).is_none() {
             return;
         }
         let owed = Owed { link: id, call };
         let asker = sender.id.clone();
         let search = match Search::by_filter(&filter, &mut self.relays.filters, asker) {
             Ok(search) => search,
-            Err(error) => return self.answer(owed, Answer::Fault(error), out),
+            Err(error) => return self.answer(owed, Answer::Fault(error)),
         };
         let limit = usize::try_from(limit).unwrap_or(DIRECTORY_PAGE).clamp(1, DIRECTORY_PAGE);
-        let number = self.draw_call();
+        let number = self.env.draw_call();
         self.relays.pages.insert(number, owed);
         if let Some(owed) = self.links.get_mut(&id).and_then(|link| link.owed.get_mut(&call)) {
             owed.relay = Some(number);
         }
         let page = Some(Page { after, limit });
-        self.look_later(id, Waiting { call: number, search, page }, out);
+        self.look_later(id, Waiting { call: number, search, page });
     }
 }
 

@@ -4,10 +4,11 @@
 use std::time::Instant;
 
 use super::calls::{Call, Phase, Whose};
-use super::flow::{OurTick, tell_undelivered};
+use super::env::disarm;
+use super::flow::OurTick;
 use super::leave::lost_unsent;
 use super::link::Link;
-use super::mesh::{Mesh, Out, disarm};
+use super::mesh::Mesh;
 use super::peers::Peers;
 use super::queue::{Item, ItemHead};
 use super::relay::is_no_match;
@@ -108,27 +109,27 @@ impl<T> Mesh<T> {
     /// Adds to an error of a call of this node which routers were asked.
     pub(super) fn name_routers(&self, error: Error, route: Option<&Route>) -> Error {
         let Some(route) = route.filter(|_| is_no_match(&error)) else { return error };
-        let asked = route.visited.iter().filter(|router| **router != self.local.id);
+        let asked = route.visited.iter().filter(|router| **router != self.env.local.id);
         let asked: Vec<&str> = asked.map(NodeId::as_str).collect();
         if asked.is_empty() { error } else { error.with_context(ROUTERS, asked.join(", ")) }
     }
 
     /// Has a router place a tick of this node.
-    pub(super) fn forward_tick(&mut self, tick: Tick<T>, out: &mut Out<T>) {
+    pub(super) fn forward_tick(&mut self, tick: Tick<T>) {
         let OurTick { plan, message, until, whose } = tick.into();
-        let deadline = until.unwrap_or(self.now + self.local.config.request_timeout);
-        let id = self.draw_call();
+        let deadline = until.unwrap_or(self.env.now + self.env.local.config.request_timeout);
+        let id = self.env.draw_call();
         self.begin_call(id, whose, (deadline, 0), Some(message), until.is_some());
-        self.begin_steps(id, plan, out);
+        self.begin_steps(id, plan);
     }
 
     /// None of the peers could take a tick, of this node or one that it forwards: routers are asked.
-    pub(super) fn tick_onward(&mut self, tick: OurTick<T>, error: Error, out: &mut Out<T>) {
+    pub(super) fn tick_onward(&mut self, tick: OurTick<T>, error: Error) {
         let OurTick { plan, message, until, whose } = tick;
         let (id, usual) = match &whose {
-            Whose::Peer(relayed) => (relayed.call, self.now),
+            Whose::Peer(relayed) => (relayed.call, self.env.now),
             Whose::Caller(_) | Whose::Tick(_) => {
-                (self.draw_call(), self.now + self.local.config.request_timeout)
+                (self.env.draw_call(), self.env.now + self.env.local.config.request_timeout)
             }
         };
         let deadline = until.unwrap_or(usual);
@@ -136,21 +137,21 @@ impl<T> Mesh<T> {
         if let Some(call) = self.calls.get_mut(&id) {
             call.route = plan.route;
         }
-        if deadline <= self.now || self.stopping.is_some() {
-            return self.end_call(id, Err(error), out);
+        if deadline <= self.env.now || self.stopping.is_some() {
+            return self.end_call(id, Err(error));
         }
-        self.next_step(id, error, out);
+        self.next_step(id, error);
     }
 
     /// If the call is a tick of this node: whoever waited until it was sent waits no more, and from now on the router has its time.
-    pub(super) fn tick_is_sent(&mut self, id: CallId, out: &mut Out<T>) {
+    pub(super) fn tick_is_sent(&mut self, id: CallId) {
         let Some(Call { whose: Whose::Tick(token), .. }) = self.calls.get_mut(&id) else { return };
         let Some(token) = token.take() else { return };
-        out.push(Output::Complete { token, result: Ok(Done::Nothing) });
-        let deadline = self.now + self.local.config.request_timeout;
-        let timer = self.timers.arm(deadline, super::mesh::Timer::Call(id));
+        self.env.out.push(Output::Complete { token, result: Ok(Done::Nothing) });
+        let deadline = self.env.now + self.env.local.config.request_timeout;
+        let timer = self.env.timers.arm(deadline, super::env::Timer::Call(id));
         if let Some(call) = self.calls.get_mut(&id) {
-            disarm(&mut self.timers, &mut Some(std::mem::replace(&mut call.timer, timer)));
+            disarm(&mut self.env.timers, &mut Some(std::mem::replace(&mut call.timer, timer)));
             call.deadline = deadline;
         }
     }
@@ -161,21 +162,22 @@ impl<T> Mesh<T> {
         id: CallId,
         token: Option<T>,
         result: Result<Done, Error>,
-        out: &mut Out<T>,
     ) {
         let lost = result.as_ref().err().cloned();
         match (token, result) {
             (Some(token), result) => {
-                out.push(Output::Complete { token, result: result.map(|_| Done::Nothing) });
+                self.env
+                    .out
+                    .push(Output::Complete { token, result: result.map(|_| Done::Nothing) });
             }
             (None, Ok(_)) => {}
             (None, Err(error)) => {
                 log::debug!(target: "threadmesh::proto", "a tick was not delivered: {error}");
-                let peer = error.peer().unwrap_or(&self.local.id).clone();
-                tell_undelivered(&peer, error.may_have_run(), out);
+                let peer = error.peer().unwrap_or(&self.env.local.id).clone();
+                self.env.report_undelivered(&peer, error.may_have_run());
             }
         }
-        self.flushes_tick_ended(id, lost.as_ref(), out);
+        self.flushes_tick_ended(id, lost.as_ref());
     }
 
     /// Asks a router which of its peers match.
@@ -186,16 +188,15 @@ impl<T> Mesh<T> {
         question: DirectoryQuestion,
         deadline: Instant,
         token: T,
-        out: &mut Out<T>,
     ) {
-        let name = self.peers.name(router).unwrap_or_else(|| self.local.id.clone());
+        let name = self.peers.name(router).unwrap_or_else(|| self.env.local.id.clone());
         let cost = cost(question.filter.len());
         let target = self.peers.route(&Step::new(router, Directions::BOTH));
         let refused = match target.and_then(|link| self.links.get_mut(&link)) {
             None => Some(lost_unsent(&name)),
             Some(link) if link.takes_call(cost) => None,
             Some(_) => {
-                self.dropped.unroomed += 1;
+                self.env.counters.unroomed += 1;
                 let why = format!("{name} has no room for a question; it was not asked");
                 let error = Error::new(ErrorKind::Backpressure, why);
                 Some(error.with_execution(Execution::Never).with_peer(name))
@@ -203,7 +204,7 @@ impl<T> Mesh<T> {
         };
         let (None, Some(to)) = (&refused, target) else {
             let error = refused.unwrap_or_else(super::stop::closed);
-            return out.push(Output::Complete { token, result: Err(error) });
+            return self.env.out.push(Output::Complete { token, result: Err(error) });
         };
         self.begin_call(id, Whose::Caller(token), (deadline, 0), None, false);
         let Some(link) = self.links.get_mut(&to) else { return };
@@ -214,6 +215,6 @@ impl<T> Mesh<T> {
         if let Some(call) = self.calls.get_mut(&id) {
             (call.phase, call.is_question) = (Phase::Queued(to, seq), true);
         }
-        self.flush(to, out);
+        self.env.touch(to);
     }
 }

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::calls::{Call, Whose};
-use super::mesh::{Mesh, Out, Timer};
+use super::env::Timer;
+use super::mesh::Mesh;
 use super::planted::{Planted, has};
 use super::timers::TimerId;
 use super::{Command, Done, Output, StopCut};
@@ -34,33 +35,33 @@ enum Phase {
 }
 
 impl<T> Mesh<T> {
-    pub(super) fn stop(&mut self, bound: Duration, token: Option<T>, out: &mut Out<T>) {
-        let bound = self.now + bound;
+    pub(super) fn stop(&mut self, bound: Duration, token: Option<T>) {
+        let bound = self.env.now + bound;
         let waiters = token.into_iter().collect();
-        let drained = bound.checked_sub(PARTING).map_or(bound, |at| at.max(self.now));
-        let timer = self.timers.arm(drained, Timer::Stop);
+        let drained = bound.checked_sub(PARTING).map_or(bound, |at| at.max(self.env.now));
+        let timer = self.env.timers.arm(drained, Timer::Stop);
         let (phase, cut) = (Phase::Draining, StopCut::default());
         self.stopping = Some(Stopping { waiters, bound, phase, timer, cut });
-        self.close_listener(out);
-        self.members_closed(out);
-        self.stop_dialling(&closed(), out);
-        self.stop_own(out);
+        self.close_listener();
+        self.members_closed();
+        self.stop_dialling(&closed());
+        self.stop_own();
         self.end_stats();
-        self.flushes_closed(closed, out);
+        self.flushes_closed(closed);
         // A plain thread is told at once; what handlers ask may still let them finish.
         let is_plain = |call: &Call<T>| call.depth == 0 && matches!(call.whose, Whose::Caller(_));
         let plain: Vec<CallId> =
             self.calls.iter().filter(|(_, call)| is_plain(call)).map(|(id, _)| *id).collect();
-        self.cut_calls(&plain, out);
+        self.cut_calls(&plain);
         let joining: Vec<LinkId> =
             self.links.values().filter(|link| !link.is_ready()).map(|link| link.id).collect();
         for id in joining {
-            self.say_goodbye(id, Farewell::Stop, LeftReason::Stopped, out);
+            self.say_goodbye(id, Farewell::Stop, LeftReason::Stopped);
         }
     }
 
     /// The newest first: those that wait in line must not take the room of older ones, and be sent, just to be cut off.
-    fn cut_calls(&mut self, calls: &[CallId], out: &mut Out<T>) {
+    fn cut_calls(&mut self, calls: &[CallId]) {
         let mut cut = StopCut::default();
         for call in calls.iter().rev().filter(|_| !has(Planted::CallersLeft)) {
             match self.calls.get(call).map(|call| &call.whose) {
@@ -70,7 +71,7 @@ impl<T> Mesh<T> {
                 Some(Whose::Tick(_)) => cut.unwritten += 1,
                 None => {}
             }
-            self.give_up(*call, ErrorKind::Closed, out);
+            self.give_up(*call, ErrorKind::Closed);
         }
         if let Some(stopping) = &mut self.stopping {
             stopping.cut.calls += cut.calls;
@@ -81,28 +82,28 @@ impl<T> Mesh<T> {
     }
 
     /// Once the node is stopping, and when it has stopped, every command but another stop is refused.
-    pub(super) fn refuse_command(&mut self, command: Command<T>, out: &mut Out<T>) {
+    pub(super) fn refuse_command(&mut self, command: Command<T>) {
         match command {
             Command::Stop { token, .. } => {
                 if let Some(stopping) = &mut self.stopping {
                     stopping.waiters.extend(token);
                 }
             }
-            Command::Cancel { call } => self.cancel(call, out),
-            Command::Tick(tick) => self.tick_unplaced(tick.into(), closed(), out),
+            Command::Cancel { call } => self.cancel(call),
+            Command::Tick(tick) => self.tick_unplaced(tick.into(), closed()),
             command => {
                 let refused = |token| Output::Complete { token, result: Err(closed()) };
-                out.extend(command.into_token().map(refused));
+                self.env.out.extend(command.into_token().map(refused));
             }
         }
     }
 
     /// Looks whether the stop can go on; asked after every input.
-    pub(super) fn proceed_stop(&mut self, out: &mut Out<T>) {
+    pub(super) fn proceed_stop(&mut self) {
         let Some(stopping) = &self.stopping else { return };
         match stopping.phase {
-            Phase::Draining if self.is_drained() => self.part(out),
-            Phase::Parting if self.links.is_empty() => self.finish_stop(out),
+            Phase::Draining if self.is_drained() => self.part(),
+            Phase::Parting if self.links.is_empty() => self.finish_stop(),
             Phase::Draining | Phase::Parting => {}
         }
     }
@@ -116,33 +117,33 @@ impl<T> Mesh<T> {
     }
 
     /// The time to drain, or the whole bound, is over.
-    pub(super) fn stop_due(&mut self, out: &mut Out<T>) {
+    pub(super) fn stop_due(&mut self) {
         let Some(stopping) = &self.stopping else { return };
         match stopping.phase {
             Phase::Draining if has(Planted::StopWithoutEnd) => {}
-            Phase::Draining => self.part(out),
+            Phase::Draining => self.part(),
             Phase::Parting => {
                 let links: Vec<LinkId> = self.links.keys().copied().collect();
                 for id in links {
-                    self.leave(id, LeftReason::Stopped, out);
-                    self.forget(id, true, out);
+                    self.leave(id, LeftReason::Stopped);
+                    self.forget(id, true);
                 }
-                self.finish_stop(out);
+                self.finish_stop();
             }
         }
     }
 
     /// Counts what is cut off, and says goodbye to everybody.
-    fn part(&mut self, out: &mut Out<T>) {
+    fn part(&mut self) {
         let calls: Vec<CallId> = self.calls.keys().copied().collect();
-        self.cut_calls(&calls, out);
+        self.cut_calls(&calls);
         let ready: Vec<LinkId> =
             self.links.values().filter(|link| link.is_ready()).map(|link| link.id).collect();
         for id in &ready {
             self.count_staged(*id);
         }
         self.settle_own();
-        let now = self.now;
+        let now = self.env.now;
         let Some(stopping) = &mut self.stopping else { return };
         for link in ready.iter().filter_map(|id| self.links.get(id)) {
             stopping.cut.owed += link.handled() as u64;
@@ -150,28 +151,28 @@ impl<T> Mesh<T> {
             stopping.cut.unconfirmed += link.ticks_out.unconfirmed();
         }
         stopping.phase = Phase::Parting;
-        self.timers.disarm(stopping.timer);
-        stopping.timer = self.timers.arm(stopping.bound.max(now + PARTING), Timer::Stop);
+        self.env.timers.disarm(stopping.timer);
+        stopping.timer = self.env.timers.arm(stopping.bound.max(now + PARTING), Timer::Stop);
         for id in ready {
-            self.say_goodbye(id, Farewell::Stop, LeftReason::Stopped, out);
+            self.say_goodbye(id, Farewell::Stop, LeftReason::Stopped);
         }
-        self.proceed_stop(out);
+        self.proceed_stop();
     }
 
-    fn finish_stop(&mut self, out: &mut Out<T>) {
+    fn finish_stop(&mut self) {
         let Some(stopping) = self.stopping.take() else { return };
-        self.timers.disarm(stopping.timer);
+        self.env.timers.disarm(stopping.timer);
         self.stopped = true;
-        log::debug!(target: "threadmesh::proto", "stopped; dropped so far: {:?}", self.dropped);
-        out.push(Output::Event(NodeEvent::Stopped));
+        log::debug!(target: "threadmesh::proto", "stopped; dropped so far: {:?}", self.env.counters);
+        self.env.out.push(Output::Event(NodeEvent::Stopped));
         let cut = stopping.cut;
-        out.extend(
+        self.env.out.extend(
             stopping
                 .waiters
                 .into_iter()
                 .map(|token| Output::Complete { token, result: Ok(Done::Stopped(cut)) }),
         );
-        out.push(Output::Stopped);
+        self.env.out.push(Output::Stopped);
     }
 }
 

@@ -295,12 +295,16 @@ impl Pair {
 }
 
 fn mesh(id: &str, seed: u64, now: Instant, config: &Config) -> Mesh<Label> {
+    Mesh::new(local(id, seed, config), fastrand::Rng::with_seed(seed), now)
+}
+
+fn local(id: &str, seed: u64, config: &Config) -> Local {
     let id = NodeId::new(id).unwrap();
     let is_router = id.as_str().starts_with("router");
     let options = Options::default().with_id(&id);
     let options = if is_router { options.with_router() } else { options };
     let role = RouterRole { tells: true, chooses_elsewhere: false, stats_every: None };
-    let local = Local {
+    Local {
         id,
         instance: InstanceId(u128::from(seed) + 1),
         options,
@@ -309,8 +313,7 @@ fn mesh(id: &str, seed: u64, now: Instant, config: &Config) -> Mesh<Label> {
         advertise: None,
         config: config.clone(),
         router: is_router.then_some(role),
-    };
-    Mesh::new(local, fastrand::Rng::with_seed(seed), now)
+    }
 }
 
 fn bytes_of(len: usize) -> Payload {

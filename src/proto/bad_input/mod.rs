@@ -12,8 +12,8 @@ mod payloads;
 mod peers;
 mod routers;
 
+use super::counters::Counters;
 use super::fuzz::end::End;
-use super::mesh::Counters;
 use crate::config::Config;
 use crate::error::ErrorKind;
 use crate::id::CallId;

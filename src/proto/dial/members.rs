@@ -8,29 +8,29 @@ use crate::config::MEMBER_DIALS;
 use crate::id::NodeId;
 use crate::node_event::LeftReason;
 use crate::proto::members::Place;
-use crate::proto::mesh::{Mesh, Out};
+use crate::proto::mesh::Mesh;
 use crate::proto::{Done, Output};
 
 impl<T> Mesh<T> {
     /// Keeps dialling a seed, and asks it whenever it is reached.
-    pub(in crate::proto) fn join_always(&mut self, address: Address, token: T, out: &mut Out<T>) {
+    pub(in crate::proto) fn join_always(&mut self, address: Address, token: T) {
         self.members.taking_part = true;
-        let id = self.dial_always(address, out);
-        out.push(Output::Complete { token, result: Ok(Done::Nothing) });
+        let id = self.dial_always(address);
+        self.env.out.push(Output::Complete { token, result: Ok(Done::Nothing) });
         let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
         dial.seed = true;
         if let Stage::Joined { peer, .. } | Stage::Alias { peer } = dial.stage {
-            self.ask_seed(id, peer, None, out);
+            self.ask_seed(id, peer, None);
         }
     }
 
-    pub(super) fn dial_always(&mut self, address: Address, out: &mut Out<T>) -> DialId {
+    pub(super) fn dial_always(&mut self, address: Address) -> DialId {
         let known = self.dials.by_address.get(&address).copied();
         let id = known.unwrap_or_else(|| self.new_dial(address, Keep::Standing, Vec::new()));
         self.keep_standing(id);
         if matches!(self.dials.by_id.get(&id).map(|dial| &dial.stage), Some(Stage::Between)) {
             self.rest(id);
-            self.attempt(id, out);
+            self.attempt(id);
         }
         id
     }
@@ -58,7 +58,7 @@ impl<T> Mesh<T> {
     }
 
     /// A link is lost: seeds that had dialled this node, and are gone, are dialled again, whoever has ended that link.
-    pub(in crate::proto) fn resting_lost(&mut self, reason: &LeftReason, out: &mut Out<T>) {
+    pub(in crate::proto) fn resting_lost(&mut self, reason: &LeftReason) {
         let peers = &self.peers.by_key;
         let lost = |dial: &Dial<T>| matches!(dial.stage, Stage::Alias { peer } if !peers.contains_key(&peer));
         let lost: Vec<DialId> =
@@ -68,19 +68,19 @@ impl<T> Mesh<T> {
             other => other,
         };
         for id in lost {
-            self.dial_lost(id, reason, out);
+            self.dial_lost(id, reason);
         }
     }
 
     /// The program disconnects a peer: it is not dialled again when its link is lost.
-    pub(super) fn remove_resting(&mut self, peer: &NodeId, out: &mut Out<T>) {
+    pub(super) fn remove_resting(&mut self, peer: &NodeId) {
         let theirs = |dial: &Dial<T>| {
             matches!(dial.stage, Stage::Alias { .. }) && dial.leads_to.as_ref() == Some(peer)
         };
         let dials: Vec<DialId> =
             self.dials.by_id.iter().filter(|(_, dial)| theirs(dial)).map(|(id, _)| *id).collect();
         for dial in dials {
-            self.remove_dial(dial, out);
+            self.remove_dial(dial);
         }
     }
 
@@ -102,29 +102,28 @@ impl<T> Mesh<T> {
         &mut self,
         address: Address,
         member: &NodeId,
-        out: &mut Out<T>,
     ) -> Option<Place> {
         let Some(id) = self.dials.by_address.get(&address).copied() else {
             let id = self.new_dial(address, Keep::Member, Vec::new());
             if let Some(dial) = self.dials.by_id.get_mut(&id) {
-                (dial.began, dial.leads_to) = (Some(self.now), Some(member.clone()));
+                (dial.began, dial.leads_to) = (Some(self.env.now), Some(member.clone()));
             }
             self.arm_waiters(id);
-            self.attempt(id, out);
+            self.attempt(id);
             return Some(Place::Dialled(id));
         };
         let dial = self.dials.by_id.get_mut(&id)?;
         match (&dial.stage, dial.keep) {
             (Stage::Joined { .. } | Stage::Alias { .. }, _) => {
                 // Somebody else lives there now.
-                self.forget_member(member, out);
+                self.forget_member(member);
                 Some(Place::Nowhere)
             }
             (_, Keep::Member) => {
                 // Whoever it was dialled for, the newer word counts.
                 let before = dial.leads_to.replace(member.clone());
                 if let Some(before) = before.filter(|before| before != member) {
-                    self.forget_member(&before, out);
+                    self.forget_member(&before);
                 }
                 Some(Place::Dialled(id))
             }
@@ -148,29 +147,24 @@ impl<T> Mesh<T> {
     }
 
     /// The member is forgotten, and its dial with it, unless the program waits for it.
-    pub(in crate::proto) fn drop_member_dial(
-        &mut self,
-        id: DialId,
-        member: &NodeId,
-        out: &mut Out<T>,
-    ) {
+    pub(in crate::proto) fn drop_member_dial(&mut self, id: DialId, member: &NodeId) {
         let theirs = |dial: &&mut Dial<T>| dial.keep == Keep::Member && dial.is_for(member);
         let Some(dial) = self.dials.by_id.get_mut(&id).filter(theirs) else { return };
         if dial.waiters.is_empty() {
-            return self.remove_dial(id, out);
+            return self.remove_dial(id);
         }
         // It may be looked for elsewhere.
         dial.leads_to = None;
-        self.outlast_member(id, out);
+        self.outlast_member(id);
     }
 
     /// The member has come by itself: a dial that has not reached anything yet is not needed. One that has might be what the other side
     /// counts on, while it lets its own go.
-    pub(in crate::proto) fn dismiss_dial(&mut self, id: DialId, out: &mut Out<T>) {
+    pub(in crate::proto) fn dismiss_dial(&mut self, id: DialId) {
         let Some(dial) = self.dials.by_id.get(&id) else { return };
         let rests = matches!(dial.stage, Stage::Resolving(_) | Stage::Pausing(_) | Stage::Between);
         if rests && dial.keep == Keep::Member && dial.waiters.is_empty() {
-            self.remove_dial(id, out);
+            self.remove_dial(id);
         }
     }
 
@@ -189,36 +183,36 @@ impl<T> Mesh<T> {
     }
 
     /// Nobody was told who the members are: what was dialled for that alone is let go.
-    pub(in crate::proto) fn undo_join(&mut self, id: DialId, out: &mut Out<T>) {
+    pub(in crate::proto) fn undo_join(&mut self, id: DialId) {
         let unwanted = |dial: &&Dial<T>| !dial.wanted && dial.waiters.is_empty();
         let Some(dial) = self.dials.by_id.get(&id).filter(unwanted) else { return };
         let address = dial.address.clone();
-        self.disconnect_address(&address, out);
+        self.disconnect_address(&address);
     }
 
     /// Dials members whose turn it is.
-    pub(in crate::proto) fn dial_members(&mut self, out: &mut Out<T>) {
+    pub(in crate::proto) fn dial_members(&mut self) {
         while self.dials.trying.len() < MEMBER_DIALS {
             let Some(id) = self.dials.waiting.pop_first() else { return };
             self.dials.trying.insert(id);
-            self.attempt_now(id, out);
+            self.attempt_now(id);
         }
     }
 
     /// Somebody waits for it now, and not for the members whose turn it would be. A link that is wanted for good does not wait for the
     /// next dial in the background either; what is just sent does, so that many sends to a dead node are not as many dials.
-    pub(super) fn hasten(&mut self, id: DialId, for_good: bool, out: &mut Out<T>) {
+    pub(super) fn hasten(&mut self, id: DialId, for_good: bool) {
         let Some(dial) = self.dials.by_id.get(&id) else { return };
         let in_background = matches!(dial.keep, Keep::Standing | Keep::Member);
         match dial.stage {
             Stage::Between => {}
             Stage::Pausing(timer) if for_good && in_background => {
-                self.timers.disarm(timer);
+                self.env.timers.disarm(timer);
             }
             _ => return,
         }
         self.rest(id);
-        self.attempt_now(id, out);
+        self.attempt_now(id);
     }
 
     pub(super) fn rest(&mut self, id: DialId) {
@@ -227,13 +221,13 @@ impl<T> Mesh<T> {
     }
 
     /// The member is given up, and the program still waits for whoever is at its address.
-    pub(super) fn outlast_member(&mut self, id: DialId, out: &mut Out<T>) {
+    pub(super) fn outlast_member(&mut self, id: DialId) {
         let Some(dial) = self.dials.by_id.get_mut(&id) else { return };
         (dial.keep, dial.began) = (Keep::WhileWaited, None);
         let member = dial.leads_to.clone();
         self.arm_waiters(id);
         if let Some(member) = member {
-            self.forget_member(&member, out);
+            self.forget_member(&member);
         }
     }
 }

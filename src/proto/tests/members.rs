@@ -70,7 +70,7 @@ fn kill(pair: &mut Pair, node: usize) {
     for link in links {
         pair.apply(node, Output::Hang { link });
     }
-    let id = pair.nodes[node].local.id.to_string();
+    let id = pair.nodes[node].local().id.to_string();
     pair.nodes[node] = mesh(&id, 100 + node as u64, pair.now, &Config::default());
     pair.run();
 }
@@ -335,7 +335,7 @@ fn tell(pair: &mut Pair, from: usize, to: usize, id: &str, address: &str) {
 }
 
 fn say(pair: &mut Pair, from: usize, to: usize, controls: &[Control]) {
-    let peer = pair.nodes[to].local.id.to_string();
+    let peer = pair.nodes[to].local().id.to_string();
     let (_, link) = pair.ends[&(from, pair.link(from, &peer))];
     let mut bytes = Vec::new();
     for control in controls {
@@ -542,7 +542,7 @@ fn who_advertises_an_address_is_a_member_only_while_it_listens() {
         listen(&mut pair, node);
     }
     let elsewhere: Address = "far.example:7".parse().unwrap();
-    pair.nodes[2].local.advertise = Some(elsewhere.clone());
+    pair.nodes[2].local_mut().advertise = Some(elsewhere.clone());
     join(&mut pair, 1, 0);
     join(&mut pair, 2, 0);
     let known = |pair: &Pair| {

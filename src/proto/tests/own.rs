@@ -308,3 +308,30 @@ fn a_tick_that_waits_for_room_with_itself_is_refused_when_the_node_stops() {
     pair.feed(0, Input::Consumed { link, ticks: 1, cost });
     assert_eq!((pair.stopped.clone(), pair.delivered.len()), (vec![0], 0));
 }
+
+#[test]
+fn thousands_that_wait_for_their_own_node_and_are_refused_at_once_need_no_deep_stack() {
+    let _bound = crate::bound::bound();
+    let mut config = Config::default();
+    (config.limits.calls_per_link, config.limits.node_bytes) = (2, 1_000_000);
+    let mut pair = Pair::with(&["alone"], &config);
+    pair.ask_own("first");
+    pair.run();
+    let large = bytes_of(700_000);
+    let plan = pair.own_plan(false, large.len());
+    pair.request_by(plan, 0, large, "large");
+    pair.run();
+    for _ in 0..60_000 {
+        pair.ask_own("waits");
+    }
+    pair.run();
+    assert_eq!(pair.delivered.len(), 2);
+    let Work::Request { owed, .. } = pair.delivered.remove(0).1.work else { panic!("a request") };
+    pair.feed(0, Input::Answer { owed, answer: Answer::Reply(Payload::null()) });
+    assert!(pair.result("first").is_ok());
+    let busy = pair.done.iter().filter(|(token, result)| {
+        *token == "waits" && result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Busy)
+    });
+    assert_eq!(busy.count(), 60_000);
+    pair.check_own();
+}

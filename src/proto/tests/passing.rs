@@ -78,12 +78,10 @@ fn a_link_that_was_replaced_by_one_that_was_given_up_is_dialled_again() {
             // A second dial to the same node, of which the server heard everything and the client not the last word in time.
             let id = NodeId::new("server").unwrap();
             let now = pair.now;
-            pair.nodes[0].given_up.insert(id, now);
+            pair.nodes[0].note_abandoned(id, now);
         }
-        let (link, mut out) = (pair.link(1, "client"), Vec::new());
-        let (farewell, reason) = (crate::wire::Farewell::Replaced, LeftReason::Replaced);
-        pair.nodes[1].say_goodbye(link, farewell, reason, &mut out);
-        for output in out {
+        let link = pair.link(1, "client");
+        for output in pair.nodes[1].close_replaced(link) {
             pair.apply(1, output);
         }
         pair.pass(Duration::from_secs(60));

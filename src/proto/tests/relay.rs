@@ -396,12 +396,10 @@ fn one_who_asks_through_two_routers_has_no_more_places_at_a_service() {
 fn statistics_are_told_as_often_as_is_said_until_the_router_stops() {
     let _bound = crate::bound::bound();
     let (now, mut out) = (Instant::now(), Vec::new());
-    let mut router = mesh("router", 1, now, &Config::default());
-    router.local.router = router
-        .local
-        .router
-        .map(|role| RouterRole { stats_every: Some(Duration::from_secs(1)), ..role });
-    router.begin_stats();
+    let mut local = local("router", 1, &Config::default());
+    let every = Some(Duration::from_secs(1));
+    local.router = local.router.map(|role| RouterRole { stats_every: every, ..role });
+    let mut router = Mesh::new(local, fastrand::Rng::with_seed(1), now);
     let mut told = |at: u64, router: &mut Mesh<Label>| {
         router.handle(now + Duration::from_secs(at), Input::Due, &mut out);
         let is_told =
@@ -446,8 +444,8 @@ impl Pair {
     fn graph_of(nodes: &[(&str, &str)], links: &[(usize, usize)]) -> Self {
         let ids: Vec<&str> = nodes.iter().map(|(id, _)| *id).collect();
         let mut pair = Self::new(&ids);
-        for (node, (_, path)) in pair.nodes.iter_mut().zip(nodes) {
-            node.set_services(vec![(*path).to_owned()], &mut Vec::new());
+        for (node, (_, path)) in nodes.iter().enumerate() {
+            pair.command(node, Command::SetServices { services: vec![(*path).to_owned()] });
         }
         for (from, to) in links {
             pair.connect(*from, *to, "connect");

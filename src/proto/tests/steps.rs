@@ -189,8 +189,8 @@ fn a_peer_is_local_by_the_name_of_its_host_or_if_neither_has_one_by_the_link() {
         (None, Some("x"), false),
     ] {
         let mut pair = Pair::new(&["a", "b"]);
-        pair.nodes[0].local.host = ours.map(str::to_owned);
-        pair.nodes[1].local.host = theirs.map(str::to_owned);
+        pair.nodes[0].local_mut().host = ours.map(str::to_owned);
+        pair.nodes[1].local_mut().host = theirs.map(str::to_owned);
         pair.connect(0, 1, "connect");
         pair.run();
         let of = |node: usize, id: &str| pair.nodes[node].directory().get(id).unwrap().is_local;

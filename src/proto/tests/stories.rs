@@ -292,9 +292,14 @@ pub(super) fn a_waiting_call_whose_time_ends_with_anothers_is_not_sent() {
     for token in ["sent", "waits"] {
         pair.request(0, "server", bytes_of(9), token);
     }
-    pair.pass(4 * SECOND);
-    let (sent, waits) = (pair.result("sent").unwrap_err(), pair.result("waits").unwrap_err());
-    assert_eq!((sent.kind(), sent.execution()), (ErrorKind::RequestTimeout, Execution::Unknown));
+    pair.run();
+    // The reply is read in a turn that is behind both deadlines and has not come to its timers yet.
+    pair.now += 4 * SECOND;
+    let Work::Request { owed, .. } = pair.delivered[0].1.work else { panic!("a request") };
+    pair.feed(1, Input::Answer { owed, answer: Answer::Reply(Payload::null()) });
+    pair.pass(SECOND);
+    assert!(pair.result("sent").is_ok());
+    let waits = pair.result("waits").unwrap_err();
     assert_eq!((waits.kind(), waits.execution()), (ErrorKind::Backpressure, Execution::Never));
     assert_eq!(pair.delivered.len(), 1);
 }

@@ -66,7 +66,7 @@ impl<T> Mesh<T> {
         if faces.sum::<usize>() != ready || self.directory.len() + own != self.peers.by_key.len() {
             return Some("the directory lists other links than those that stand".to_owned());
         }
-        self.broken_members()
+        self.topology.broken_invariant(&self.peers)
     }
 }
 
@@ -99,6 +99,19 @@ impl<T> Mesh<T> {
     #[cfg(test)]
     pub(crate) fn open_links(&self) -> usize {
         self.links.keys().filter(|link| **link != LinkId::OWN).count()
+    }
+
+    /// Addresses that are being dialled or hold a link, for the world's check that nothing is left
+    /// behind.
+    #[cfg(test)]
+    pub(crate) fn dialled(&self) -> usize {
+        self.topology.dialled()
+    }
+
+    /// Members with which no link is joined, and all there are.
+    #[cfg(test)]
+    pub(crate) fn members(&self) -> (usize, usize) {
+        self.topology.members()
     }
 }
 
@@ -137,8 +150,7 @@ impl<T> Mesh<T> {
         let of_link = |link: &Link<T>| usize::from(link.timer.is_some()) + link.lines.ticks.len();
         self.links.values().map(of_link).sum::<usize>()
             + self.calls.len()
-            + self.dial_timers()
-            + self.member_timers()
+            + self.topology.timers()
             + self.flushes.len()
             + self.stats_timers()
             + usize::from(self.stopping.is_some())

@@ -1,13 +1,15 @@
 //! What every part of the engine works in: the time, the configuration, timers, random numbers,
 //! counters and the outputs. It must not hold the state of any part.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use super::counters::Counters;
-use super::dial::DialId;
+use super::effect::Effect;
 use super::timers::{TimerId, Timers};
-use super::{Local, Output};
+use super::topology::DialId;
+use super::{Local, Output, QueryId};
+use crate::address::Address;
 use crate::dropped::Dropped;
 use crate::error::Error;
 use crate::id::{CallId, LinkId, NodeId};
@@ -56,8 +58,11 @@ pub(super) struct Env<T> {
     pub(super) out: Vec<Output<T>>,
     /// Links to which something has happened since they were last settled; may name one twice.
     dirty: Vec<LinkId>,
+    /// What follows from the current input and is not done yet, in order.
+    effects: VecDeque<Effect<T>>,
     last_link: u64,
     last_call: u64,
+    last_query: u64,
 }
 
 impl<T> Env<T> {
@@ -71,8 +76,10 @@ impl<T> Env<T> {
             violations: BTreeMap::new(),
             out: Vec::new(),
             dirty: Vec::new(),
+            effects: VecDeque::new(),
             last_link: 0,
             last_call: 0,
+            last_query: 0,
         }
     }
 
@@ -86,6 +93,27 @@ impl<T> Env<T> {
     pub(super) fn draw_call(&mut self) -> CallId {
         self.last_call += 1;
         CallId(OWN_CALLS | self.last_call)
+    }
+
+    /// Draws a fresh id for a query to the resolver.
+    pub(super) fn draw_query(&mut self) -> QueryId {
+        self.last_query += 1;
+        QueryId(self.last_query)
+    }
+
+    /// Has the dispatcher do something once the current event is handled.
+    pub(super) fn then(&mut self, effect: Effect<T>) {
+        self.effects.push_back(effect);
+    }
+
+    /// Whether there is an effect that is not done yet.
+    pub(super) fn has_effects(&self) -> bool {
+        !self.effects.is_empty()
+    }
+
+    /// Takes the first effect that is not done yet.
+    pub(super) fn next_effect(&mut self) -> Option<Effect<T>> {
+        self.effects.pop_front()
     }
 
     /// Marks a link: before the current input ends, it is brought up to date once.
@@ -142,6 +170,12 @@ impl<T> Env<T> {
                 self.event(NodeEvent::Undelivered { id, unwritten: one, unconfirmed: none });
             }
         }
+    }
+
+    /// Counts an address in the hello of a peer that is none.
+    pub(super) fn count_address(&mut self, said: Option<&str>) {
+        let is_wrong = said.is_some_and(|text| text.parse::<Address>().is_err());
+        self.counters.addresses += u64::from(is_wrong);
     }
 
     /// Everything that was dropped or refused so far, for the program.

@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use super::leave::Ending;
 use super::link::{Link, Shaking, State};
 use super::mesh::Mesh;
 use super::messages::told;
 use super::peers::Claim;
 use super::planted::{Planted, has};
+use super::topology::DialOutcome;
 use crate::config::{PROBE, SERVICES, SERVICES_BYTES, SERVICES_PAGE_BYTES};
 use crate::error::{Error, ErrorKind};
 use crate::id::{InstanceId, LinkId};
@@ -61,7 +61,7 @@ impl<T> Mesh<T> {
         let Some(link) = self.links.get(&id) else { return };
         let why = format!("{} does not speak threadmesh: it looks like {looks}", link.remote);
         log::debug!(target: "threadmesh::proto", "closing a connection: {why}");
-        self.joining_failed(id, Error::new(ErrorKind::Incompatible, why), Ending::Final);
+        self.joining_failed(id, Error::new(ErrorKind::Incompatible, why), DialOutcome::Final);
         self.forget(id, true);
     }
 
@@ -97,7 +97,7 @@ impl<T> Mesh<T> {
         };
         let why =
             format!("{} is incompatible: {why}; run versions that share a protocol", link.remote);
-        self.joining_failed(id, Error::new(ErrorKind::Incompatible, why), Ending::Final);
+        self.joining_failed(id, Error::new(ErrorKind::Incompatible, why), DialOutcome::Final);
         self.forget(id, true);
     }
 
@@ -120,6 +120,8 @@ impl<T> Mesh<T> {
 
     fn hello(&self, link: LinkId, tick_window: u64) -> Hello {
         let config = &self.env.local.config;
+        let local = self.links.get(&link).and_then(|link| link.local);
+        let address = self.topology.advertised(&self.env, local);
         Hello {
             id: self.env.local.id.clone(),
             instance: self.env.local.instance,
@@ -127,7 +129,7 @@ impl<T> Mesh<T> {
             options: self.env.local.options.clone(),
             services_version: self.services_version,
             host: self.env.local.host.clone(),
-            advertise: self.advertised(link).map(|address| address.to_string()),
+            advertise: address.map(|address| address.to_string()),
             capabilities: BTreeMap::new(),
             heartbeat_ms: millis(config.heartbeat_interval),
             liveness_ms: millis(config.liveness_timeout),
@@ -192,14 +194,14 @@ impl<T> Mesh<T> {
                 let why = format!("{remote} is this node itself; dial another one");
                 let error = Error::new(ErrorKind::InvalidAddress, why);
                 let error = error.with_peer(self.env.local.id.clone());
-                self.turn_away(id, error, Ending::Final);
+                self.turn_away(id, error, DialOutcome::Final);
             }
             Claim::MyId => {
                 let why = format!(
                     "{remote} has this node's own id {}; give one of the two another id",
                     self.env.local.id
                 );
-                self.turn_away(id, Error::new(ErrorKind::DuplicateId, why), Ending::Final);
+                self.turn_away(id, Error::new(ErrorKind::DuplicateId, why), DialOutcome::Final);
             }
             Claim::Again { older } => self.meet_again(id, older),
             Claim::Contested { older } => self.probe(id, older),
@@ -228,7 +230,8 @@ impl<T> Mesh<T> {
                 let dial = link.dial.take();
                 self.say_goodbye(id, Farewell::Replaced, LeftReason::Replaced);
                 if let Some(dial) = dial {
-                    self.dial_is_alias(dial, older);
+                    let peer = self.links.get(&older).and_then(|link| link.peer);
+                    self.topology.dial_is_alias(&mut self.env, &self.peers, dial, peer);
                 }
             }
             // What was accepted first and is ready last was given up by its dialler while its bytes were under way.
@@ -289,7 +292,7 @@ impl<T> Mesh<T> {
                 hello.id, link.remote, alive.remote
             );
             let error = Error::new(ErrorKind::DuplicateId, why).with_peer(hello.id.clone());
-            return self.turn_away(id, error, Ending::Again);
+            return self.turn_away(id, error, DialOutcome::Retry);
         }
         if self.env.now >= *until {
             for older in older {
@@ -330,7 +333,7 @@ impl<T> Mesh<T> {
     }
 
     /// This side objects: the other is told why, and so is whoever dialled here.
-    fn turn_away(&mut self, id: LinkId, error: Error, ending: Ending) {
+    fn turn_away(&mut self, id: LinkId, error: Error, ending: DialOutcome) {
         let last = Control::Refuse { kind: error.kind(), message: error.message().to_owned() };
         self.joining_failed(id, error, ending);
         self.close_with(id, &last);
@@ -340,8 +343,8 @@ impl<T> Mesh<T> {
     fn refused(&mut self, id: LinkId, kind: ErrorKind, message: &str) {
         let Some(link) = self.links.get(&id) else { return };
         let ending = match kind {
-            ErrorKind::DuplicateId | ErrorKind::Closed | ErrorKind::Busy => Ending::Again,
-            _ => Ending::Final,
+            ErrorKind::DuplicateId | ErrorKind::Closed | ErrorKind::Busy => DialOutcome::Retry,
+            _ => DialOutcome::Final,
         };
         let why = format!("{} refused this node: {}", link.remote, told(message));
         self.joining_failed(id, Error::new(kind, why), ending);
@@ -352,7 +355,7 @@ impl<T> Mesh<T> {
     fn left_handshake(&mut self, id: LinkId) {
         let Some(link) = self.links.get(&id) else { return };
         let why = format!("{} said goodbye before the handshake was complete", link.remote);
-        self.joining_failed(id, Error::new(ErrorKind::ConnectFailed, why), Ending::Again);
+        self.joining_failed(id, Error::new(ErrorKind::ConnectFailed, why), DialOutcome::Retry);
         self.forget(id, true);
     }
 
@@ -365,7 +368,7 @@ impl<T> Mesh<T> {
             "{} did not complete the handshake within {:?}",
             link.remote, self.env.local.config.handshake_timeout
         );
-        self.joining_failed(id, Error::new(ErrorKind::HandshakeTimeout, why), Ending::Again);
+        self.joining_failed(id, Error::new(ErrorKind::HandshakeTimeout, why), DialOutcome::Retry);
         self.forget(id, true);
     }
 }

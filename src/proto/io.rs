@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use super::leave::Ending;
 use super::link::{Link, State};
 use super::mesh::Mesh;
 use super::planted::{Planted, has};
+use super::topology::DialOutcome;
 use super::{Cause, Output};
 use crate::config::LINGER_BYTES;
 use crate::error::{Error, ErrorKind};
@@ -57,7 +57,7 @@ impl<T> Mesh<T> {
         link.state = State::Greeting { heard: Vec::new() };
         (link.born, link.heard, link.wrote) = (now, now, now);
         self.arm_link(id, now + self.env.local.config.handshake_timeout);
-        self.warn_of_plaintext(remote);
+        self.topology.warn_of_plaintext(&self.env, remote);
         self.offer(id);
     }
 
@@ -146,7 +146,11 @@ impl<T> Mesh<T> {
             State::Closing { .. } | State::Own => {}
             State::Greeting { .. } | State::Hello(_) | State::Probing { .. } if hang => {
                 let why = format!("{remote}: {what} before the handshake was complete");
-                self.joining_failed(id, Error::new(ErrorKind::ConnectFailed, why), Ending::Again);
+                self.joining_failed(
+                    id,
+                    Error::new(ErrorKind::ConnectFailed, why),
+                    DialOutcome::Retry,
+                );
                 return self.finish_writing(id);
             }
             State::Dialling => self.lost_early(id, hang, format!("{remote}: {what}")),
@@ -164,7 +168,8 @@ impl<T> Mesh<T> {
         self.forget(id, hang);
         if let Some(dial) = dial {
             let error = Error::new(ErrorKind::ConnectFailed, why);
-            self.attempt_failed(dial, error, Ending::Again);
+            let outcome = DialOutcome::Retry;
+            self.topology.attempt_failed(&mut self.env, &self.peers, dial, error, outcome);
         }
     }
 }

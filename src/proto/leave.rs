@@ -10,18 +10,12 @@ use super::link::{Shaking, State};
 use super::mesh::Mesh;
 use super::planted::{Planted, has};
 use super::stop::closed;
+use super::topology::{DialOutcome, LinkLeft};
 use crate::config::LINGER;
 use crate::error::{Error, ErrorKind, Execution};
 use crate::id::{LinkId, NodeId};
 use crate::node_event::{Direction, LeftReason, NodeEvent};
 use crate::wire::{Control, Farewell};
-
-/// Whether it makes sense to dial again after a failed handshake.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Ending {
-    Again,
-    Final,
-}
 
 impl<T> Mesh<T> {
     /// A joined link is no longer routable: from here on nothing is sent to it, and what was pending on it is decided.
@@ -72,13 +66,10 @@ impl<T> Mesh<T> {
             self.give_up_relay(relay, line);
         }
         self.forget_searches(id);
-        if let Some(dial) = dial {
-            self.dial_lost(dial, &reason);
-        }
-        if direction == Direction::Up {
-            self.aliases_lost(key, &reason);
-        }
-        self.member_lost(id, &peer, &reason);
+        let gave_up = self.has_given_up(&peer);
+        let (peer, reason) = (&peer, &reason);
+        let left = LinkLeft { link: id, direction, dial, key, peer, reason, gave_up };
+        self.topology.link_left(&mut self.env, &self.peers, left);
     }
 
     /// A tick that waited for room was not sent: it goes on to the next of its plan, if there is one.
@@ -188,18 +179,18 @@ impl<T> Mesh<T> {
         log::debug!(target: "threadmesh::proto", "{} broke the protocol: {why}", link.remote);
         if link.is_joining() {
             let text = format!("{}: the other side broke the protocol: {why}", link.remote);
-            self.joining_failed(id, Error::new(ErrorKind::Incompatible, text), Ending::Final);
+            self.joining_failed(id, Error::new(ErrorKind::Incompatible, text), DialOutcome::Final);
         }
         let farewell = Farewell::Protocol(why.to_owned());
         self.say_goodbye(id, farewell, LeftReason::Protocol(why.to_owned()));
     }
 
     /// A handshake has failed. Whoever dialled is told; the link stays for the caller to close or forget.
-    pub(super) fn joining_failed(&mut self, id: LinkId, error: Error, ending: Ending) {
+    pub(super) fn joining_failed(&mut self, id: LinkId, error: Error, ending: DialOutcome) {
         let Some(link) = self.links.get_mut(&id) else { return };
         let dial = link.dial.take();
         if let Some(dial) = dial {
-            self.attempt_failed(dial, error, ending);
+            self.topology.attempt_failed(&mut self.env, &self.peers, dial, error, ending);
         }
     }
 

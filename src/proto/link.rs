@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use super::dial::DialId;
-use super::join::Telling;
 use super::line::Lines;
 use super::planted::{Planted, has};
 use super::queue::{Item, SendQueue};
 use super::ticks::{TicksIn, TicksOut};
 use super::timers::TimerId;
+use super::topology::DialId;
 use crate::config::{
     CONTROL_BURST, CONTROL_PER_SECOND, Config, GOODBYE_CALLS, HANDSHAKE_FRAME_BYTES,
     STALL_BYTES_PER_SECOND,
@@ -152,8 +151,6 @@ pub(super) struct Link<T> {
     pub(super) tell_services: bool,
     /// Not before this is the other side told of options or services again.
     pub(super) tell_after: Instant,
-    /// What the other side is still to be told of members.
-    pub(super) telling: Telling,
     /// Services of an update that comes in pages, and its version.
     pub(super) services_page: (u64, Vec<String>),
     /// The stamp of a heartbeat that waits to be echoed; 0 if none does.
@@ -232,7 +229,6 @@ impl<T> Link<T> {
             tell_options: false,
             tell_services: false,
             tell_after: now,
-            telling: Telling::default(),
             services_page: (0, Vec::new()),
             echo: 0,
             echoed: false,
@@ -390,8 +386,7 @@ impl<T> Link<T> {
 
     /// Whether nothing is under way on it that the other end, or this one, waits for.
     pub(super) fn is_idle(&self) -> bool {
-        let told = self.queue.is_empty() && self.telling.is_done();
-        let ours = told && self.pending.is_empty() && self.lines.is_empty();
+        let ours = self.queue.is_empty() && self.pending.is_empty() && self.lines.is_empty();
         let theirs = self.owed.is_empty() && self.their_calls == 0 && self.in_hand == 0;
         ours && theirs && self.ticks_out.unconfirmed() == 0 && self.ticks_out.unwritten() == 0
     }

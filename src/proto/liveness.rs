@@ -36,8 +36,9 @@ impl<T> Mesh<T> {
             next = next.min(link.progress + config.write_stall);
         }
         next = link.tells_at().map_or(next, |at| next.min(at));
-        let tells_members = link.telling.tells_at().filter(|_| link.queue.has_control_room());
-        next = tells_members.map_or(next, |at| next.min(at));
+        let announces = self.topology.next_announce_at(id);
+        let announces = announces.filter(|_| link.queue.has_control_room());
+        next = announces.map_or(next, |at| next.min(at));
         let soonest = self.env.now + Duration::from_millis(1);
         self.arm_link(id, next.max(soonest));
     }

@@ -6,16 +6,14 @@ use std::time::Instant;
 use super::calls::Call;
 #[cfg(test)]
 use super::counters::Counters;
-use super::dial::Dials;
 use super::env::{Env, Timer, disarm};
 use super::flush::Flush;
 use super::link::{Link, State};
-use super::listen::Listener;
-use super::members::Members;
 use super::memory::Memory;
 use super::peers::Peers;
 use super::relay::Relays;
 use super::stop::Stopping;
+use super::topology::Topology;
 use super::{Command, Done, Input, Local, Output};
 use crate::config::READ_PER_LINK_AND_TURN;
 use crate::id::{CallId, LinkId, NodeId};
@@ -44,11 +42,7 @@ pub(crate) struct Mesh<T> {
     pub(super) peers: Peers,
     pub(super) calls: BTreeMap<CallId, Call<T>>,
     pub(super) relays: Relays,
-    pub(super) dials: Dials<T>,
-    pub(super) members: Members<T>,
-    pub(super) listener: Listener<T>,
-    /// Answers to `Listen` that are under way and mean nothing any more.
-    pub(super) stale_listens: u32,
+    pub(super) topology: Topology<T>,
     pub(super) stopping: Option<Stopping<T>>,
     pub(super) stopped: bool,
     pub(super) directory: Directory,
@@ -60,8 +54,6 @@ pub(crate) struct Mesh<T> {
     /// Threads that wait for confirmations.
     pub(super) flushes: BTreeMap<u64, Flush<T>>,
     pub(super) next_flush: u64,
-    /// The log has been told that plaintext leaves this machine.
-    pub(super) warned: bool,
     pub(super) scratch: Vec<u8>,
 }
 
@@ -81,10 +73,7 @@ impl<T> Mesh<T> {
             peers: Peers::default(),
             calls: BTreeMap::new(),
             relays: Relays::new(now),
-            dials: Dials::default(),
-            members: Members::default(),
-            listener: Listener::Closed,
-            stale_listens: 0,
+            topology: Topology::default(),
             stopping: None,
             stopped: false,
             directory: Directory::default(),
@@ -93,7 +82,6 @@ impl<T> Mesh<T> {
             next_parked: 0,
             flushes: BTreeMap::new(),
             next_flush: 0,
-            warned: false,
             scratch: vec![0; SCRATCH_BYTES],
         };
         mesh.begin_own();
@@ -139,9 +127,11 @@ impl<T> Mesh<T> {
             Input::Command(command) => self.command(command),
             Input::Answer { owed, answer } => self.answer(owed, answer),
             Input::Consumed { link, ticks, cost } => self.consumed(link, ticks, cost),
-            Input::Resolved { query, result } => self.resolved(query, result),
+            Input::Resolved { query, result } => {
+                self.topology.resolved(&mut self.env, &self.peers, query, result);
+            }
             Input::Chosen { call, chosen } => self.looked(call, chosen),
-            Input::Listening(result) => self.listening(result),
+            Input::Listening(result) => self.topology.listening(&mut self.env, result),
             Input::Due => self.due(),
         }
     }
@@ -151,13 +141,16 @@ impl<T> Mesh<T> {
     /// handles one of them.
     pub(super) fn settle(&mut self) {
         loop {
+            while let Some(effect) = self.env.next_effect() {
+                self.run(effect);
+            }
             while std::mem::take(&mut self.recheck) {
                 self.judge_all();
             }
-            self.dial_members();
+            self.topology.dial_waiting(&mut self.env);
             self.proceed_stop();
             let mut dirty = self.env.take_dirty();
-            if dirty.is_empty() {
+            if dirty.is_empty() && !self.env.has_effects() {
                 break;
             }
             for id in dirty.drain(..) {
@@ -170,8 +163,8 @@ impl<T> Mesh<T> {
     /// Brings a link to which something has happened up to date, whatever that was.
     fn settle_link(&mut self, id: LinkId) {
         self.admit_waiting(id);
-        if !self.members.news.is_empty() {
-            self.tell_members(id);
+        if self.topology.has_news(id) {
+            self.announce_members(id);
         }
         self.refresh(id);
         if id == LinkId::OWN {
@@ -235,7 +228,7 @@ impl<T> Mesh<T> {
             Command::Tick(tick) if tick.plan.first.onward.is_some() => self.forward_tick(tick),
             Command::Tick(tick) => self.tick(tick.into()),
             Command::Cancel { call } => self.cancel(call),
-            Command::Bind { address, token } => self.bind(address, token),
+            Command::Bind { address, token } => self.topology.bind(&mut self.env, address, token),
             Command::Unbind { token } => self.unbind(token),
             Command::Dropped { token } => {
                 self.env.out.push(Output::Complete {
@@ -244,14 +237,22 @@ impl<T> Mesh<T> {
                 });
             }
             Command::Connect { address, mode, deadline, token } => {
-                self.connect(address, mode, deadline, token);
+                let how = (mode, deadline);
+                self.topology.connect(&mut self.env, &self.peers, address, how, token);
             }
-            Command::ConnectAlways { address, token } => self.connect_always(address, token),
+            Command::ConnectAlways { address, token } => {
+                self.topology.connect_always(&mut self.env, &self.peers, address, token);
+            }
             Command::Join { address, answered_by, deadline, token } => {
-                self.join_by(address, answered_by, deadline, token);
+                let until = (answered_by, deadline);
+                self.topology.join(&mut self.env, &self.peers, address, until, token);
             }
-            Command::JoinAlways { address, token } => self.join_always(address, token),
-            Command::Disconnect { whom, token } => self.disconnect(whom, token),
+            Command::JoinAlways { address, token } => {
+                self.topology.join_always(&mut self.env, &self.peers, address, token);
+            }
+            Command::Disconnect { whom, token } => {
+                self.topology.disconnect(&mut self.env, &self.peers, whom, token);
+            }
             Command::AskRouter { call, router, question, deadline, token } => {
                 self.ask_router(call, router, question, deadline, token);
             }
@@ -284,10 +285,14 @@ impl<T> Mesh<T> {
                 Timer::Call(call) => self.call_due(call),
                 Timer::WaitingTick(link, number) => self.parked_tick_due(link, number),
                 Timer::Flush(number) => self.flush_due(number),
-                Timer::Dial(dial) => self.dial_due(dial),
+                Timer::Dial(dial) => self.topology.dial_due(&mut self.env, dial),
                 Timer::Waiters(dial) => self.waiters_due(dial),
-                Timer::Member(number) => self.member_due(number),
-                Timer::Query(call) => self.question_due(call),
+                Timer::Member(number) => {
+                    self.topology.member_due(&mut self.env, &self.peers, number);
+                }
+                Timer::Query(call) => {
+                    self.topology.query_due(&mut self.env, &self.peers, call);
+                }
                 Timer::Stop => self.stop_due(),
                 Timer::Stats => self.stats_due(),
             }

@@ -8,6 +8,7 @@ use super::mesh::Mesh;
 use super::owed::Passed;
 use super::planted::{Planted, has};
 use super::queue::{Item, ItemHead};
+use super::topology::MembersPage;
 use super::{Message, Output};
 use crate::config::LONGEST_TIMEOUT;
 use crate::error::{Error, ErrorKind, Execution};
@@ -115,7 +116,7 @@ impl<T> Mesh<T> {
         let execution = if handled { Execution::Happened } else { Execution::Unknown };
         let why = format!("the answer has header {key}, which is not part of protocol 1");
         let error = Error::new(ErrorKind::Unsupported, why).with_execution(execution);
-        if !self.question_refused(id, call, &error) {
+        if !self.topology.query_refused(&mut self.env, &self.peers, (id, call), &error) {
             self.answered(id, call, Err(error));
         }
     }
@@ -201,12 +202,13 @@ impl<T> Mesh<T> {
                 self.violated(id, "a handshake message after the handshake");
             }
             Control::JoinQuestion { call, address } => {
-                self.members_asked(id, call, address.as_deref());
+                self.query_received(id, call, address.as_deref());
             }
             Control::Members { call, members, more } => {
-                self.members_named(id, call, members, more);
+                let page = MembersPage { call, members, more };
+                self.topology.page_received(&mut self.env, &self.peers, id, page);
             }
-            Control::MemberJoined(member) => self.member_joined(id, &member),
+            Control::MemberJoined(member) => self.member_announced(id, &member),
             Control::MemberLeft { id: member } => self.member_left(id, &member),
             Control::DirectoryQuestion { call, question } => {
                 self.peers_asked(id, call, question);
@@ -236,7 +238,7 @@ impl<T> Mesh<T> {
             self.env.out.push(Output::Event(NodeEvent::Error(error)));
             return;
         }
-        if !self.question_refused(id, call, &error) {
+        if !self.topology.query_refused(&mut self.env, &self.peers, (id, call), &error) {
             self.answered(id, call, Err(error));
         }
     }
@@ -284,11 +286,12 @@ impl<T> Mesh<T> {
                 LeftReason::Protocol(format!("the peer says: {}", told(why)))
             }
         };
-        let stopped =
-            self.peer_of(id).filter(|_| *farewell == Farewell::Stop && self.has_announced(id));
+        let stopped = self
+            .peer_of(id)
+            .filter(|peer| *farewell == Farewell::Stop && self.topology.has_announced(peer));
         self.leave(id, reason);
         if let Some(peer) = stopped {
-            self.tell_stopped(&peer);
+            self.topology.announce_stop(&mut self.env, &self.peers, &peer);
         }
         if let Some(link) = self.links.get_mut(&id) {
             link.queue.drop_unframed();

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Output;
-use super::leave::Ending;
 use super::link::{Shaking, State};
 use super::mesh::Mesh;
 use super::planted::{Planted, has};
 use super::ticks::TicksIn;
+use super::topology::{DialOutcome, LinkJoined};
 use crate::address::Address;
 use crate::config::ENVELOPE_BYTES;
 use crate::error::{Error, ErrorKind};
@@ -149,7 +149,7 @@ impl<T> Mesh<T> {
             Claim::Contested { .. } => {
                 let why = format!("another live node has joined as {} meanwhile", hello.id);
                 let error = Error::new(ErrorKind::DuplicateId, why).with_peer(hello.id.clone());
-                self.joining_failed(id, error, Ending::Again);
+                self.joining_failed(id, error, DialOutcome::Retry);
                 self.forget(id, true);
             }
         }
@@ -175,6 +175,7 @@ impl<T> Mesh<T> {
         }
         let face = LinkFace { link: id, remote: link.remote, gauge: Arc::clone(&link.gauge) };
         let (direction, dial, is_near) = (link.direction, link.dial, link.is_near);
+        let local = link.local;
         self.shaking.remove(&id);
         self.recheck |= !self.held.is_empty();
         self.memory.joined += 1;
@@ -183,17 +184,15 @@ impl<T> Mesh<T> {
             (None, None) => is_near,
             _ => false,
         };
-        self.count_address(hello.advertise.as_deref());
+        self.env.count_address(hello.advertise.as_deref());
         let place = Place::new(&hello, face.remote, is_local);
         let key = self.link_peer(hello, shaking.services, direction, face, place);
         if let Some(link) = self.links.get_mut(&id) {
             link.peer = Some(key);
         }
         self.arm_liveness(id);
-        if let Some(dial) = dial {
-            self.dial_joined(dial, key);
-        }
-        self.member_here(id);
+        let joined = LinkJoined { link: id, local, dial, peer: key };
+        self.topology.link_joined(&mut self.env, &self.peers, joined);
         self.env.touch(id);
     }
 

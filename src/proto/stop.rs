@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::calls::{Call, Whose};
+use super::effect::Effect;
 use super::env::Timer;
 use super::mesh::Mesh;
 use super::planted::{Planted, has};
@@ -42,9 +43,7 @@ impl<T> Mesh<T> {
         let timer = self.env.timers.arm(drained, Timer::Stop);
         let (phase, cut) = (Phase::Draining, StopCut::default());
         self.stopping = Some(Stopping { waiters, bound, phase, timer, cut });
-        self.close_listener();
-        self.members_closed();
-        self.stop_dialling(&closed());
+        self.topology.stop(&mut self.env, &closed());
         self.stop_own();
         self.end_stats();
         self.flushes_closed(closed);
@@ -55,8 +54,9 @@ impl<T> Mesh<T> {
         self.cut_calls(&plain);
         let joining: Vec<LinkId> =
             self.links.values().filter(|link| !link.is_ready()).map(|link| link.id).collect();
-        for id in joining {
-            self.say_goodbye(id, Farewell::Stop, LeftReason::Stopped);
+        for link in joining {
+            let (farewell, reason) = (Farewell::Stop, LeftReason::Stopped);
+            self.env.then(Effect::CloseLink { link, farewell, reason });
         }
     }
 

@@ -430,7 +430,7 @@ fn an_answer_without_end_fails_the_question() {
     pair.frozen.push(1);
     ask(&mut pair, 1, 0);
     pair.run();
-    let call = *pair.nodes[1].members.questions.keys().next().unwrap();
+    let call = pair.nodes[1].topology.first_query().unwrap();
     for page in 0..=MEMBERS {
         if page % 900 == 0 {
             pair.now += Duration::from_secs(1);
@@ -470,8 +470,8 @@ fn members_that_come_and_go_do_not_pile_up_for_who_has_asked() {
         }
         say(&mut pair, 2, 0, &controls);
         pair.pass(Duration::from_secs(1));
-        let links = pair.nodes[0].links.values();
-        assert!(links.clone().count() == 3 && links.clone().all(|link| link.telling.is_done()));
+        let seed = &pair.nodes[0];
+        assert!(seed.open_links() == 2 && seed.topology.all_is_sent());
     }
     assert_eq!(pair.nodes[0].members(), (0, 2));
 }
@@ -546,10 +546,7 @@ fn who_advertises_an_address_is_a_member_only_while_it_listens() {
     join(&mut pair, 1, 0);
     join(&mut pair, 2, 0);
     let known = |pair: &Pair| {
-        let of = |node: usize| {
-            let far = pair.nodes[node].members.by_id.get(&NodeId::new("far").unwrap());
-            far.map(|member| member.address.clone())
-        };
+        let of = |node: usize| pair.nodes[node].topology.address_of(&NodeId::new("far").unwrap());
         [of(0), of(1)]
     };
     assert_eq!(known(&pair), [None, None], "nobody can dial it");

@@ -195,3 +195,43 @@ pub(super) fn disarm(timers: &mut Timers<Timer>, timer: &mut Option<TimerId>) {
         timers.disarm(timer);
     }
 }
+
+#[cfg(test)]
+impl<T> Env<T> {
+    /// Returns the environment of a node with default settings, for tests of single parts.
+    pub(super) fn of_node(id: &str) -> Self {
+        let id = NodeId::new(id).expect("the id of a test is one");
+        let local = Local {
+            options: crate::options::Options::default().with_id(&id),
+            id,
+            instance: crate::id::InstanceId(1),
+            services: Vec::new(),
+            host: None,
+            advertise: None,
+            config: crate::config::Config::default(),
+            router: None,
+        };
+        Self::new(local, fastrand::Rng::with_seed(1), Instant::now())
+    }
+
+    /// Moves to the next instant at which timers expire. Returns how long that took, and which
+    /// timers these are.
+    pub(super) fn next_timers(&mut self) -> (std::time::Duration, Vec<Timer>) {
+        let before = self.now;
+        let mut expired = Vec::new();
+        while let Some(at) = self.timers.next().filter(|_| expired.is_empty()) {
+            self.now = self.now.max(at);
+            expired.extend(std::iter::from_fn(|| self.timers.expired(self.now)));
+        }
+        (self.now - before, expired)
+    }
+
+    /// Takes the commands that have completed, each with its token.
+    pub(super) fn take_completed(&mut self) -> Vec<(T, Result<super::Done, Error>)> {
+        let completed = |output| match output {
+            Output::Complete { token, result } => Some((token, result)),
+            _ => None,
+        };
+        self.out.drain(..).filter_map(completed).collect()
+    }
+}

@@ -637,3 +637,6 @@ fn main_link(peers: &Peers, id: &NodeId) -> Option<LinkId> {
     let entry = &peers.by_id(id)?.entry;
     Some(entry.face(entry.directions())?.link)
 }
+
+#[cfg(test)]
+mod tests;

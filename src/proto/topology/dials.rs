@@ -517,3 +517,6 @@ fn close<T>(env: &mut Env<T>, link: LinkId) {
     let (farewell, reason) = (Farewell::Disconnect, LeftReason::Disconnected);
     env.then(Effect::CloseLink { link, farewell, reason });
 }
+
+#[cfg(test)]
+mod tests;

@@ -219,3 +219,6 @@ impl Outbox {
         self.queries.is_empty() && self.members.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;

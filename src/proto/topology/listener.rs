@@ -221,3 +221,6 @@ fn already_bound(bound: &impl fmt::Display) -> Result<Done, Error> {
         format!("this node listens on {bound} already; unbind it first, or start another node");
     Err(Error::new(ErrorKind::AlreadyBound, why))
 }
+
+#[cfg(test)]
+mod tests;

@@ -515,3 +515,6 @@ pub(super) fn is_failure(reason: &LeftReason) -> bool {
         | LeftReason::Protocol(_) => true,
     }
 }
+
+#[cfg(test)]
+mod tests;

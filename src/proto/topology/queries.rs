@@ -259,3 +259,6 @@ impl<T> Queries<T> {
         self.by_call.keys().next().copied()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,8 +2,8 @@
 //! the queries for them, and what is announced of them. `Topology` is the one dispatcher of these
 //! tables: it passes what one returns to the others, until nothing more follows.
 //!
-//! It must not touch a link or a peer: what follows there is an effect, and of the peers it reads
-//! who is joined.
+//! It must not touch a link or a peer: what follows there is an effect, and it only reads which
+//! peers are joined.
 
 mod dial;
 mod dial_events;
@@ -13,12 +13,12 @@ mod listener;
 mod membership;
 mod messages;
 mod queries;
+mod waiters;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use self::dial::{DialGoal, Waiter};
 use self::dial_events::{DialEvent, Loss, MemberDial, Next, SeedReached};
 use self::dials::{Dials, first_link};
 use self::gossip::Gossip;
@@ -27,6 +27,7 @@ use self::membership::{
     Arrival, Due, Learned, MemberState, Membership, Origin, Source, is_failure, lately,
 };
 use self::queries::{Failed, Queries, Sent};
+use self::waiters::{DialGoal, Waiter};
 use super::effect::Effect;
 use super::env::Env;
 use super::peers::Peers;
@@ -208,7 +209,7 @@ impl<T> Topology<T> {
 
 /// The listener, the resolver and the timers.
 impl<T> Topology<T> {
-    /// Takes the addresses of a name that a dial or the listener has asked for.
+    /// Takes the addresses of a name that a dial or the listener has queried.
     pub(super) fn resolved(
         &mut self,
         env: &mut Env<T>,
@@ -250,8 +251,8 @@ impl<T> Topology<T> {
         self.dials.trying(dial)
     }
 
-    /// A caller has waited for a dial for long enough, or the dial is to be given up. `joining`: the
-    /// handshake of the link that it tries is under way.
+    /// A caller has waited for a dial for long enough, or the dial is to be given up. `joining`:
+    /// the handshake of the link that it tries is under way.
     pub(super) fn waiters_due(
         &mut self,
         env: &mut Env<T>,
@@ -550,15 +551,12 @@ impl<T> Topology<T> {
     /// Queries a seed that a dial has reached.
     fn send_query(&mut self, env: &mut Env<T>, peers: &Peers, reached: SeedReached<T>) {
         let SeedReached { dial, peer, waiter } = reached;
-        let Some(peer) = peers.by_key.get(&peer) else {
+        let found = peers.by_key.get(&peer);
+        let found = found.and_then(|peer| Some((first_link(peer)?, peer.entry.id.clone())));
+        let Some((link, seed)) = found else {
             debug_assert!(false, "a seed is reached, and is no peer");
             return;
         };
-        let Some(link) = first_link(peer) else {
-            debug_assert!(false, "a peer has no link");
-            return;
-        };
-        let seed = peer.entry.id.clone();
         self.members.note_query(env.now, &seed);
         let usual = env.now + env.local.config.connect_timeout;
         let reply_by = waiter.as_ref().map_or(usual, |waiter| waiter.reply_by);

@@ -12,7 +12,7 @@ use crate::node_event::{Direction, LeftReason};
 use crate::wire::{Control, Farewell, Member};
 
 impl<T> Mesh<T> {
-    /// Does what a part has asked for.
+    /// Runs an effect.
     pub(super) fn run(&mut self, effect: Effect<T>) {
         match effect {
             Effect::OpenLink { link: id, addr, dial } => {
@@ -128,8 +128,8 @@ impl<T> Mesh<T> {
         }
     }
 
-    /// Closes a link to which nothing was written for a while, if it is the second one with its peer
-    /// and not needed.
+    /// Closes a link to which nothing was written for a while, if it is the second one with its
+    /// peer and not needed.
     ///
     /// Only then: on a link that has just joined, a request may be under way that came right behind
     /// the handshake.

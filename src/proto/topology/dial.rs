@@ -20,16 +20,17 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::waiters::{Waiter, Waiters};
 use crate::address::Address;
 use crate::config::{Config, DIAL_FIRST, DIAL_LONGEST, MEMBER_GIVE_UP};
 use crate::error::{Error, ErrorKind, Execution};
 use crate::id::{LinkId, NodeId, PeerKey};
 use crate::node_event::{LeftReason, NodeEvent};
 use crate::proto::effect::Effect;
-use crate::proto::env::{Env, Timer, disarm};
+use crate::proto::env::{Env, Timer};
 use crate::proto::planted::{Planted, has};
 use crate::proto::timers::TimerId;
-use crate::proto::{ConnectMode, Output, QueryId};
+use crate::proto::{Output, QueryId};
 use crate::wire::Farewell;
 
 /// Names a dial; each new interest in an address has a fresh one.
@@ -43,9 +44,7 @@ pub(super) struct Dial<T> {
     address: Address,
     state: DialState,
     reason: DialReason,
-    waiters: Vec<Waiter<T>>,
-    /// The first deadline of a waiter, or the time to give up.
-    waiters_timer: Option<TimerId>,
+    waiters: Waiters<T>,
     /// The last backoff before jitter; zero before the first.
     backoff: Duration,
     /// Since when a link that was joined is being dialled again.
@@ -99,26 +98,6 @@ enum DialState {
     },
 }
 
-/// A caller that waits for a dial.
-#[derive(Debug)]
-pub(super) struct Waiter<T> {
-    pub(super) mode: ConnectMode,
-    pub(super) deadline: Instant,
-    pub(super) goal: DialGoal,
-    pub(super) token: T,
-}
-
-/// What a caller waits for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum DialGoal {
-    Link,
-    /// The link as it is now, for something that is sent over it.
-    Passing,
-    /// The link, and then that the seed has named the members and these have joined, until the
-    /// instant.
-    Members(Instant),
-}
-
 /// Whether it makes sense to dial again after a failed attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::proto) enum DialOutcome {
@@ -146,8 +125,7 @@ impl<T> Dial<T> {
             address,
             state: DialState::Idle,
             reason,
-            waiters,
-            waiters_timer: None,
+            waiters: Waiters::new(waiters),
             backoff: Duration::ZERO,
             lost_at: None,
             member_since: None,
@@ -255,16 +233,14 @@ impl<T> Dial<T> {
 /// Waiters.
 impl<T> Dial<T> {
     pub(super) fn add_waiter(&mut self, env: &mut Env<T>, waiter: Waiter<T>) {
-        self.waiters.push(waiter);
+        self.waiters.add(waiter);
         self.arm_waiters(env);
     }
 
     /// Arms the timer for the first deadline of a waiter, or for the time to give up.
     pub(super) fn arm_waiters(&mut self, env: &mut Env<T>) {
-        disarm(&mut env.timers, &mut self.waiters_timer);
         let give_up = self.give_up_at(&env.local.config);
-        let first = self.waiters.iter().map(|waiter| waiter.deadline).chain(give_up).min();
-        self.waiters_timer = first.map(|at| env.timers.arm(at, Timer::Waiters(self.id)));
+        self.waiters.arm(env, self.id, give_up);
     }
 
     fn give_up_at(&self, config: &Config) -> Option<Instant> {
@@ -284,9 +260,8 @@ impl<T> Dial<T> {
     /// Fails the waiters whose deadline has passed. Returns the error they got. `joining`: the
     /// handshake of its link is under way.
     pub(super) fn expire_waiters(&mut self, env: &mut Env<T>, joining: bool) -> Error {
-        self.waiters_timer = None;
-        let (now, error) = (env.now, self.timed_out(joining));
-        self.fail_waiters(env, &error, |waiter| waiter.deadline <= now);
+        let error = self.timed_out(joining);
+        self.waiters.expire(env, &error);
         error
     }
 
@@ -296,17 +271,12 @@ impl<T> Dial<T> {
         error: &Error,
         which: impl Fn(&Waiter<T>) -> bool,
     ) {
-        let waiters = std::mem::take(&mut self.waiters).into_iter();
-        let (failed, waiting): (Vec<_>, Vec<_>) = waiters.partition(which);
-        self.waiters = waiting;
-        for waiter in failed {
-            env.complete(waiter.token, Err(error.clone()));
-        }
+        self.waiters.fail(env, error, which);
     }
 
     /// Takes all waiters, for the link that they wait for is joined.
     pub(super) fn take_waiters(&mut self, env: &mut Env<T>) -> Vec<Waiter<T>> {
-        let waiters = std::mem::take(&mut self.waiters);
+        let waiters = self.waiters.take();
         self.arm_waiters(env);
         waiters
     }
@@ -362,11 +332,9 @@ impl<T> Dial<T> {
             Standing::Alias(peer) => DialState::Alias { peer },
         };
         (self.backoff, self.member_since) = (Duration::ZERO, None);
-        let for_link = self.waiters.iter().any(|waiter| waiter.goal == DialGoal::Link);
+        let for_link = self.waiters.want_link();
         match self.reason {
-            _ if self.waiters.iter().any(|waiter| waiter.goal != DialGoal::Passing) => {
-                self.promote(for_link);
-            }
+            _ if self.waiters.want_more() => self.promote(for_link),
             DialReason::Waiters => self.reason = DialReason::Passing,
             DialReason::Persistent => self.promote(for_link),
             DialReason::Member | DialReason::Passing => {}
@@ -383,9 +351,10 @@ impl<T> Dial<T> {
     }
 
     /// A link that was joined is lost, and is dialled again.
-    pub(super) fn lose(&mut self, now: Instant) {
-        self.lost_at = Some(now);
-        self.member_since = Some(now).filter(|_| self.reason == DialReason::Member);
+    pub(super) fn lose(&mut self, env: &mut Env<T>) {
+        self.lost_at = Some(env.now);
+        self.member_since = Some(env.now).filter(|_| self.reason == DialReason::Member);
+        self.arm_waiters(env);
     }
 
     /// Returns the peer that it is joined with.
@@ -549,14 +518,14 @@ impl<T> Dial<T> {
     #[cfg(any(test, fuzzing))]
     pub(super) fn timers(&self) -> usize {
         let backoff = matches!(self.state, DialState::Backoff(_));
-        usize::from(backoff) + usize::from(self.waiters_timer.is_some())
+        usize::from(backoff) + self.waiters.timers()
     }
 }
 
 /// The end.
 impl<T> Dial<T> {
-    /// Reports that a link that was joined, or wanted for ever, is not dialled any more. Of a member
-    /// that was never reached the program knows nothing.
+    /// Reports that a link that was joined, or wanted for ever, is not dialled any more. Of a
+    /// member that was never reached the program knows nothing.
     pub(super) fn report_failure(&self, env: &mut Env<T>, error: Error) {
         let was_joined = self.reason == DialReason::Member && self.lost_at.is_some();
         if self.reason == DialReason::Persistent || was_joined {
@@ -565,10 +534,9 @@ impl<T> Dial<T> {
         }
     }
 
-    /// Lets go of timers, of the attempt under way, so that nothing joins later, and of callers that
-    /// still wait. Returns the node that it leads to.
-    pub(super) fn end(mut self, env: &mut Env<T>) -> Option<NodeId> {
-        disarm(&mut env.timers, &mut self.waiters_timer);
+    /// Lets go of timers, of the attempt under way, so that nothing joins later, and of callers
+    /// that still wait. Returns the node that it leads to.
+    pub(super) fn end(self, env: &mut Env<T>) -> Option<NodeId> {
         match self.state {
             DialState::Backoff(timer) => {
                 env.timers.disarm(timer);
@@ -582,11 +550,9 @@ impl<T> Dial<T> {
             | DialState::Joined { .. }
             | DialState::Alias { .. } => {}
         }
-        for waiter in self.waiters {
-            let why = format!("{} was disconnected while it was being dialled", self.address);
-            let error = Error::new(ErrorKind::Cancelled, why).with_execution(Execution::Never);
-            env.complete(waiter.token, Err(error));
-        }
+        let why = format!("{} was disconnected while it was being dialled", self.address);
+        let error = Error::new(ErrorKind::Cancelled, why).with_execution(Execution::Never);
+        self.waiters.end(env, &error);
         self.leads_to
     }
 }

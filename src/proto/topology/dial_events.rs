@@ -1,4 +1,4 @@
-//! What the table of dials returns, and what it is told: plain values. It must not hold a rule.
+//! What the table of dials takes and returns: plain values. It must not hold a rule.
 
 use std::time::Instant;
 

@@ -1,6 +1,6 @@
-//! The table of dials: one for each address that this node dials or holds a link to, with exponential
-//! backoff, and a limit on how many members are dialled at once. It must not know what a member is
-//! beyond its id, nor links beyond theirs: it returns what follows.
+//! The table of dials: one for each address that this node dials or holds a link to, with
+//! exponential backoff, and a limit on how many members are dialled at once. It must not know what
+//! a member is beyond its id, nor links beyond theirs: it returns what follows.
 //!
 //! ```text
 //! wanted by          reason       is dialled                     and is removed when
@@ -18,9 +18,10 @@ mod members;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::dial::{Dial, DialGoal, DialId, DialOutcome, DialReason, Standing, Waiter};
+use super::dial::{Dial, DialId, DialOutcome, DialReason, Standing};
 use super::dial_events::{DialEvent, Loss, Next, SeedReached, SeedWaiter};
 use super::listener::Resolution;
+use super::waiters::{DialGoal, Waiter};
 use crate::address::Address;
 use crate::config::{MEMBER_DIALS, Reconnect};
 use crate::error::{Error, ErrorKind};
@@ -73,7 +74,11 @@ impl<T> Dials<T> {
             let id = dial.id();
             let Some(peer) = dial.peer() else {
                 dial.add_waiter(env, waiter);
-                self.dial_now(env, id, for_good);
+                // It is wanted now, and so does not wait for a slot.
+                if dial.cut_short(env, for_good) {
+                    dial.attempt(env);
+                    self.free_slot(id);
+                }
                 return Next::new();
             };
             debug_assert!(peers.by_key.contains_key(&peer), "a dial stands as long as its peer");
@@ -99,29 +104,30 @@ impl<T> Dials<T> {
         address: Address,
     ) -> Next<T> {
         self.wake(peers, &address);
-        let (id, next) = self.keep(env, address);
-        if let Some(dial) = self.by_id.get_mut(&id) {
-            dial.note_connected();
-        }
+        let (_, next) = self.keep(env, address, Dial::note_connected);
         next
     }
 
     /// Dials a seed for ever, and has it queried whenever it is reached.
     pub(super) fn join_always(&mut self, env: &mut Env<T>, address: Address) -> Next<T> {
-        let (id, mut next) = self.keep(env, address);
-        if let Some(dial) = self.by_id.get_mut(&id) {
-            dial.note_seed();
-            let reached = |peer| SeedReached { dial: id, peer, waiter: None };
-            next.extend(dial.peer().map(reached).map(DialEvent::SeedReached));
-        }
+        let (id, mut next) = self.keep(env, address, Dial::note_seed);
+        let joined = self.by_id.get(&id).and_then(Dial::peer);
+        let reached = |peer| SeedReached { dial: id, peer, waiter: None };
+        next.extend(joined.map(reached).map(DialEvent::SeedReached));
         next
     }
 
-    fn keep(&mut self, env: &mut Env<T>, address: Address) -> (DialId, Next<T>) {
+    fn keep(
+        &mut self,
+        env: &mut Env<T>,
+        address: Address,
+        note: impl FnOnce(&mut Dial<T>),
+    ) -> (DialId, Next<T>) {
         let dial = match self.by_address.get(&address).and_then(|id| self.by_id.get_mut(id)) {
             Some(dial) => dial,
             None => self.insert(address, DialReason::Persistent, Vec::new()),
         };
+        note(dial);
         let (id, member) = (dial.id(), dial.keep(env));
         if dial.is_idle() {
             self.free_slot(id);
@@ -209,18 +215,9 @@ impl<T> Dials<T> {
         while self.trying.len() < MEMBER_DIALS {
             let Some(id) = self.waiting.pop_first() else { return };
             self.trying.insert(id);
-            if let Some(dial) = self.by_id.get_mut(&id) {
-                dial.attempt(env);
-            }
-        }
-    }
-
-    /// A caller waits for it now, and so it does not wait for a slot.
-    fn dial_now(&mut self, env: &mut Env<T>, id: DialId, for_good: bool) {
-        if let Some(dial) = self.by_id.get_mut(&id) {
-            if dial.cut_short(env, for_good) {
-                dial.attempt(env);
-                self.free_slot(id);
+            match self.by_id.get_mut(&id) {
+                Some(dial) => dial.attempt(env),
+                None => debug_assert!(false, "{id:?} is removed, and waits for a slot"),
             }
         }
     }
@@ -279,8 +276,8 @@ impl<T> Dials<T> {
         Next::new()
     }
 
-    /// Every address of the name was tried: waiters that try once fail, the others wait for the next
-    /// round.
+    /// Every address of the name was tried: waiters that try once fail, the others wait for the
+    /// next round.
     fn back_off(&mut self, env: &mut Env<T>, id: DialId, error: Error) -> Next<T> {
         self.free_slot(id);
         let Some(dial) = self.by_id.get_mut(&id) else {
@@ -330,8 +327,8 @@ impl<T> Dials<T> {
         Next::new()
     }
 
-    /// Stops dialling an address: every waiter fails, and the program is told if it counts on the
-    /// link.
+    /// Stops dialling an address: every waiter fails, and an event reports it if the program counts
+    /// on the link.
     fn give_up(&mut self, env: &mut Env<T>, id: DialId, error: Error) -> Next<T> {
         if let Some(dial) = self.by_id.get_mut(&id) {
             dial.fail_waiters(env, &error, |_| true);
@@ -414,18 +411,15 @@ impl<T> Dials<T> {
         // A dial that is removed has its link closed, and so loses it.
         let Some(dial) = self.by_id.get(&id) else { return Next::new() };
         let is_passing = dial.reason() == DialReason::Passing;
-        if is_passing || !loss.needed || !self.is_dialled_again(env, id, loss) {
+        let again = !is_passing && loss.needed && self.is_dialled_again(env, id, loss);
+        let Some(dial) = self.by_id.get_mut(&id).filter(|_| again) else {
             return self.remove(env, id);
-        }
-        let Some(dial) = self.by_id.get_mut(&id) else { return Next::new() };
-        dial.lose(env.now);
+        };
+        dial.lose(env);
         let address = dial.address().to_string();
         let error =
             Error::new(ErrorKind::ConnectionLost, format!("the link to {address} was lost"));
         let next = self.back_off(env, id, error);
-        if let Some(dial) = self.by_id.get_mut(&id) {
-            dial.arm_waiters(env);
-        }
         env.event(NodeEvent::Reconnecting { address });
         next
     }
@@ -433,8 +427,8 @@ impl<T> Dials<T> {
     fn is_dialled_again(&self, env: &Env<T>, id: DialId, loss: Loss<'_>) -> bool {
         match (env.local.config.reconnect, loss.reason) {
             // This node had two links under way to one listener: it took the first for the one that
-            // counts and closed the second, while to the listener the second had replaced the first.
-            // Now neither is joined.
+            // counts and closed the second, while to the listener the second had replaced the
+            // first. Now neither is joined.
             (Reconnect::Always | Reconnect::OnFailure, LeftReason::Replaced) => {
                 self.has_alias(id) || loss.gave_up
             }

@@ -77,6 +77,13 @@ impl Gossip {
         self.pending.remove(&link);
     }
 
+    /// Returns the outbox of a joined link; that it has joined is for the caller to know.
+    fn outbox(&mut self, link: LinkId) -> Option<&mut Outbox> {
+        let outbox = self.by_link.get_mut(&link);
+        debug_assert!(outbox.is_some(), "{link:?} has not joined");
+        outbox
+    }
+
     /// Returns all joined links with other nodes.
     pub(super) fn links(&self) -> Vec<LinkId> {
         self.by_link.keys().copied().collect()
@@ -94,15 +101,14 @@ impl Gossip {
 
     /// This side sends a query.
     pub(super) fn note_query(&mut self, now: Instant, link: LinkId) {
-        if let Some(outbox) = self.by_link.get_mut(&link) {
+        if let Some(outbox) = self.outbox(link) {
             outbox.sent_query_at = Some(now);
         }
     }
 
     /// The other side has replied. Returns whether it did so for the first time.
     pub(super) fn note_reply(&mut self, link: LinkId) -> bool {
-        let outbox = self.by_link.get_mut(&link);
-        outbox.is_some_and(|outbox| !std::mem::replace(&mut outbox.replied, true))
+        self.outbox(link).is_some_and(|outbox| !std::mem::replace(&mut outbox.replied, true))
     }
 
     /// Whether one side has queried the other since then.
@@ -118,11 +124,11 @@ impl Gossip {
     /// Takes a query of the other side. Returns whether it is its first, or nothing if too many of
     /// its queries wait for their reply.
     pub(super) fn add_query(&mut self, now: Instant, link: LinkId, call: CallId) -> Option<bool> {
-        let outbox = self.by_link.get_mut(&link);
-        let outbox = outbox.filter(|outbox| outbox.queries.len() < MEMBERS_ASKED)?;
+        let outbox = self.outbox(link).filter(|outbox| outbox.queries.len() < MEMBERS_ASKED)?;
         outbox.queries.push_back((call, None));
+        let first = outbox.received_query_at.replace(now).is_none();
         self.pending.insert(link);
-        Some(outbox.received_query_at.replace(now).is_none())
+        Some(first)
     }
 
     /// Announces a member on the links that `wants` selects.
@@ -187,7 +193,7 @@ impl Gossip {
 
     /// That page is sent up to a member, or it was the last one.
     pub(super) fn page_sent(&mut self, link: LinkId, last: Option<NodeId>) {
-        let Some(outbox) = self.by_link.get_mut(&link) else { return };
+        let Some(outbox) = self.outbox(link) else { return };
         match (last, outbox.queries.front_mut()) {
             (Some(last), Some((_, after))) => *after = Some(last),
             (Some(_) | None, _) => drop(outbox.queries.pop_front()),
@@ -196,7 +202,7 @@ impl Gossip {
 
     /// Takes the members that may be announced on a link now.
     pub(super) fn next_members(&mut self, now: Instant, link: LinkId) -> Vec<NodeId> {
-        let Some(outbox) = self.by_link.get_mut(&link) else { return Vec::new() };
+        let Some(outbox) = self.outbox(link) else { return Vec::new() };
         if outbox.next_at.is_some_and(|at| at > now) {
             return Vec::new();
         }

@@ -82,7 +82,8 @@ impl<T> Listener<T> {
         self.state = State::Resolving { query, address, waiters };
     }
 
-    /// Takes the addresses of the name to listen on. Returns them if they are those of another name.
+    /// Takes the addresses of the name to listen on. Returns them if they are those of another
+    /// name.
     pub(super) fn resolved(
         &mut self,
         env: &mut Env<T>,

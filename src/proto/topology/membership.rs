@@ -131,8 +131,8 @@ pub(super) struct Arrival {
 
 impl Arrival {
     /// Whether a member does not know this one, nor this one it: it is new since this one was lost.
-    /// Of one that this node has dialled for the first time, members that are new since it was named
-    /// know nothing either, unless the same node has named them.
+    /// Of one that this node has dialled for the first time, members that are new since it was
+    /// named know nothing either, unless the same node has named them.
     pub(super) fn is_news_to(&self, other: &Member) -> bool {
         let dialled = matches!(self.state, MemberState::Dialled(_));
         match self.lost_at {
@@ -416,8 +416,8 @@ impl Membership {
         Some(wire::Member { id: id.clone(), address })
     }
 
-    /// Returns the joined members behind `after`, as many as fit into one message, and whether there
-    /// are more. The requester is not named to itself.
+    /// Returns the joined members behind `after`, as many as fit into one message, and whether
+    /// there are more. The requester is not named to itself.
     pub(super) fn page(
         &self,
         after: Option<&NodeId>,

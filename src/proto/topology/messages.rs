@@ -1,5 +1,5 @@
-//! What peers say of members, and what they are sent: queries, replies and announcements. It must not
-//! decide what is done to have a link with a member.
+//! What peers say of members, and what they are sent: queries, replies and announcements. It must
+//! not decide what is done to have a link with a member.
 
 use std::time::Instant;
 
@@ -26,8 +26,8 @@ impl<T> Topology<T> {
     ) -> Result<(), Error> {
         let added = if self.stopped { None } else { self.gossip.add_query(env.now, link, call) };
         let (Some(first), Some(id)) = (added, self.gossip.peer(link).cloned()) else {
-            let why = if self.stopped { "it is stopping" } else { "it is being asked already" };
-            let why = format!("{} does not say who the members are: {why}", env.local.id);
+            let why = if self.stopped { "it is stopping" } else { "it is being queried already" };
+            let why = format!("{} does not name the members: {why}", env.local.id);
             return Err(Error::new(ErrorKind::Busy, why));
         };
         self.members.take_part();
@@ -194,8 +194,8 @@ impl<T> Topology<T> {
         });
     }
 
-    /// Announces a member on the main link of each peer but itself, if `wants` selects it by when it
-    /// last sent a query and by what is known of it as a member.
+    /// Announces a member on the main link of each peer but itself, if `wants` selects it by when
+    /// it last sent a query and by what is known of it as a member.
     pub(super) fn announce(
         &mut self,
         env: &mut Env<T>,

@@ -65,6 +65,13 @@ impl<T> Default for Queries<T> {
 
 /// Replies.
 impl<T> Queries<T> {
+    /// Returns a query that is not over; that it is not is for the caller to know.
+    fn open(&mut self, call: CallId) -> Option<&mut Query<T>> {
+        let query = self.by_call.get_mut(&call);
+        debug_assert!(query.is_some(), "{call:?} is over");
+        query
+    }
+
     /// Notes a query that is being sent, to be replied to by then. `waiter`: until when the members
     /// must have joined, and for which caller.
     pub(super) fn send(
@@ -102,7 +109,7 @@ impl<T> Queries<T> {
         call: CallId,
         members: usize,
     ) -> Option<Failed<T>> {
-        let query = self.by_call.get_mut(&call)?;
+        let query = self.open(call)?;
         query.pages += 1;
         if query.named.len() + members <= MEMBERS && query.pages <= MEMBERS {
             return None;
@@ -114,27 +121,27 @@ impl<T> Queries<T> {
 
     /// Notes that a reply names a member. Returns whether it does so for the first time.
     pub(super) fn name(&mut self, call: CallId, id: &NodeId) -> bool {
-        let query = self.by_call.get_mut(&call);
+        let query = self.open(call);
         query.is_some_and(|query| query.named.insert(id.clone()))
     }
 
     /// A member that was named is not joined yet, but looked for.
     pub(super) fn note_open(&mut self, call: CallId, id: &NodeId) {
-        if let Some(query) = self.by_call.get_mut(&call) {
+        if let Some(query) = self.open(call) {
             query.open.insert(id.clone());
         }
     }
 
     /// A member that was named is not looked for.
     pub(super) fn note_unreached(&mut self, call: CallId, id: &NodeId) {
-        if let Some(query) = self.by_call.get_mut(&call) {
+        if let Some(query) = self.open(call) {
             query.unreached.insert(id.clone());
         }
     }
 
     /// The last page of a reply has come: from now on the caller waits for the members.
     pub(super) fn replied(&mut self, env: &mut Env<T>, call: CallId) -> Option<Sent> {
-        let query = self.by_call.get_mut(&call)?;
+        let query = self.open(call)?;
         query.replied = true;
         if let Some((joined_by, _)) = &query.waiter {
             let timer = env.timers.arm(*joined_by, Timer::Query(call));
@@ -198,12 +205,12 @@ impl<T> Queries<T> {
 impl<T> Queries<T> {
     /// The time for the reply, or for the members to join, is over.
     pub(super) fn due(&mut self, env: &mut Env<T>, call: CallId) -> Option<Failed<T>> {
-        let query = self.by_call.get(&call)?;
+        let query = self.open(call)?;
         if query.replied {
             self.finish(env, call);
             return None;
         }
-        let why = format!("{} did not say in time who the members are", query.sent.seed);
+        let why = format!("{} did not name the members in time", query.sent.seed);
         let error = Error::new(ErrorKind::RequestTimeout, why);
         self.fail(env, call, error.with_execution(Execution::Unknown))
     }
@@ -218,7 +225,7 @@ impl<T> Queries<T> {
         let lost = |query: &Query<T>| query.sent.link == link && !query.replied;
         let lost = self.by_call.iter().filter(|(_, query)| lost(query)).map(|(call, _)| *call);
         let lost: Vec<CallId> = lost.collect();
-        let why = format!("the link to {peer} was lost before it had said who the members are");
+        let why = format!("the link to {peer} was lost before it had named the members");
         let error = Error::new(ErrorKind::ConnectionLost, why).with_execution(Execution::Unknown);
         lost.into_iter().filter_map(|call| self.fail(env, call, error.clone())).collect()
     }

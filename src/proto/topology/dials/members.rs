@@ -1,5 +1,5 @@
-//! Dials for members and seeds: which dial is for which member, and which the program would not miss.
-//! It must not begin an attempt that the table would not begin.
+//! Dials for members and seeds: which dial is for which member, and which the program would not
+//! miss. It must not begin an attempt that the table would not begin.
 
 use super::super::dial::{Dial, DialId, DialReason};
 use super::super::dial_events::{MemberDial, Next};
@@ -82,8 +82,8 @@ impl<T> Dials<T> {
         Next::new()
     }
 
-    /// The member has dialled this node: a dial that has not reached anything yet is not needed. One
-    /// that has might be what the other side counts on, while it lets its own go.
+    /// The member has dialled this node: a dial that has not reached anything yet is not needed.
+    /// One that has might be what the other side counts on, while it lets its own go.
     pub(in crate::proto::topology) fn dismiss(&mut self, env: &mut Env<T>, id: DialId) -> Next<T> {
         let dial = self.by_id.get(&id);
         if dial.is_some_and(|dial| dial.is_at_rest() && dial.is_in_background()) {
@@ -117,8 +117,8 @@ impl<T> Dials<T> {
         self.disconnect_address(env, peers, &address)
     }
 
-    /// The link of a dial was replaced: a seed that has dialled this node need not be dialled by it.
-    /// Returns whether that is so, and the dial rests.
+    /// The link of a dial was replaced: a seed that has dialled this node need not be dialled by
+    /// it. Returns whether that is so, and the dial rests.
     pub(in crate::proto::topology) fn rest_by_peer(&mut self, peers: &Peers, id: DialId) -> bool {
         // A dial that is removed has its link closed, and so loses it.
         let Some(dial) = self.by_id.get_mut(&id) else { return false };

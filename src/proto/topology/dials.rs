@@ -66,34 +66,46 @@ impl<T> Dials<T> {
         address: Address,
         waiter: Waiter<T>,
     ) -> Next<T> {
-        let for_good = waiter.goal != DialGoal::Passing;
         if !matches!(waiter.goal, DialGoal::Members(_)) {
             self.wake(peers, &address);
         }
-        if let Some(dial) = self.at(&address) {
-            let id = dial.id();
-            let Some(peer) = dial.peer() else {
-                dial.add_waiter(env, waiter);
-                // It is wanted now, and so does not wait for a slot.
-                if dial.cut_short(env, for_good) {
-                    dial.attempt(env);
-                    self.free_slot(id);
-                }
-                return Next::new();
-            };
-            debug_assert!(peers.by_key.contains_key(&peer), "a dial stands as long as its peer");
-            if for_good {
-                dial.promote(waiter.goal == DialGoal::Link);
-            }
-            return complete(env, peers, SeedReached { dial: id, peer, waiter: None }, waiter)
-                .into_iter()
-                .collect();
+        if let Some(id) = self.by_address.get(&address).copied() {
+            return self.reuse(env, peers, id, waiter).into_iter().collect();
         }
         let dial = self.insert(address, DialReason::Waiters, vec![waiter]);
         dial.arm_waiters(env);
         let id = dial.id();
         self.attempt(env, id);
         Next::new()
+    }
+
+    /// Has a caller wait for a dial that there is, or wakes it if that is joined.
+    fn reuse(
+        &mut self,
+        env: &mut Env<T>,
+        peers: &Peers,
+        id: DialId,
+        waiter: Waiter<T>,
+    ) -> Option<DialEvent<T>> {
+        let for_good = waiter.goal != DialGoal::Passing;
+        let Some(dial) = self.by_id.get_mut(&id) else {
+            debug_assert!(false, "an address leads to {id:?}, which is removed");
+            return None;
+        };
+        if let Some(peer) = dial.peer() {
+            debug_assert!(peers.by_key.contains_key(&peer), "a dial stands as long as its peer");
+            if for_good {
+                dial.promote(waiter.goal == DialGoal::Link);
+            }
+            return complete(env, peers, SeedReached { dial: id, peer, waiter: None }, waiter);
+        }
+        dial.add_waiter(env, waiter);
+        // It is wanted now, and so does not wait for a slot.
+        if dial.cut_short(env, for_good) {
+            dial.attempt(env);
+            self.free_slot(id);
+        }
+        None
     }
 
     /// Dials an address for ever.

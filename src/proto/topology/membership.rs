@@ -158,15 +158,7 @@ impl Membership {
         origin: Origin,
     ) -> Learned {
         if let Some(member) = self.by_id.get_mut(id) {
-            // Of one that is joined no other node knows better where it is.
-            let believed = origin.source == Source::Itself || member.state != MemberState::Joined;
-            if member.address == address || !believed {
-                return Learned::Known;
-            }
-            member.address = address;
-            let MemberState::Dialled(dial) = member.state else { return Learned::Moved(None) };
-            member.state = MemberState::New;
-            return Learned::Moved(Some(dial));
+            return member.relocate(address, origin.source);
         }
         let from_other = origin.source != Source::Itself;
         if self.by_id.len() >= MEMBERS || from_other && self.is_flooded(origin.link) {
@@ -482,6 +474,19 @@ impl Membership {
 }
 
 impl Member {
+    /// Notes the address that is said to be the member's. Of one that is joined no other node knows
+    /// better where it is.
+    fn relocate(&mut self, address: Address, source: Source) -> Learned {
+        let believed = source == Source::Itself || self.state != MemberState::Joined;
+        if self.address == address || !believed {
+            return Learned::Known;
+        }
+        self.address = address;
+        let MemberState::Dialled(dial) = self.state else { return Learned::Moved(None) };
+        self.state = MemberState::New;
+        Learned::Moved(Some(dial))
+    }
+
     fn arm<T>(&self, env: &mut Env<T>, after: Duration) -> TimerId {
         env.timers.arm(env.now + after, Timer::Member(self.number))
     }

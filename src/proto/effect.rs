@@ -1,17 +1,17 @@
-//! What follows from an event outside the part of the engine that has handled it. A part pushes
-//! effects with `env.then`; the tail of `handle` runs them in order, so that none is run inside
-//! another. An effect must say what is to happen, and not look into any part.
+//! What one part of the engine wants of another: pushed by the part with `env.then`, carried out by
+//! the dispatcher in order, each after the code that wanted it has returned. Nothing else lets a
+//! part act outside of itself. It must say what is to happen, and not look into any part.
 
 use std::net::SocketAddr;
 
-use super::Done;
-use super::topology::DialId;
+use super::links::{Left, ReplyTrail};
+use super::topology::{DialId, DialOutcome, LinkJoined};
+use super::{Answer, Done, Owed};
 use crate::error::Error;
-use crate::id::{LinkId, NodeId};
+use crate::id::{LinkId, NodeId, PeerKey};
 use crate::node_event::LeftReason;
 use crate::wire::{Control, Farewell};
 
-/// One thing that the dispatcher is to do once the current event is handled.
 #[derive(Debug)]
 pub(super) enum Effect<T> {
     /// Opens an outbound link for a dial.
@@ -22,6 +22,18 @@ pub(super) enum Effect<T> {
     SendControl { link: LinkId, control: Control },
     /// Queues a control message on a joined link whose queue has capacity for control messages.
     OfferControl { link: LinkId, control: Control },
+    /// Answers a request of a peer, unless it is answered or its caller gave up.
+    Reply { owed: Owed, answer: Answer, trail: ReplyTrail },
+    /// A link has joined.
+    LinkJoined(LinkJoined),
+    /// A joined link is lost, or this node's link with itself has ended.
+    LinkLeft { left: Box<Left<T>>, peer: NodeId, reason: LeftReason },
+    /// A doubled link wrote nothing for a while: closes it if it is not needed, else keeps it alive.
+    LinkIsQuiet { link: LinkId, dial: DialId },
+    /// A link of a dial has failed before it joined.
+    DialFailed { dial: DialId, error: Error, outcome: DialOutcome },
+    /// The address of a dial leads to a peer that another dial has joined, unless that has left.
+    DialIsAlias { dial: DialId, peer: Option<PeerKey> },
     /// Keeps a member that the program has disconnected out of this node's mesh.
     KeepApart { member: NodeId },
     /// Wakes the caller of a command, once everything that was pushed before is done.

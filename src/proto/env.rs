@@ -2,10 +2,12 @@
 //! counters and the outputs. It must not hold the state of any part.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::counters::Counters;
 use super::effect::Effect;
+use super::link::announce::Announced;
 use super::timers::{TimerId, Timers};
 use super::topology::DialId;
 use super::{Local, Output, QueryId};
@@ -49,6 +51,13 @@ pub(super) enum Timer {
 pub(super) struct Env<T> {
     pub(super) now: Instant,
     pub(super) local: Local,
+    /// Versions of this node's options and services, as peers see them.
+    pub(super) options_version: u64,
+    pub(super) services_version: u64,
+    /// Where this node listens, if it does.
+    pub(super) bound: Option<SocketAddr>,
+    /// The node is stopping: it takes nothing new.
+    pub(super) stopping: bool,
     pub(super) timers: Timers<Timer>,
     pub(super) rng: fastrand::Rng,
     pub(super) counters: Counters,
@@ -56,10 +65,12 @@ pub(super) struct Env<T> {
     pub(super) violations: BTreeMap<&'static str, u64>,
     /// What the shell is to do, in order. `handle` swaps the caller's vector in for its duration.
     pub(super) out: Vec<Output<T>>,
+    /// What parts want of each other, in order.
+    effects: VecDeque<Effect<T>>,
     /// Links to which something has happened since they were last settled; may name one twice.
     dirty: Vec<LinkId>,
-    /// What follows from the current input and is not done yet, in order.
-    effects: VecDeque<Effect<T>>,
+    /// Those of them that are being settled, the last one first.
+    settling: Vec<LinkId>,
     last_link: u64,
     last_call: u64,
     last_query: u64,
@@ -70,13 +81,18 @@ impl<T> Env<T> {
         Self {
             now,
             local,
+            options_version: 1,
+            services_version: 1,
+            bound: None,
+            stopping: false,
             timers: Timers::new(now),
             rng,
             counters: Counters::default(),
             violations: BTreeMap::new(),
             out: Vec::new(),
-            dirty: Vec::new(),
             effects: VecDeque::new(),
+            dirty: Vec::new(),
+            settling: Vec::new(),
             last_link: 0,
             last_call: 0,
             last_query: 0,
@@ -101,19 +117,44 @@ impl<T> Env<T> {
         QueryId(self.last_query)
     }
 
-    /// Has the dispatcher do something once the current event is handled.
+    /// Has the dispatcher do something for another part before the current input ends.
     pub(super) fn then(&mut self, effect: Effect<T>) {
         self.effects.push_back(effect);
     }
 
-    /// Whether there is an effect that is not done yet.
+    pub(super) fn next_effect(&mut self) -> Option<Effect<T>> {
+        self.effects.pop_front()
+    }
+
+    /// Whether nothing is left to be done for the current input.
+    pub(super) fn is_settled(&self) -> bool {
+        self.effects.is_empty() && self.dirty.is_empty() && self.settling.is_empty()
+    }
+
     pub(super) fn has_effects(&self) -> bool {
         !self.effects.is_empty()
     }
 
-    /// Takes the first effect that is not done yet.
-    pub(super) fn next_effect(&mut self) -> Option<Effect<T>> {
-        self.effects.pop_front()
+    /// Where the other end of a link, and nodes like it, can dial this node, if they can: what the
+    /// program says, else where it listens. A node that listens on all addresses is where the link
+    /// reaches it; `local` is the link's end on this side.
+    pub(super) fn advertised(&self, local: Option<SocketAddr>) -> Option<Address> {
+        if let Some(address) = &self.local.advertise {
+            return Some(address.clone());
+        }
+        let bound = self.bound?;
+        if !bound.ip().is_unspecified() {
+            return Some(Address::from(bound));
+        }
+        Some(Address::from(SocketAddr::new(local?.ip(), bound.port())))
+    }
+
+    /// What this node announces to its peers.
+    pub(super) fn announced(&self) -> Announced<'_> {
+        Announced {
+            options: (self.options_version, &self.local.options),
+            services: (self.services_version, &self.local.services),
+        }
     }
 
     /// Marks a link: before the current input ends, it is brought up to date once.
@@ -123,21 +164,17 @@ impl<T> Env<T> {
         }
     }
 
-    /// Takes the links that are marked, each once and in the order of their ids.
-    pub(super) fn take_dirty(&mut self) -> Vec<LinkId> {
-        let mut dirty = std::mem::take(&mut self.dirty);
-        if dirty.len() > 1 {
-            dirty.sort_unstable();
-            dirty.dedup();
+    /// Takes the next link that is marked. Those that are marked meanwhile come after all that are
+    /// marked now, and each comes once.
+    pub(super) fn next_dirty(&mut self) -> Option<LinkId> {
+        if self.settling.is_empty() {
+            std::mem::swap(&mut self.dirty, &mut self.settling);
+            if self.settling.len() > 1 {
+                self.settling.sort_unstable_by(|a, b| b.cmp(a));
+                self.settling.dedup();
+            }
         }
-        dirty
-    }
-
-    /// Keeps the memory of a list that [`take_dirty`](Self::take_dirty) has returned.
-    pub(super) fn reuse_dirty(&mut self, drained: Vec<LinkId>) {
-        if self.dirty.is_empty() {
-            self.dirty = drained;
-        }
+        self.settling.pop()
     }
 
     /// Wakes the caller of a command with its result.
@@ -170,12 +207,6 @@ impl<T> Env<T> {
                 self.event(NodeEvent::Undelivered { id, unwritten: one, unconfirmed: none });
             }
         }
-    }
-
-    /// Counts an address in the hello of a peer that is none.
-    pub(super) fn count_address(&mut self, said: Option<&str>) {
-        let is_wrong = said.is_some_and(|text| text.parse::<Address>().is_err());
-        self.counters.addresses += u64::from(is_wrong);
     }
 
     /// Everything that was dropped or refused so far, for the program.

@@ -1,66 +1,74 @@
-//! What the links of a node hold of its memory: messages that are queued, messages that have come in part, what the
-//! handlers have in hand, and data of requests that are kept for alternates until they are answered. Above half of the node's memory one link may hold what is free divided by the links, so that no
-//! peer takes the room of the others.
+//! What the links take of the node's memory: messages that are queued, messages that have come in
+//! part, what the handlers have, and requests that are kept for alternates until they are answered.
+//! Above half of the node's memory one link may take what is free divided by the links, so that no
+//! peer takes the share of the others. Tick windows are bounded here, too.
 //!
-//! The engine counts, and callers read one number beside each gauge. What threads post within one turn of the loop comes
-//! on top, and so does a single message on a link that has none.
+//! The engine counts, and callers read one number beside each capacity. What threads post within
+//! one turn of the loop comes on top, and so does a single message on a link that has none. It must
+//! not know what a link is.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use super::link::Link;
-use super::mesh::Mesh;
 use super::planted::{Planted, has};
 use crate::config::LINK_LEAST_BYTES;
-use crate::id::LinkId;
-use crate::node_event::LeftReason;
 use crate::routing::Share;
-use crate::wire::Farewell;
 
-/// The sums.
+/// A message at most this long passes through the smallest window; a longer one passes alone.
+const MIN_WINDOW: u64 = 4 * 1024;
+
 #[derive(Debug)]
 pub(super) struct Memory {
     limit: usize,
-    /// What all links hold, and what the links that are gone have left with the handlers.
+    /// What all links take, and what links that are gone have left with the handlers.
     used: usize,
-    /// Ticks that handlers have in hand and whose link is gone.
+    /// Ticks that handlers have and whose link is gone.
     orphans: usize,
-    /// What one link may hold, where callers read it.
+    /// What one link may take, where callers read it.
     share: Share,
-    /// Links that have joined: strangers have no share, and take none away.
-    pub(super) joined: usize,
-    /// The share of when those who wait for room were last looked at.
+    /// Links that have joined: the others have no share, and take none away.
+    joined: usize,
+    /// The share of when the messages that wait for capacity were last looked at.
     looked_at: usize,
+    /// Bytes of tick windows granted.
+    windows: u64,
 }
 
 impl Memory {
     pub(super) fn new(limit: usize) -> Self {
-        let share = Arc::new(AtomicUsize::new(usize::MAX));
-        Self { limit, used: 0, orphans: 0, share, joined: 0, looked_at: usize::MAX }
+        Self {
+            limit,
+            used: 0,
+            orphans: 0,
+            share: Arc::new(AtomicUsize::new(usize::MAX)),
+            joined: 0,
+            looked_at: usize::MAX,
+            windows: 0,
+        }
     }
 
+    /// Where callers read what one link may take.
     pub(super) fn share(&self) -> Share {
         Arc::clone(&self.share)
     }
 
-    /// Whether a link that holds that much holds more than its share.
-    pub(super) fn is_over(&self, held: usize) -> bool {
-        held > self.share.load(Relaxed) && !has(Planted::ShareIgnored)
+    /// Whether a link that takes that much takes more than its share.
+    pub(super) fn is_over(&self, taken: usize) -> bool {
+        taken > self.share.load(Relaxed) && !has(Planted::ShareIgnored)
     }
 
-    /// The most that all tick windows may come to, but for the least that every link is granted: half.
-    pub(super) fn windows(&self) -> u64 {
-        self.limit as u64 / 2
+    pub(super) fn link_joined(&mut self) {
+        self.joined += 1;
     }
 
-    /// The window that a new link is granted when so much is granted already.
-    pub(super) fn first_window(&self, usual: u64, granted: u64) -> u64 {
-        usual.min(self.windows().saturating_sub(granted).max(LEAST_WINDOW))
+    pub(super) fn link_left(&mut self) {
+        self.joined -= 1;
     }
 
-    /// Something is held in place of something else. True if the room has grown so much since the last look that those who
-    /// wait for it should be looked at again.
-    fn change(&mut self, before: usize, after: usize) -> bool {
+    /// Something is taken in place of something else. True if the share has grown so much since the
+    /// last time that the messages that wait for it should be looked at again.
+    #[must_use]
+    pub(super) fn change(&mut self, before: usize, after: usize) -> bool {
         self.used = self.used - before + after;
         let free = self.limit.saturating_sub(self.used);
         let share = if self.used <= self.limit / 2 {
@@ -77,89 +85,95 @@ impl Memory {
         }
         grown
     }
+
+    /// A link is lost whose handlers have so many bytes of ticks.
+    pub(super) fn orphan(&mut self, bytes: usize) {
+        self.orphans += bytes;
+        self.used += bytes;
+    }
+
+    /// Handlers have finished ticks of a link that is gone; like [`change`](Self::change).
+    #[must_use]
+    pub(super) fn orphans_finished(&mut self, cost: u64) -> bool {
+        let cost = usize::try_from(cost).unwrap_or(usize::MAX).min(self.orphans);
+        self.orphans -= cost;
+        self.change(cost, 0)
+    }
+
+    /// The window that a new link is granted.
+    pub(super) fn first_window(&self, usual: u64) -> u64 {
+        usual.min(self.window_limit().saturating_sub(self.windows).max(MIN_WINDOW))
+    }
+
+    /// Whether all windows may grow by so much.
+    pub(super) fn has_window(&self, bytes: u64) -> bool {
+        self.windows + bytes <= self.window_limit()
+    }
+
+    /// The most that all windows may come to, but for the least that every link is granted: half.
+    fn window_limit(&self) -> u64 {
+        self.limit as u64 / 2
+    }
+
+    /// A window of `before` bytes has `after` now.
+    pub(super) fn window_changed(&mut self, before: u64, after: u64) {
+        self.windows = self.windows - before + after;
+    }
+
+    /// What is wrong with the sums, if those of the links are these.
+    pub(super) fn broken_windows(&self, granted: u64, joined: usize) -> Option<String> {
+        if granted != self.windows {
+            return Some(format!("{} bytes of windows are granted, not {granted}", self.windows));
+        }
+        (joined != self.joined).then(|| format!("{joined} links have joined, not {}", self.joined))
+    }
+
+    /// The same of what is used.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn broken_sum(&self, counted: usize) -> Option<String> {
+        let (used, orphans) = (self.used, self.orphans);
+        let wrong = used != counted + orphans;
+        wrong.then(|| format!("{used} bytes are used, {counted} by links, {orphans} left behind"))
+    }
 }
 
-/// A message at most this long passes through the smallest window; a longer one passes alone.
-const LEAST_WINDOW: u64 = 4 * 1024;
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl<T> Mesh<T> {
-    /// Grants a link its first window.
-    pub(super) fn grant_first(&mut self, id: LinkId) -> u64 {
-        let usual = self.env.local.config.limits.tick_window_bytes;
-        let window = self.memory.first_window(usual, self.granted);
-        let Some(link) = self.links.get_mut(&id) else { return window };
-        self.granted = self.granted - link.granted + window;
-        (link.granted, link.ticks_in.window) = (window, window);
-        window
+    #[test]
+    fn above_half_of_the_memory_each_link_has_a_share_of_what_is_free() {
+        let mut memory = Memory::new(100 * LINK_LEAST_BYTES);
+        (0..4).for_each(|_| memory.link_joined());
+        assert!(!memory.change(0, 50 * LINK_LEAST_BYTES));
+        assert!(!memory.is_over(usize::MAX - 1));
+        assert!(!memory.change(50 * LINK_LEAST_BYTES, 60 * LINK_LEAST_BYTES));
+        assert!(!memory.is_over(10 * LINK_LEAST_BYTES) && memory.is_over(11 * LINK_LEAST_BYTES));
+        assert!(!memory.change(0, 39 * LINK_LEAST_BYTES));
+        assert!(!memory.is_over(LINK_LEAST_BYTES), "the least that every link may take");
+        assert!(memory.change(39 * LINK_LEAST_BYTES, 0), "the share has grown");
     }
 
-    /// Counts what a link holds now. To be asked whenever that may have changed.
-    pub(super) fn recount(&mut self, id: LinkId) {
-        let Some(link) = self.links.get_mut(&id) else { return };
-        let now = link.holds();
-        let before = std::mem::replace(&mut link.held, now);
-        if now != before && self.memory.change(before, now) {
-            self.admit_everywhere();
-        }
+    #[test]
+    fn ticks_of_lost_links_count_until_their_handlers_are_done() {
+        let mut memory = Memory::new(1_000);
+        memory.orphan(300);
+        assert_eq!(memory.broken_sum(0), None);
+        assert!(!memory.orphans_finished(200));
+        assert!(!memory.orphans_finished(u64::MAX));
+        assert_eq!(memory.broken_sum(0), None);
+        assert_eq!(memory.used, 0);
     }
 
-    /// A link is forgotten that held so much.
-    pub(super) fn held_no_more(&mut self, held: usize) {
-        if self.memory.change(held, 0) {
-            self.admit_everywhere();
-        }
-    }
-
-    /// A link ends whose ticks the handlers have not finished.
-    pub(super) fn orphaned(&mut self, id: LinkId) {
-        let Some(link) = self.links.get_mut(&id) else { return };
-        let left = std::mem::take(&mut link.in_hand);
-        self.memory.orphans += left;
-        self.memory.used += left;
-        self.recount(id);
-    }
-
-    /// Handlers have finished ticks of a link that is gone.
-    pub(super) fn orphans_finished(&mut self, cost: u64) {
-        let cost = usize::try_from(cost).unwrap_or(usize::MAX).min(self.memory.orphans);
-        self.memory.orphans -= cost;
-        self.held_no_more(cost);
-    }
-
-    /// A message that comes in grows beyond what its link may hold: it can neither be kept nor be skipped, so the link ends.
-    pub(super) fn judge_part(&mut self, id: LinkId) {
-        let Some(link) = self.links.get(&id) else { return };
-        if link.is_ready() && self.memory.is_over(link.reader.held()) {
-            self.env.counters.crowded_links += 1;
-            log::warn!(
-                target: "threadmesh::proto",
-                "{} is disconnected: the memory of this node is nearly used up, and what it sends takes more than its share",
-                link.remote
-            );
-            self.say_goodbye(id, Farewell::Full, LeftReason::Overloaded);
-        }
-    }
-
-    /// There is much more room than before, for whoever waits on any link.
-    fn admit_everywhere(&mut self) {
-        let waits = |link: &&Link<T>| !link.lines.is_empty();
-        let waiting: Vec<LinkId> = self.links.values().filter(waits).map(|link| link.id).collect();
-        for id in waiting {
-            self.env.touch(id);
-        }
-    }
-
-    /// Where the sums differ from what the links hold.
-    #[cfg(any(test, fuzzing))]
-    pub(super) fn broken_sums(&self) -> Option<String> {
-        let held: usize = self.links.values().map(|link| link.held).sum();
-        let (used, orphans) = (self.memory.used, self.memory.orphans);
-        let wrong = self.links.values().find(|link| link.held != link.holds());
-        let wrong =
-            wrong.map(|link| format!("{:?} holds {}, not {}", link.id, link.holds(), link.held));
-        let sum = used != held + orphans;
-        wrong.or_else(|| {
-            sum.then(|| format!("{used} bytes are used, {held} held, {orphans} left behind"))
-        })
+    #[test]
+    fn windows_shrink_when_half_of_the_memory_is_granted() {
+        let mut memory = Memory::new(100_000);
+        assert_eq!(memory.first_window(30_000), 30_000);
+        memory.window_changed(0, 30_000);
+        assert_eq!(memory.first_window(30_000), 20_000);
+        assert!(memory.has_window(20_000) && !memory.has_window(20_001));
+        memory.window_changed(0, 20_000);
+        assert_eq!(memory.first_window(30_000), MIN_WINDOW);
+        assert_eq!(memory.broken_windows(50_000, 0), None);
     }
 }

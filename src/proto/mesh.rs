@@ -1,92 +1,52 @@
-//! The engine's door: one value, its inputs, its outputs. What happens to each is told in the sibling files.
+//! The engine's entry point and its dispatcher: one value, its inputs, its outputs. It holds the
+//! parts, hands each input to the one it is for, and carries out what that returns. No part knows
+//! another; what they want of each other is an [`Effect`], or a value that is handed on here.
+//!
+//! It must not hold state of its own, nor decide what a part can decide.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod check;
+mod ending;
+mod incoming;
+mod sending;
+
+use std::sync::Arc;
 use std::time::Instant;
 
-use super::calls::Call;
-#[cfg(test)]
-use super::counters::Counters;
-use super::env::{Env, Timer, disarm};
-use super::flush::Flush;
-use super::link::{Link, State};
-use super::memory::Memory;
-use super::peers::Peers;
-use super::relay::Relays;
-use super::stop::Stopping;
-use super::topology::Topology;
-use super::{Command, Done, Input, Local, Output};
-use crate::config::READ_PER_LINK_AND_TURN;
-use crate::id::{CallId, LinkId, NodeId};
-use crate::routing::Directory;
+#[cfg(any(test, fuzzing))]
+pub(crate) use check::Posted;
 
-/// What small messages are read into; more than one read of it per turn is rare.
-const SCRATCH_BYTES: usize = READ_PER_LINK_AND_TURN / 4;
+use super::connections::Connections;
+use super::effect::Effect;
+use super::env::{Env, Timer};
+use super::link::announce::Change;
+use super::links::ReplyTrail;
+use super::messages::{Received, to_self};
+use super::planted::{Planted, has};
+use super::stop::Stop;
+use super::topology::Topology;
+use super::traffic::{RouterQuery, Traffic};
+use super::{Command, Done, Input, Local, Output};
+use crate::error::ErrorKind;
+use crate::id::{LinkId, PeerKey};
+use crate::routing::{Directory, PeerEntry, Services};
 
 /// One node's half of all its links.
 #[derive(Debug)]
 pub(crate) struct Mesh<T> {
-    pub(super) env: Env<T>,
-    pub(super) options_version: u64,
-    pub(super) services_version: u64,
-    pub(super) links: BTreeMap<LinkId, Link<T>>,
-    /// Accepted links whose handshake is under way, the oldest first.
-    pub(super) shaking: BTreeSet<LinkId>,
-    /// Links whose id is contested.
-    pub(super) probing: BTreeSet<LinkId>,
-    /// Links that were dialled and wait until another handshake with the same peer has ended.
-    pub(super) held: BTreeSet<LinkId>,
-    /// Whose handshakes this node gave up after it had said ready, and when: to them such a link may have stood for a moment.
-    pub(super) given_up: BTreeMap<NodeId, Instant>,
-    /// The contested ids and the links held back are to be looked at again at the end of this input.
-    pub(super) recheck: bool,
-    pub(super) peers: Peers,
-    pub(super) calls: BTreeMap<CallId, Call<T>>,
-    pub(super) relays: Relays,
-    pub(super) topology: Topology<T>,
-    pub(super) stopping: Option<Stopping<T>>,
-    pub(super) stopped: bool,
-    pub(super) directory: Directory,
-    /// Bytes of tick windows granted.
-    pub(super) granted: u64,
-    /// What the links hold.
-    pub(super) memory: Memory,
-    pub(super) next_parked: u64,
-    /// Threads that wait for confirmations.
-    pub(super) flushes: BTreeMap<u64, Flush<T>>,
-    pub(super) next_flush: u64,
-    pub(super) scratch: Vec<u8>,
+    env: Env<T>,
+    connections: Connections<T>,
+    traffic: Traffic<T>,
+    topology: Topology<T>,
+    stop: Stop<T>,
 }
 
+/// The entry point.
 impl<T> Mesh<T> {
     pub(crate) fn new(local: Local, rng: fastrand::Rng, now: Instant) -> Self {
-        let memory = Memory::new(local.config.limits.node_bytes);
-        let mut mesh = Self {
-            env: Env::new(local, rng, now),
-            options_version: 1,
-            services_version: 1,
-            links: BTreeMap::new(),
-            shaking: BTreeSet::new(),
-            probing: BTreeSet::new(),
-            held: BTreeSet::new(),
-            given_up: BTreeMap::new(),
-            recheck: false,
-            peers: Peers::default(),
-            calls: BTreeMap::new(),
-            relays: Relays::new(now),
-            topology: Topology::default(),
-            stopping: None,
-            stopped: false,
-            directory: Directory::default(),
-            granted: 0,
-            memory,
-            next_parked: 0,
-            flushes: BTreeMap::new(),
-            next_flush: 0,
-            scratch: vec![0; SCRATCH_BYTES],
-        };
-        mesh.begin_own();
-        mesh.begin_stats();
-        mesh
+        let mut env = Env::new(local, rng, now);
+        let connections = Connections::new(&env);
+        let traffic = Traffic::new(&mut env);
+        Self { env, connections, traffic, topology: Topology::default(), stop: Stop::Running }
     }
 
     /// A fresh id for a link that the shell accepts.
@@ -94,101 +54,56 @@ impl<T> Mesh<T> {
         self.env.draw_link()
     }
 
-    /// Where the next received bytes of this link go; never empty. Valid until the next call of any method.
+    /// Where the next received bytes of this link go; never empty. Valid until the next call of any
+    /// method.
     pub(crate) fn space(&mut self, link: LinkId) -> &mut [u8] {
-        let open = self.links.get_mut(&link).filter(|link| !link.is_closing());
-        let body = open.and_then(|link| link.reader.body_space());
-        body.unwrap_or(&mut self.scratch)
+        self.connections.links.space(link)
     }
 
     /// Takes one input and appends what is to be done.
     pub(crate) fn handle(&mut self, now: Instant, input: Input<T>, out: &mut Vec<Output<T>>) {
-        if self.stopped {
-            if let Input::Command(command) = input {
-                self.refuse_command(command);
-            }
+        std::mem::swap(&mut self.env.out, out);
+        let env = &mut self.env;
+        self.connections.links.pass_time(now, env);
+        if self.stop.is_stopped() && !matches!(input, Input::Command(_)) {
+            // The shell may have read something before it got the last output.
+            std::mem::swap(&mut env.out, out);
             return;
         }
-        std::mem::swap(&mut self.env.out, out);
-        self.pass_time(now);
-        self.input(input);
+        match input {
+            Input::Accepted { link, local, remote } => {
+                self.connections.links.accepted(link, local, remote, env);
+            }
+            Input::Connected { link, local, remote } => {
+                self.connections.links.connected(link, local, remote, env);
+                self.topology.warn_of_plaintext(env, remote);
+            }
+            Input::Received { link, len } => self.on_received(link, len),
+            Input::Sent { link, len } => self.connections.links.sent(link, len, env),
+            Input::Lost { link, cause } => self.connections.on_lost(link, cause, env),
+            Input::Command(command) if env.stopping => self.refuse(command),
+            Input::Command(command) => self.on_command(command),
+            Input::Answer { owed, answer } => {
+                self.connections.links.answer(owed, answer, ReplyTrail::default(), env);
+            }
+            Input::Consumed { link, ticks, cost } => {
+                self.connections.links.on_consumed(link, ticks, cost, env);
+            }
+            Input::Resolved { query, result } => {
+                self.topology.resolved(env, &self.connections.peers, query, result);
+            }
+            Input::Chosen { call, chosen } => {
+                let reach = self.connections.reach();
+                let found = self.traffic.on_search_done(call, chosen, &reach, env);
+                self.on_found(found);
+            }
+            Input::Listening(result) => self.topology.listening(env, result),
+            Input::Due => self.on_due(),
+        }
         self.settle();
         std::mem::swap(&mut self.env.out, out);
-        debug_assert_eq!(self.broken_invariant(), None);
-    }
-
-    fn input(&mut self, input: Input<T>) {
-        match input {
-            Input::Accepted { link, local, remote } => self.accepted(link, local, remote),
-            Input::Connected { link, local, remote } => self.connected(link, local, remote),
-            Input::Received { link, len } => self.received(link, len),
-            Input::Sent { link, len } => self.sent(link, len),
-            Input::Lost { link, cause } => self.lost(link, cause),
-            Input::Command(command) => self.command(command),
-            Input::Answer { owed, answer } => self.answer(owed, answer),
-            Input::Consumed { link, ticks, cost } => self.consumed(link, ticks, cost),
-            Input::Resolved { query, result } => {
-                self.topology.resolved(&mut self.env, &self.peers, query, result);
-            }
-            Input::Chosen { call, chosen } => self.looked(call, chosen),
-            Input::Listening(result) => self.topology.listening(&mut self.env, result),
-            Input::Due => self.due(),
-        }
-    }
-
-    /// Does what follows from the input, once everything it says is noted: no part of the engine
-    /// delivers or writes by itself, so that no chain of events is deeper than the code that
-    /// handles one of them.
-    pub(super) fn settle(&mut self) {
-        loop {
-            while let Some(effect) = self.env.next_effect() {
-                self.run(effect);
-            }
-            while std::mem::take(&mut self.recheck) {
-                self.judge_all();
-            }
-            self.topology.dial_waiting(&mut self.env);
-            self.proceed_stop();
-            let mut dirty = self.env.take_dirty();
-            if dirty.is_empty() && !self.env.has_effects() {
-                break;
-            }
-            for id in dirty.drain(..) {
-                self.settle_link(id);
-            }
-            self.env.reuse_dirty(dirty);
-        }
-    }
-
-    /// Brings a link to which something has happened up to date, whatever that was.
-    fn settle_link(&mut self, id: LinkId) {
-        self.admit_waiting(id);
-        if self.topology.has_news(id) {
-            self.announce_members(id);
-        }
-        self.refresh(id);
-        if id == LinkId::OWN {
-            self.deliver_own();
-        } else {
-            self.stage(id);
-            self.all_written(id);
-        }
-        self.recount(id);
-    }
-
-    /// Frames what the kernel may take, and asks the shell to write it.
-    fn stage(&mut self, id: LinkId) {
-        let now = self.env.now;
-        let Some(link) = self.links.get_mut(&id) else { return };
-        link.queue.stage(now);
-        if !link.writing && !link.queue.nothing_staged() {
-            link.writing = true;
-            (link.progress, link.crept) = (now, 0);
-            self.env.out.push(Output::Write { link: id });
-        }
-        if link.timer.is_none() && matches!(link.state, State::Ready) {
-            self.arm_liveness(id);
-        }
+        debug_assert!(self.env.is_settled(), "something is left to be done");
+        debug_assert_eq!(check::broken_invariant(self), None);
     }
 
     /// When to come back with [`Input::Due`] at the latest.
@@ -196,113 +111,200 @@ impl<T> Mesh<T> {
         self.env.timers.next()
     }
 
-    /// Bytes to write to this link, in order; report what the kernel took with [`Input::Sent`], then ask again.
-    /// Empty slices never occur. A link that is unknown has nothing to write.
+    /// Bytes to write to this link, in order; report what the kernel took with [`Input::Sent`], then
+    /// ask again. Empty slices never occur. A link that is unknown has nothing to write.
     pub(crate) fn outgoing(&self, link: LinkId) -> impl Iterator<Item = &[u8]> {
-        self.links.get(&link).into_iter().flat_map(|link| link.queue.outgoing())
+        self.connections.links.get(link).into_iter().flat_map(|link| link.queue.outgoing())
     }
 
     /// The peers as of now; cheap to clone.
     pub(crate) fn directory(&self) -> &Directory {
-        &self.directory
+        self.connections.peers.directory()
     }
 
-    /// What was dropped so far, by reason.
-    #[cfg(test)]
-    pub(super) fn dropped(&self) -> Counters {
-        self.env.counters
+    /// The node as its own calls see it, but for what may have changed since.
+    pub(crate) fn own(&self) -> Option<&Arc<PeerEntry>> {
+        self.connections.peers.entry(PeerKey::OWN)
     }
+}
 
-    /// How often peers broke the protocol, by how.
-    #[cfg(test)]
-    pub(super) fn violations(&self) -> &BTreeMap<&'static str, u64> {
-        &self.env.violations
-    }
-
-    fn command(&mut self, command: Command<T>) {
-        if self.stopping.is_some() {
-            return self.refuse_command(command);
+/// Dispatch.
+impl<T> Mesh<T> {
+    fn on_due(&mut self) {
+        while let Some(timer) = self.env.timers.expired(self.env.now) {
+            let (env, peers) = (&mut self.env, &self.connections.peers);
+            match timer {
+                Timer::Link(link) => self.connections.on_due(link, env),
+                Timer::Call(_) if has(Planted::DeadlineForgotten) => {}
+                Timer::Call(call) => self.give_up(call, ErrorKind::RequestTimeout),
+                Timer::WaitingTick(link, ticket) => self.on_waiting_tick_due(link, ticket),
+                Timer::Flush(number) => {
+                    let reach = self.connections.reach();
+                    self.traffic.on_flush_due(number, &reach, env);
+                }
+                Timer::Dial(dial) => self.topology.dial_due(env, dial),
+                Timer::Waiters(dial) => {
+                    let link = self
+                        .topology
+                        .trying(dial)
+                        .and_then(|link| self.connections.links.get(link));
+                    let joining = link.is_some_and(super::link::Link::is_joining);
+                    self.topology.waiters_due(env, peers, dial, joining);
+                }
+                Timer::Member(number) => self.topology.member_due(env, peers, number),
+                Timer::Query(call) => self.topology.query_due(env, peers, call),
+                Timer::Stop => self.on_stop_due(),
+                Timer::Stats => self.traffic.on_stats_due(env),
+            }
+            self.run_effects();
         }
+    }
+
+    fn on_command(&mut self, command: Command<T>) {
+        let (env, peers) = (&mut self.env, &self.connections.peers);
         match command {
-            Command::Request(request) => self.request(request),
-            Command::Tick(tick) if tick.plan.first.onward.is_some() => self.forward_tick(tick),
-            Command::Tick(tick) => self.tick(tick.into()),
-            Command::Cancel { call } => self.cancel(call),
-            Command::Bind { address, token } => self.topology.bind(&mut self.env, address, token),
+            Command::Request(request) => {
+                let call = self.traffic.request(request, env);
+                self.place(call);
+            }
+            Command::Tick(tick) if tick.plan.first.onward.is_some() => {
+                let call = self.traffic.forward_own_tick(tick, env);
+                self.place(call);
+            }
+            Command::Tick(tick) => self.place_tick(tick.into()),
+            Command::Cancel { call } => self.give_up(call, ErrorKind::Cancelled),
+            Command::Bind { address, token } => self.topology.bind(env, address, token),
             Command::Unbind { token } => self.unbind(token),
             Command::Dropped { token } => {
-                self.env.out.push(Output::Complete {
-                    token,
-                    result: Ok(Done::Dropped(self.env.all_dropped())),
-                });
+                let dropped = env.all_dropped();
+                env.complete(token, Ok(Done::Dropped(dropped)));
             }
             Command::Connect { address, mode, deadline, token } => {
-                let how = (mode, deadline);
-                self.topology.connect(&mut self.env, &self.peers, address, how, token);
+                self.topology.connect(env, peers, address, (mode, deadline), token);
             }
             Command::ConnectAlways { address, token } => {
-                self.topology.connect_always(&mut self.env, &self.peers, address, token);
+                self.topology.connect_always(env, peers, address, token);
             }
             Command::Join { address, answered_by, deadline, token } => {
-                let until = (answered_by, deadline);
-                self.topology.join(&mut self.env, &self.peers, address, until, token);
+                self.topology.join(env, peers, address, (answered_by, deadline), token);
             }
             Command::JoinAlways { address, token } => {
-                self.topology.join_always(&mut self.env, &self.peers, address, token);
+                self.topology.join_always(env, peers, address, token);
             }
             Command::Disconnect { whom, token } => {
-                self.topology.disconnect(&mut self.env, &self.peers, whom, token);
+                self.topology.disconnect(env, peers, whom, token);
             }
             Command::AskRouter { call, router, question, deadline, token } => {
-                self.ask_router(call, router, question, deadline, token);
+                self.query_router(RouterQuery { call, router, question, deadline, token });
             }
             Command::RoutingStats { reset, token } => {
-                let stats = self.relays.counts.stats(self.env.now);
-                if reset {
-                    self.relays.counts.reset(self.env.now);
-                }
-                self.env
-                    .out
-                    .push(Output::Complete { token, result: Ok(Done::Routing(Box::new(stats))) });
+                let stats = self.traffic.stats(reset, env.now);
+                env.complete(token, Ok(Done::Routing(Box::new(stats))));
             }
             Command::Flush { peer, deadline, token } => {
-                self.flush_peer(peer, deadline, token);
+                let reach = self.connections.reach();
+                self.traffic.flush(peer, deadline, token, &reach, env);
             }
-            Command::Index { key } => {
-                self.directory.index(&key);
-                self.env.out.push(Output::Publish);
+            Command::Index { key } => self.connections.peers.index(&key, env),
+            Command::SetOptions { options } => {
+                self.connections.peers.change_self(|own| own.options = options.clone());
+                (env.local.options, env.options_version) = (options, env.options_version + 1);
+                self.announce(Change::Options);
             }
-            Command::SetOptions { options } => self.set_options(options),
-            Command::SetServices { services } => self.set_services(services),
-            Command::Stop { bound, token } => self.stop(bound, token),
+            Command::SetServices { services } => {
+                self.connections
+                    .peers
+                    .change_self(|own| own.services = Services::new(services.clone()));
+                (env.local.services, env.services_version) = (services, env.services_version + 1);
+                self.announce(Change::Services);
+            }
+            Command::Stop { bound, token } => self.begin_stop(bound, token),
         }
     }
 
-    fn due(&mut self) {
-        while let Some(timer) = self.env.timers.expired(self.env.now) {
-            match timer {
-                Timer::Link(link) => self.link_due(link),
-                Timer::Call(call) => self.call_due(call),
-                Timer::WaitingTick(link, number) => self.parked_tick_due(link, number),
-                Timer::Flush(number) => self.flush_due(number),
-                Timer::Dial(dial) => self.topology.dial_due(&mut self.env, dial),
-                Timer::Waiters(dial) => self.waiters_due(dial),
-                Timer::Member(number) => {
-                    self.topology.member_due(&mut self.env, &self.peers, number);
-                }
-                Timer::Query(call) => {
-                    self.topology.query_due(&mut self.env, &self.peers, call);
-                }
-                Timer::Stop => self.stop_due(),
-                Timer::Stats => self.stats_due(),
-            }
+    /// Carries out what parts want of each other.
+    fn run_effects(&mut self) {
+        while let Some(effect) = self.env.next_effect() {
+            self.run(effect);
         }
     }
 
-    /// Moves the one timer of a link.
-    pub(super) fn arm_link(&mut self, id: LinkId, at: Instant) {
-        let Some(link) = self.links.get_mut(&id) else { return };
-        disarm(&mut self.env.timers, &mut link.timer);
-        link.timer = Some(self.env.timers.arm(at, Timer::Link(id)));
+    fn run(&mut self, effect: Effect<T>) {
+        let (env, connections) = (&mut self.env, &mut self.connections);
+        let (links, peers) = (&mut connections.links, &connections.peers);
+        match effect {
+            Effect::Reply { owed, answer, trail } => {
+                if links.is_handled(owed) {
+                    links.answer(owed, answer, trail, env);
+                }
+            }
+            Effect::OpenLink { link, addr, dial } => links.dial(link, addr, dial, env),
+            Effect::CloseLink { link, farewell, reason } => {
+                connections.close(link, farewell, reason, env);
+            }
+            Effect::SendControl { link, control } => links.send_control(link, &control, env),
+            Effect::OfferControl { link, control } => {
+                // What is only good to know is not queued behind much else.
+                if links.get(link).is_some_and(|link| link.queue.has_control_room()) {
+                    links.send_control(link, &control, env);
+                }
+            }
+            Effect::LinkJoined(joined) => self.topology.link_joined(env, peers, joined),
+            Effect::LinkLeft { left, peer, reason } => self.on_link_left(*left, &peer, &reason),
+            Effect::LinkIsQuiet { link, dial } => self.on_link_quiet(link, dial),
+            Effect::DialFailed { dial, error, outcome } => {
+                self.topology.attempt_failed(env, peers, dial, error, outcome);
+            }
+            Effect::DialIsAlias { dial, peer } => {
+                let peer = peer.filter(|peer| peers.entry(*peer).is_some());
+                self.topology.dial_is_alias(env, peers, dial, peer);
+            }
+            Effect::KeepApart { member } => self.topology.keep_apart(env, peers, member),
+            Effect::Complete { token, result } => env.complete(token, result),
+        }
+    }
+
+    /// Does what follows from an input, once everything it says is noted. No part delivers or
+    /// writes by itself, so no chain of events is deeper than the code that handles one of them.
+    fn settle(&mut self) {
+        loop {
+            self.run_effects();
+            if self.connections.recheck(&mut self.env) || self.env.stopping && self.proceed_stop() {
+                continue;
+            }
+            self.topology.dial_waiting(&mut self.env);
+            if self.env.has_effects() {
+                continue;
+            }
+            let Some(id) = self.env.next_dirty() else { break };
+            self.settle_link(id);
+        }
+    }
+
+    /// Brings a link to which something has happened up to date, whatever that was.
+    fn settle_link(&mut self, id: LinkId) {
+        if self.connections.links.may_admit(id) {
+            self.admit(id);
+        }
+        if self.topology.has_news(id) {
+            self.announce_members(id);
+        }
+        if id == LinkId::OWN {
+            self.deliver_to_self();
+        }
+        self.connections.links.settle(id, &mut self.env);
+    }
+
+    /// What this node has queued for itself is not framed but taken as if it had just come in.
+    fn deliver_to_self(&mut self) {
+        if self.connections.links.announces_to_self(&self.env) {
+            for control in self.connections.links.announce_to_self(&self.env) {
+                self.on_message(LinkId::OWN, Received::Control(control));
+            }
+        }
+        while let Some(item) = self.connections.links.next_to_self() {
+            self.on_message(LinkId::OWN, to_self(item, self.env.now));
+            self.run_effects();
+        }
     }
 }

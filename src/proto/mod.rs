@@ -5,41 +5,30 @@
 
 #[cfg(test)]
 mod bad_input;
-mod calls;
-mod check;
+mod connections;
 mod counters;
 mod effect;
 mod env;
-mod flow;
-mod flush;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
-mod handshake;
-mod io;
-mod leave;
-mod line;
 mod link;
-mod liveness;
+mod links;
 mod memory;
 mod mesh;
 mod messages;
-mod owed;
-mod own;
 mod peers;
 mod planted;
 mod queue;
-mod relay;
-mod routers;
+mod reach;
 #[cfg(any(test, fuzzing))]
 #[cfg_attr(not(test), allow(dead_code))] // A fuzz target needs neither the seeds nor the stories.
 mod sim;
 mod stop;
 #[cfg(test)]
 mod tests;
-mod ticks;
 mod timers;
 mod topology;
-mod topology_glue;
+mod traffic;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -61,9 +50,9 @@ use crate::routing_stats::RoutingStats;
 
 pub(crate) use crate::routing::Page;
 pub(crate) use crate::wire::DirectoryQuestion;
-#[cfg(any(test, fuzzing))]
-pub(crate) use check::Posted;
 pub(crate) use mesh::Mesh;
+#[cfg(any(test, fuzzing))]
+pub(crate) use mesh::Posted;
 
 /// What the engine knows about the node it is part of.
 #[derive(Clone, Debug)]

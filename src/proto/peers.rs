@@ -1,111 +1,56 @@
-//! Who has joined: one record per peer with one or two links, and the snapshot that callers see.
+//! The peers that have joined: one record each with one or two links, and the snapshot of them that
+//! callers see. It must not know what a link is but its name and its direction.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::Output;
-use super::link::{Shaking, State};
-use super::mesh::Mesh;
+use super::env::Env;
 use super::planted::{Planted, has};
-use super::ticks::TicksIn;
-use super::topology::{DialOutcome, LinkJoined};
+use super::{Local, Output};
 use crate::address::Address;
-use crate::config::ENVELOPE_BYTES;
-use crate::error::{Error, ErrorKind};
 use crate::id::{InstanceId, LinkId, NodeId, PeerKey};
 use crate::node_event::{Direction, Directions, LeftReason, NodeEvent};
 use crate::options::Options;
-use crate::routing::{Gauge, LinkFace, Pace, PeerEntry, Services, Step};
+use crate::routing::{Directory, LinkFace, Pace, PeerEntry, Services, Step};
 use crate::wire::Hello;
 
-/// So many departed peers are remembered by name, for reports about messages that were on their way to them.
+/// So many departed peers are remembered by name, for reports about messages that were on their way
+/// to them.
 const DEPARTED: usize = 1_024;
-
-/// A peer that announces a shorter liveness than three of these would have this node do nothing but write heartbeats.
-const FASTEST_HEARTBEAT: Duration = Duration::from_millis(10);
-
-#[derive(Debug)]
-pub(super) struct Peer {
-    pub(super) instance: InstanceId,
-    pub(super) options_version: u64,
-    pub(super) services_version: u64,
-    pub(super) entry: Arc<PeerEntry>,
-}
 
 #[derive(Default, Debug)]
 pub(super) struct Peers {
-    pub(super) by_key: BTreeMap<PeerKey, Peer>,
+    by_key: BTreeMap<PeerKey, Peer>,
     by_id: BTreeMap<NodeId, PeerKey>,
     departed: VecDeque<(PeerKey, NodeId)>,
-    /// How those served who are remembered: a peer that comes back is not taken for a fresh one.
+    /// Latency and failures of those that are remembered: a peer that comes back is no fresh one.
     paces: BTreeMap<NodeId, Arc<Pace>>,
     last: u64,
+    directory: Directory,
 }
 
-impl Peers {
-    /// The link that a message of this step takes now.
-    pub(super) fn route(&self, step: &Step) -> Option<LinkId> {
-        Some(self.by_key.get(&step.peer)?.entry.face(step.directions)?.link)
-    }
-
-    /// The name of a peer that is here, or was until lately.
-    pub(super) fn name(&self, key: PeerKey) -> Option<NodeId> {
-        let present = self.by_key.get(&key).map(|peer| peer.entry.id.clone());
-        let departed = || self.departed.iter().rev().find(|(other, _)| *other == key);
-        present.or_else(|| departed().map(|(_, id)| id.clone()))
-    }
-
-    /// How that peer serves, or served until lately.
-    pub(super) fn pace(&self, id: &NodeId) -> Option<&Arc<Pace>> {
-        self.by_id(id).map(|peer| &peer.entry.pace).or_else(|| self.paces.get(id))
-    }
-
-    /// Remembers who has left, and forgets who left long ago.
-    fn remember(&mut self, key: PeerKey, id: NodeId, pace: Arc<Pace>) {
-        self.paces.insert(id.clone(), pace);
-        self.departed.push_back((key, id));
-        if self.departed.len() > DEPARTED {
-            let gone = self.departed.pop_front();
-            // It may have come back and left again since.
-            let again = |id: &NodeId| self.departed.iter().any(|(_, other)| other == id);
-            if let Some((_, id)) = gone.filter(|(_, id)| !again(id)) {
-                self.paces.remove(&id);
-            }
-        }
-    }
-
-    pub(super) fn by_id(&self, id: &NodeId) -> Option<&Peer> {
-        self.by_key.get(self.by_id.get(id)?)
-    }
+#[derive(Debug)]
+struct Peer {
+    instance: InstanceId,
+    options_version: u64,
+    services_version: u64,
+    entry: Arc<PeerEntry>,
 }
 
-/// Where a peer is.
-struct Place {
-    address: Option<Address>,
-    host: Arc<str>,
-    is_local: bool,
-}
-
-impl Place {
-    /// As its hello says; what is no address is none.
-    fn new(hello: &Hello, remote: SocketAddr, is_local: bool) -> Self {
-        let address: Option<Address> = hello.advertise.as_ref().and_then(|text| text.parse().ok());
-        let said = hello.host.as_deref();
-        let host = match (said, &address) {
-            (Some(name), _) => name.into(),
-            (None, Some(address)) => address.host().into(),
-            (None, None) => remote.ip().to_string().into(),
-        };
-        Self { address, host, is_local }
-    }
+/// A link that joins a peer's record.
+#[derive(Debug)]
+pub(super) struct NewLink {
+    pub(super) direction: Direction,
+    pub(super) face: LinkFace,
+    /// Both ends of the connection are on one machine.
+    pub(super) is_same_host: bool,
 }
 
 /// What a newcomer's id means here.
-#[derive(Debug)]
+#[derive(PartialEq, Eq, Debug)]
 pub(super) enum Claim {
-    /// Nobody is in its way.
+    /// No peer is in its way.
     Fresh,
     /// It is this very node.
     Myself,
@@ -117,15 +62,58 @@ pub(super) enum Claim {
     Contested { older: Vec<LinkId> },
 }
 
-impl<T> Mesh<T> {
-    pub(super) fn claim(&self, hello: &Hello, direction: Direction) -> Claim {
-        if hello.instance == self.env.local.instance && !has(Planted::SelfUnnoticed) {
+/// Looking.
+impl Peers {
+    /// The link that a message of this step takes now.
+    pub(super) fn route(&self, step: &Step) -> Option<LinkId> {
+        Some(self.entry(step.peer)?.face(step.directions)?.link)
+    }
+
+    pub(super) fn entry(&self, key: PeerKey) -> Option<&Arc<PeerEntry>> {
+        self.by_key.get(&key).map(|peer| &peer.entry)
+    }
+
+    /// The peer of that id.
+    pub(super) fn get(&self, id: &NodeId) -> Option<&Arc<PeerEntry>> {
+        self.entry(*self.by_id.get(id)?)
+    }
+
+    /// The name of a peer that is here, or was until lately.
+    pub(super) fn name(&self, key: PeerKey) -> Option<NodeId> {
+        let present = self.entry(key).map(|entry| entry.id.clone());
+        let departed = || self.departed.iter().rev().find(|(other, _)| *other == key);
+        present.or_else(|| departed().map(|(_, id)| id.clone()))
+    }
+
+    /// Latency and failures of a peer that is here, or was until lately.
+    pub(super) fn pace(&self, id: &NodeId) -> Option<&Arc<Pace>> {
+        self.get(id).map(|entry| &entry.pace).or_else(|| self.paces.get(id))
+    }
+
+    /// The peers as of now, without this node itself.
+    pub(super) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// How many records there are, this node's own among them.
+    pub(super) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<PeerEntry>> {
+        self.by_key.values().map(|peer| &peer.entry)
+    }
+
+    /// What the hello of a newcomer claims, if it comes in that direction.
+    pub(super) fn claim(&self, hello: &Hello, direction: Direction, local: &Local) -> Claim {
+        if hello.instance == local.instance && !has(Planted::SelfUnnoticed) {
             return Claim::Myself;
         }
-        if hello.id == self.env.local.id {
+        if hello.id == local.id {
             return Claim::MyId;
         }
-        let Some(peer) = self.peers.by_id(&hello.id) else { return Claim::Fresh };
+        let peer = self.by_id.get(&hello.id).and_then(|key| self.by_key.get(key));
+        let Some(peer) = peer else { return Claim::Fresh };
         let (up, down) = (&peer.entry.up, &peer.entry.down);
         if peer.instance != hello.instance && !has(Planted::TwinAdmitted) {
             let older = up.iter().chain(down).map(|face| face.link).collect();
@@ -137,93 +125,54 @@ impl<T> Mesh<T> {
         };
         same_direction.as_ref().map_or(Claim::Fresh, |face| Claim::Again { older: face.link })
     }
+}
 
-    /// The handshake is complete on both sides.
-    pub(super) fn join(&mut self, id: LinkId) {
-        let Some(link) = self.links.get(&id) else { return };
-        let State::Hello(Shaking { hello: Some(hello), .. }) = &link.state else { return };
-        match self.claim(hello, link.direction) {
-            Claim::Fresh => self.joined(id),
-            // Somebody else has joined under that id while this side was waiting.
-            Claim::Again { .. } | Claim::Myself | Claim::MyId => self.consider(id),
-            Claim::Contested { .. } => {
-                let why = format!("another live node has joined as {} meanwhile", hello.id);
-                let error = Error::new(ErrorKind::DuplicateId, why).with_peer(hello.id.clone());
-                self.joining_failed(id, error, DialOutcome::Retry);
-                self.forget(id, true);
-            }
-        }
-    }
-
-    fn joined(&mut self, id: LinkId) {
-        let (now, config) = (self.env.now, &self.env.local.config);
-        let Some(link) = self.links.get_mut(&id) else { return };
-        let State::Hello(shaking) = std::mem::replace(&mut link.state, State::Ready) else {
-            return;
-        };
-        let Some(hello) = shaking.hello else { return };
-        let third = Duration::from_millis(u64::from(hello.liveness_ms) / 3);
-        link.theirs.heartbeat = config.heartbeat_interval.min(third.max(FASTEST_HEARTBEAT));
-        link.theirs.message_bytes = usize::try_from(hello.message_bytes).unwrap_or(usize::MAX);
-        let calls = hello.calls + u32::from(has(Planted::LimitOffByOne));
-        let (most, share) = (config.limits.link_queue_bytes, self.memory.share());
-        link.gauge = Arc::new(Gauge::new(most, share, calls, hello.tick_window));
-        link.ticks_in = TicksIn::new(link.ticks_in.window, now);
-        link.reader.set_limit(config.limits.message_bytes + ENVELOPE_BYTES);
-        if hello.options.is_router() {
-            link.grant_many(config.limits.calls_per_router);
-        }
-        let face = LinkFace { link: id, remote: link.remote, gauge: Arc::clone(&link.gauge) };
-        let (direction, dial, is_near) = (link.direction, link.dial, link.is_near);
-        let local = link.local;
-        self.shaking.remove(&id);
-        self.recheck |= !self.held.is_empty();
-        self.memory.joined += 1;
-        let is_local = match (&self.env.local.host, &hello.host) {
-            (Some(ours), Some(theirs)) => ours == theirs,
-            (None, None) => is_near,
-            _ => false,
-        };
-        self.env.count_address(hello.advertise.as_deref());
-        let place = Place::new(&hello, face.remote, is_local);
-        let key = self.link_peer(hello, shaking.services, direction, face, place);
-        if let Some(link) = self.links.get_mut(&id) {
-            link.peer = Some(key);
-        }
-        self.arm_liveness(id);
-        let joined = LinkJoined { link: id, local, dial, peer: key };
-        self.topology.link_joined(&mut self.env, &self.peers, joined);
-        self.env.touch(id);
-    }
-
+/// Changing.
+impl Peers {
     /// Adds a link to its peer's record, which is made if it is the first.
-    fn link_peer(
+    pub(super) fn link<T>(
         &mut self,
         hello: Hello,
         services: Vec<String>,
-        direction: Direction,
-        face: LinkFace,
-        place: Place,
+        link: NewLink,
+        env: &mut Env<T>,
     ) -> PeerKey {
-        if let Some(key) = self.peers.by_id.get(&hello.id).copied() {
-            self.change_peer(key, |entry| match direction {
-                Direction::Up => entry.up = Some(face),
-                Direction::Down => entry.down = Some(face),
-            });
-            self.hear_again(key, hello, services);
-            return key;
-        }
-        self.peers.last += 1;
-        let key = PeerKey(self.peers.last);
-        let (up, down) = match direction {
-            Direction::Up => (Some(face), None),
-            Direction::Down => (None, Some(face)),
+        let Some(key) = self.by_id.get(&hello.id).copied() else {
+            return self.join(hello, services, link, env);
+        };
+        self.change(key, env, |entry| match link.direction {
+            Direction::Up => entry.up = Some(link.face),
+            Direction::Down => entry.down = Some(link.face),
+        });
+        // A further hello may be newer than what the other link has brought.
+        self.set_options(key, hello.options_version, hello.options, env);
+        self.set_services(key, hello.services_version, services, env);
+        key
+    }
+
+    fn join<T>(
+        &mut self,
+        hello: Hello,
+        services: Vec<String>,
+        link: NewLink,
+        env: &mut Env<T>,
+    ) -> PeerKey {
+        self.last += 1;
+        let key = PeerKey(self.last);
+        let is_local = match (&env.local.host, &hello.host) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            (None, None) => link.is_same_host,
+            _ => false,
+        };
+        let (address, host) = place(&hello, link.face.remote);
+        let older = link.direction;
+        let (up, down) = match link.direction {
+            Direction::Up => (Some(link.face), None),
+            Direction::Down => (None, Some(link.face)),
         };
         let (id, options, services) = (hello.id, hello.options, Services::new(services));
-        let known = self.peers.paces.remove(&id);
-        let pace = known.unwrap_or_else(|| Arc::new(Pace::new(self.env.now)));
-        let older = direction;
-        let Place { address, host, is_local } = place;
+        let known = self.paces.remove(&id);
+        let pace = known.unwrap_or_else(|| Arc::new(Pace::new(env.now)));
         let entry = Arc::new(PeerEntry {
             key,
             id,
@@ -238,64 +187,83 @@ impl<T> Mesh<T> {
             pace,
         });
         log::info!(target: "threadmesh::proto", "peer {} joined", entry.id);
-        self.peers.by_id.insert(entry.id.clone(), key);
+        self.by_id.insert(entry.id.clone(), key);
         let peer = Peer {
             instance: hello.instance,
             options_version: hello.options_version,
             services_version: hello.services_version,
             entry: Arc::clone(&entry),
         };
-        self.peers.by_key.insert(key, peer);
+        self.by_key.insert(key, peer);
         self.directory.insert(Arc::clone(&entry));
-        self.env.out.push(Output::Publish);
+        env.out.push(Output::Publish);
         if let Some(info) = entry.info() {
-            self.env.out.push(Output::Event(NodeEvent::PeerJoined(info)));
+            env.event(NodeEvent::PeerJoined(info));
         }
         key
     }
 
-    /// A further hello of a peer that is here: what it says may be newer than what the other link has brought.
-    fn hear_again(&mut self, key: PeerKey, hello: Hello, services: Vec<String>) {
-        self.take_options(key, hello.options_version, hello.options);
-        self.take_services(key, hello.services_version, services);
-    }
-
     /// The options of a peer, unless newer ones are known.
-    pub(super) fn take_options(&mut self, key: PeerKey, version: u64, options: Options) {
-        let Some(peer) = self.peers.by_key.get_mut(&key) else { return };
+    pub(super) fn set_options<T>(
+        &mut self,
+        key: PeerKey,
+        version: u64,
+        options: Options,
+        env: &mut Env<T>,
+    ) {
+        let Some(peer) = self.by_key.get_mut(&key) else { return };
         if version <= peer.options_version {
+            // Updates that took different links may come in any order.
             return;
         }
         peer.options_version = version;
         let id = peer.entry.id.clone();
         let options = options.with_id(&id);
         let new = options.clone();
-        self.change_peer(key, |entry| entry.options = new);
-        self.env.out.push(Output::Event(NodeEvent::OptionsChanged { id, options }));
+        self.change(key, env, |entry| entry.options = new);
+        env.event(NodeEvent::OptionsChanged { id, options });
     }
 
     /// The services of a peer, unless newer ones are known.
-    pub(super) fn take_services(&mut self, key: PeerKey, version: u64, services: Vec<String>) {
-        let Some(peer) = self.peers.by_key.get_mut(&key) else { return };
+    pub(super) fn set_services<T>(
+        &mut self,
+        key: PeerKey,
+        version: u64,
+        services: Vec<String>,
+        env: &mut Env<T>,
+    ) {
+        let Some(peer) = self.by_key.get_mut(&key) else { return };
         if version <= peer.services_version {
             return;
         }
         peer.services_version = version;
         let id = peer.entry.id.clone();
-        self.change_peer(key, |entry| entry.services = Services::new(services));
-        self.env.out.push(Output::Event(NodeEvent::ServicesChanged { id }));
+        self.change(key, env, |entry| entry.services = Services::new(services));
+        env.event(NodeEvent::ServicesChanged { id });
     }
 
-    /// Takes a link from its peer's record, which goes with the last.
-    pub(super) fn unlink_peer(
+    /// Where a peer can be dialled now.
+    pub(super) fn set_address<T>(
+        &mut self,
+        key: PeerKey,
+        address: Option<Address>,
+        env: &mut Env<T>,
+    ) {
+        if self.entry(key).is_some_and(|entry| entry.address != address) {
+            self.change(key, env, |entry| entry.address = address);
+        }
+    }
+
+    /// Takes a link from its peer's record, which goes with the last. Returns the peer's id.
+    pub(super) fn unlink<T>(
         &mut self,
         key: PeerKey,
         id: LinkId,
         direction: Direction,
-        reason: LeftReason,
-    ) -> NodeId {
-        self.recheck = true;
-        self.change_peer(key, |entry| {
+        reason: &LeftReason,
+        env: &mut Env<T>,
+    ) -> Option<NodeId> {
+        self.change(key, env, |entry| {
             let side = match direction {
                 Direction::Up => &mut entry.up,
                 Direction::Down => &mut entry.down,
@@ -305,33 +273,98 @@ impl<T> Mesh<T> {
             }
             entry.older = if entry.up.is_some() { Direction::Up } else { Direction::Down };
         });
-        let name = self.peers.name(key).unwrap_or_else(|| self.env.local.id.clone());
-        let gone = |peer: &Peer| peer.entry.directions() == Directions::NONE;
-        if self.peers.by_key.get(&key).is_some_and(gone) {
+        let entry = self.entry(key)?;
+        let (name, is_gone) = (entry.id.clone(), entry.directions() == Directions::NONE);
+        if is_gone {
             log::info!(target: "threadmesh::proto", "peer {name} left: {reason:?}");
-            self.peers.by_id.remove(&name);
-            if let Some(peer) = self.peers.by_key.remove(&key) {
-                self.peers.remember(key, name.clone(), Arc::clone(&peer.entry.pace));
+            self.by_id.remove(&name);
+            if let Some(peer) = self.by_key.remove(&key) {
+                self.remember(key, name.clone(), Arc::clone(&peer.entry.pace));
             }
             self.directory.remove(key);
             let directions = match direction {
                 Direction::Up => Directions::UP,
                 Direction::Down => Directions::DOWN,
             };
-            self.env.out.push(Output::Event(NodeEvent::PeerLeft {
-                id: name.clone(),
-                directions,
-                reason,
-            }));
+            let (id, reason) = (name.clone(), reason.clone());
+            env.event(NodeEvent::PeerLeft { id, directions, reason });
         }
-        name
+        Some(name)
+    }
+
+    /// Remembers a peer that has left, and forgets one that left long ago.
+    fn remember(&mut self, key: PeerKey, id: NodeId, pace: Arc<Pace>) {
+        self.paces.insert(id.clone(), pace);
+        self.departed.push_back((key, id));
+        if self.departed.len() > DEPARTED {
+            let gone = self.departed.pop_front();
+            // It may have come back and left again since.
+            let again = |id: &NodeId| self.departed.iter().any(|(_, other)| other == id);
+            if let Some((_, id)) = gone.filter(|(_, id)| !again(id)) {
+                self.paces.remove(&id);
+            }
+        }
     }
 
     /// Makes a new entry out of a peer's old one and publishes it.
-    pub(super) fn change_peer(&mut self, key: PeerKey, change: impl FnOnce(&mut PeerEntry)) {
-        let Some(peer) = self.peers.by_key.get_mut(&key) else { return };
+    fn change<T>(&mut self, key: PeerKey, env: &mut Env<T>, change: impl FnOnce(&mut PeerEntry)) {
+        let Some(peer) = self.by_key.get_mut(&key) else {
+            debug_assert!(false, "only a peer that is here changes");
+            return;
+        };
         change(Arc::make_mut(&mut peer.entry));
         self.directory.insert(Arc::clone(&peer.entry));
-        self.env.out.push(Output::Publish);
+        env.out.push(Output::Publish);
     }
+
+    /// From now on equality with a value of this option is found quickly.
+    pub(super) fn index<T>(&mut self, key: &str, env: &mut Env<T>) {
+        self.directory.index(key);
+        env.out.push(Output::Publish);
+    }
+}
+
+/// This node itself, which is a receiver of calls by path.
+impl Peers {
+    pub(super) fn add_self<T>(&mut self, face: LinkFace, env: &Env<T>) {
+        let local = &env.local;
+        let entry = Arc::new(PeerEntry {
+            key: PeerKey::OWN,
+            id: local.id.clone(),
+            options: local.options.clone(),
+            services: Services::new(local.services.clone()),
+            up: Some(face),
+            down: None,
+            older: Direction::Up,
+            address: local.advertise.clone(),
+            host: local.host.as_deref().unwrap_or_default().into(),
+            is_local: true,
+            pace: Arc::new(Pace::new(env.now)),
+        });
+        let (instance, options_version, services_version) = (local.instance, 0, 0);
+        let peer = Peer { instance, options_version, services_version, entry };
+        self.by_key.insert(PeerKey::OWN, peer);
+    }
+
+    /// Handlers that this node itself calls see it as it is now.
+    pub(super) fn change_self(&mut self, change: impl FnOnce(&mut PeerEntry)) {
+        if let Some(own) = self.by_key.get_mut(&PeerKey::OWN) {
+            change(Arc::make_mut(&mut own.entry));
+        }
+    }
+
+    pub(super) fn remove_self(&mut self) {
+        self.by_key.remove(&PeerKey::OWN);
+    }
+}
+
+/// Where a node can be dialled, as its hello says, and its host; what is no address is none.
+fn place(hello: &Hello, remote: SocketAddr) -> (Option<Address>, Arc<str>) {
+    let address: Option<Address> = hello.advertise.as_ref().and_then(|text| text.parse().ok());
+    let host = match (hello.host.as_deref(), &address) {
+        (Some(name), _) => name.into(),
+        (None, Some(address)) => address.host().into(),
+        (None, None) => remote.ip().to_string().into(),
+    };
+    (address, host)
 }

@@ -238,6 +238,11 @@ impl SendQueue {
         self.first_seq + self.data.len() as u64 - 1
     }
 
+    /// The first message that the kernel has not taken wholly.
+    pub(super) fn unwritten_from(&self) -> Seq {
+        self.sent_seq
+    }
+
     /// Whether the kernel has the last byte of that message.
     pub(super) fn is_written(&self, seq: Seq) -> bool {
         seq < self.sent_seq

@@ -556,7 +556,7 @@ fn plaintext_beyond_loopback_is_warned_of_once() {
         let local: SocketAddr = local.parse().unwrap();
         pair.command(0, Command::Bind { address: local.into(), token: "bind" });
         pair.run();
-        assert_eq!(pair.nodes[0].topology.has_warned(), warned);
+        assert_eq!(pair.nodes[0].topology().has_warned(), warned);
         pair.command(0, Command::Unbind { token: "unbind" });
         pair.run();
     }

@@ -189,7 +189,7 @@ impl<T> Topology<T> {
 
     /// Keeps a member out of this node's mesh, unless a link with it is left.
     pub(super) fn keep_apart(&mut self, env: &mut Env<T>, peers: &Peers, id: NodeId) {
-        if peers.by_id(&id).is_none() {
+        if peers.get(&id).is_none() {
             let next = self.forget(env, &id);
             self.follow(env, peers, next);
             self.members.keep_apart(id);
@@ -228,12 +228,6 @@ impl<T> Topology<T> {
         if self.listener.listening(env, result) {
             self.announce_listening(env);
         }
-    }
-
-    /// Returns where the other end of a link, and nodes like it, can dial this node, if they can.
-    /// `local` is the link's end on this side.
-    pub(super) fn advertised(&self, env: &Env<T>, local: Option<SocketAddr>) -> Option<Address> {
-        self.listener.advertised(env.local.advertise.as_ref(), local)
     }
 
     /// Warns that traffic can be read, if that address is beyond loopback.
@@ -323,7 +317,7 @@ impl<T> Topology<T> {
     /// A link has joined.
     pub(super) fn link_joined(&mut self, env: &mut Env<T>, peers: &Peers, joined: LinkJoined) {
         let LinkJoined { link, local, dial, peer } = joined;
-        let Some(id) = peers.by_key.get(&peer).map(|peer| peer.entry.id.clone()) else {
+        let Some(id) = peers.entry(peer).map(|peer| peer.id.clone()) else {
             debug_assert!(false, "{link:?} has joined, and its peer has not");
             return;
         };
@@ -371,7 +365,7 @@ impl<T> Topology<T> {
             self.dial_lost(env, peers, dial, (reason, gave_up));
         }
         if left.direction == Direction::Up {
-            let here = peers.by_key.contains_key(&key);
+            let here = peers.entry(key).is_some();
             // Each address goes on as if the link that they shared had been its own.
             for alias in self.dials.aliases_of(key, here) {
                 self.dial_lost(env, peers, alias, (reason, gave_up));
@@ -381,7 +375,7 @@ impl<T> Topology<T> {
             self.query_failed(env, peers, Some(failed));
         }
         self.redial_seeds(env, peers, reason);
-        if peers.by_id(peer).is_none() {
+        if peers.get(peer).is_none() {
             let redial = self.dials.redial_of(peer);
             if self.members.lost(env, peer, redial, reason) {
                 let next = self.forget(env, peer);
@@ -416,7 +410,7 @@ impl<T> Topology<T> {
         }
         // A member that is joined by another link is not dialled, and neither is one that has left
         // of its own will.
-        let is_lost = |id: &NodeId| self.members.contains(id) && peers.by_id(id).is_none();
+        let is_lost = |id: &NodeId| self.members.contains(id) && peers.get(id).is_none();
         let by_force = replaced || is_failure(reason);
         let member = self.dials.member_of(dial);
         let needed = !self.stopped && member.is_none_or(|id| by_force && is_lost(id));
@@ -447,7 +441,7 @@ impl<T> Topology<T> {
         match event {
             DialEvent::Unreached(id) => self.queries.member_unreached(env, &id),
             DialEvent::Removed { dial, member } if self.members.is_dialled_by(&member, dial) => {
-                if peers.by_id(&member).is_none() {
+                if peers.get(&member).is_none() {
                     return self.forget(env, &member);
                 }
                 self.members.is_here(env, &member);
@@ -517,7 +511,7 @@ impl<T> Topology<T> {
         id: &NodeId,
         source: Source,
     ) -> Next<T> {
-        if peers.by_id(id).is_some() {
+        if peers.get(id).is_some() {
             self.members.is_here(env, id);
         } else if source == Source::Answer || !self.listener.is_open() {
             // No member can dial a node that does not listen.
@@ -551,8 +545,8 @@ impl<T> Topology<T> {
     /// Queries a seed that a dial has reached.
     fn send_query(&mut self, env: &mut Env<T>, peers: &Peers, reached: SeedReached<T>) {
         let SeedReached { dial, peer, waiter } = reached;
-        let found = peers.by_key.get(&peer);
-        let found = found.and_then(|peer| Some((first_link(peer)?, peer.entry.id.clone())));
+        let found = peers.entry(peer);
+        let found = found.and_then(|peer| Some((first_link(peer)?, peer.id.clone())));
         let Some((link, seed)) = found else {
             debug_assert!(false, "a seed is reached, and is no peer");
             return;
@@ -582,7 +576,7 @@ impl<T> Topology<T> {
 impl<T> Topology<T> {
     /// What is wrong with the members, if anything.
     pub(super) fn broken_invariant(&self, peers: &Peers) -> Option<String> {
-        let joined = |id: &NodeId| peers.by_id(id).is_some();
+        let joined = |id: &NodeId| peers.get(id).is_some();
         let dialled = |dial, id: &NodeId| self.dials.is_for_member(dial, id);
         self.members.broken_invariant(joined, dialled)
     }
@@ -632,7 +626,7 @@ impl<T> Topology<T> {
 
 /// Returns the link that messages to a peer take.
 fn main_link(peers: &Peers, id: &NodeId) -> Option<LinkId> {
-    let entry = &peers.by_id(id)?.entry;
+    let entry = peers.get(id)?;
     Some(entry.face(entry.directions())?.link)
 }
 

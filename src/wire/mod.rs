@@ -19,7 +19,7 @@ mod vectors;
 pub(crate) use data::{DataHead, ForwardHead, TargetHead, put_data_head};
 #[cfg(any(test, fuzzing))]
 pub(crate) use frame::put_frame_head;
-pub(crate) use frame::{FRAME_HEAD_BYTES, Frame, FrameReader, frame_head};
+pub(crate) use frame::{FRAME_HEAD_BYTES, Frame, FrameError, FrameReader, frame_head};
 pub(crate) use greeting::{Choice, GREETING_BYTES, Heard, Offer, Reply, negotiate};
 pub(crate) use message::{Control, DirectoryQuestion, Farewell, Fault, Hello, Member, put_control};
 pub(crate) use parse::{Data, Forward, Incoming, Target, parse};

@@ -7,7 +7,7 @@ use crate::error::ErrorKind;
 
 /// The filter that matches everybody.
 const ANYBODY: &[u8] = &[0xa0];
-const NOBODY: &str = "… knows nobody who matches";
+const NOBODY: &str = "… knows no node that matches";
 const NO_WAY: &str = "… knows no way to …";
 const OTHERWISE: &str = "Unknown: the peer answered as if something else had been asked";
 
@@ -68,7 +68,7 @@ fn forwards() -> Vec<Row> {
         row(
             "a path that nobody serves",
             request("/a/*", "o", NULL),
-            fault(ErrorKind::NotFound, "… knows nobody who serves it"),
+            fault(ErrorKind::NotFound, "… knows no node that serves it"),
         ),
         row("an origin that the sender makes up", request("a", "o", &blob(ANYBODY)), nobody),
         row("a message for its sender", request("a", "o", &text("dialler")), no_way).only(ACCEPTED),

@@ -158,12 +158,12 @@ fn a_peer_that_gave_up_is_not_told_of_its_requests() {
     let _bound = crate::bound::bound();
     let mut pair = star_that_listens();
     let _owed = pair.taken_up("taken up");
-    let link = &pair.nodes[1].links[&pair.link(1, "a")];
-    assert_eq!(link.cut_off(), Some(vec![CallId(1)]));
+    let link = pair.nodes[1].links().get(pair.link(1, "a")).unwrap();
+    assert_eq!(link.unanswered(), Some(vec![CallId(1)]));
     pair.command(0, Command::Cancel { call: CallId(1) });
     pair.run();
-    let link = &pair.nodes[1].links[&pair.link(1, "a")];
-    assert_eq!(link.cut_off(), Some(Vec::new()));
+    let link = pair.nodes[1].links().get(pair.link(1, "a")).unwrap();
+    assert_eq!(link.unanswered(), Some(Vec::new()));
 }
 
 #[test]

@@ -411,9 +411,9 @@ fn sixteen_questions_wait_and_one_more_is_busy() {
     // The seed cannot write.
     pair.frozen.push(0);
     let link = pair.link(0, "a");
-    pair.nodes[0].links.get_mut(&link).unwrap().queue.push_raw(&vec![0; 128 * 1024]);
+    pair.nodes[0].links_mut().get_mut(link).unwrap().queue.push_raw(&vec![0; 128 * 1024]);
     let question = |call| Control::JoinQuestion { call: CallId(call), address: None };
-    let busy = |pair: &Pair| pair.nodes[0].links[&link].unread_answers();
+    let busy = |pair: &Pair| pair.nodes[0].links().get(link).unwrap().inbound.unread_replies();
     for call in 1..=MEMBERS_ASKED as u64 {
         say(&mut pair, 1, 0, &[question(call)]);
     }
@@ -430,7 +430,7 @@ fn an_answer_without_end_fails_the_question() {
     pair.frozen.push(1);
     ask(&mut pair, 1, 0);
     pair.run();
-    let call = pair.nodes[1].topology.first_query().unwrap();
+    let call = pair.nodes[1].topology().first_query().unwrap();
     for page in 0..=MEMBERS {
         if page % 900 == 0 {
             pair.now += Duration::from_secs(1);
@@ -471,7 +471,7 @@ fn members_that_come_and_go_do_not_pile_up_for_who_has_asked() {
         say(&mut pair, 2, 0, &controls);
         pair.pass(Duration::from_secs(1));
         let seed = &pair.nodes[0];
-        assert!(seed.open_links() == 2 && seed.topology.all_is_sent());
+        assert!(seed.open_links() == 2 && seed.topology().all_is_sent());
     }
     assert_eq!(pair.nodes[0].members(), (0, 2));
 }
@@ -546,7 +546,7 @@ fn who_advertises_an_address_is_a_member_only_while_it_listens() {
     join(&mut pair, 1, 0);
     join(&mut pair, 2, 0);
     let known = |pair: &Pair| {
-        let of = |node: usize| pair.nodes[node].topology.address_of(&NodeId::new("far").unwrap());
+        let of = |node: usize| pair.nodes[node].topology().address_of(&NodeId::new("far").unwrap());
         [of(0), of(1)]
     };
     assert_eq!(known(&pair), [None, None], "nobody can dial it");

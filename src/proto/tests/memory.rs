@@ -88,7 +88,7 @@ fn answers_that_nobody_reads_are_dropped_and_told_once_the_memory_is_short() {
     let dropped = pair.nodes[2].dropped().crowded_answers;
     assert!((50..=75).contains(&dropped), "{dropped} of 100 answers are dropped");
     pair.frozen.clear();
-    let links: Vec<LinkId> = pair.nodes[2].links.keys().copied().collect();
+    let links: Vec<LinkId> = pair.nodes[2].links().ids(|_| true);
     for link in links {
         pair.carry(2, link);
     }
@@ -161,15 +161,15 @@ fn windows_come_to_half_of_the_memory_and_the_least_of_each_link() {
         pair.run();
     }
     let granted: Vec<u64> = pair.nodes[20]
-        .links
-        .values()
+        .links()
+        .iter()
         .filter(|link| link.id != LinkId::OWN)
-        .map(|link| link.granted)
+        .map(|link| link.ticks.granted())
         .collect();
     assert_eq!(granted.len(), 20);
     assert_eq!(granted.iter().filter(|window| **window == 64 * 1024).count(), 8);
     assert!(granted.iter().all(|window| *window == 64 * 1024 || *window == 4 * 1024));
-    assert_eq!(granted.iter().sum::<u64>(), pair.nodes[20].granted);
+    assert_eq!(pair.nodes[20].links().broken_windows(), None);
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn where_memory_is_short_fewer_data_are_kept_for_alternates_and_no_peer_is_let_g
     let written = pair.delivered.len();
     assert!(written >= 6, "{written} were written");
     let link = pair.link(0, "server");
-    let kept = pair.nodes[0].links[&link].kept;
+    let kept = pair.nodes[0].links().get(link).unwrap().outbound.kept();
     assert!((1_000_000..6_000_000).contains(&kept), "{kept} bytes are kept");
     pair.answer_first(Answer::Reply(bytes_of(100_000)));
     assert!(pair.result("large").is_ok(), "there is room for an answer");
@@ -248,6 +248,6 @@ fn data_that_are_queued_and_kept_count_once() {
     pair.request_by(plan, 0, payload, "large");
     pair.run();
     let link = pair.link(0, "server");
-    let holds = pair.nodes[0].links[&link].holds();
+    let holds = pair.nodes[0].links().get(link).unwrap().memory();
     assert!((1_000_000..1_300_000).contains(&holds), "{holds} bytes are held");
 }

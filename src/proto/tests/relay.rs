@@ -181,7 +181,7 @@ pub(super) fn whoever_asks_is_never_the_answer_and_no_router_is() {
         pair.ask(0, "router", &sought, "asked");
         pair.run();
         let error = pair.result("asked").unwrap_err();
-        assert!(super::super::relay::is_no_match(&error), "{error}");
+        assert!(crate::proto::traffic::is_no_match(&error), "{error}");
     }
     assert!(pair.delivered.is_empty());
 }
@@ -519,7 +519,8 @@ fn a_tick_in_line_at_a_router_is_given_up_with_who_asked() {
         pair.tick_onward(0, "router", &like("b"));
         pair.run();
         let to_b = pair.link(1, "b");
-        let in_line = |pair: &Pair| pair.nodes[1].links[&to_b].lines.ticks.len();
+        let in_line =
+            |pair: &Pair| pair.nodes[1].links().get(to_b).unwrap().outbound.waiting_ticks();
         assert_eq!(in_line(&pair), 1);
         let before = pair.nodes[1].armed_timers();
         if is_cancelled {
@@ -541,7 +542,7 @@ fn a_message_too_long_for_whom_one_router_knows_goes_to_the_next() {
         let links = if knows_too { &links[..] } else { &links[..3] };
         let mut pair = Pair::graph(&["a", "router-1", "router-2", "b"], links);
         let to_b = pair.link(1, "b");
-        pair.nodes[1].links.get_mut(&to_b).unwrap().theirs.message_bytes = 10;
+        pair.nodes[1].links_mut().get_mut(to_b).unwrap().outbound.set_peer_message_bytes(10);
         let plan = pair.onward(0, "router-1", &like("b"));
         pair.request_by(plan, 0, bytes_of(20), "asked");
         pair.run();

@@ -335,7 +335,7 @@ fn data_that_an_alternate_may_need_count_in_the_memory_until_they_are_answered()
         let mut pair = star(&["a", "b", "c"]);
         let held = |pair: &Pair| {
             let link = pair.link(0, "b");
-            pair.nodes[0].links[&link].holds()
+            pair.nodes[0].links().get(link).unwrap().memory()
         };
         let mut plan = plan(&pair, to, false);
         plan.room = None;

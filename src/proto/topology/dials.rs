@@ -29,9 +29,11 @@ use crate::id::{LinkId, NodeId, PeerKey};
 use crate::node_event::{LeftReason, NodeEvent};
 use crate::proto::effect::Effect;
 use crate::proto::env::Env;
-use crate::proto::peers::{Peer, Peers};
+use crate::proto::peers::Peers;
 use crate::proto::{ConnectMode, Done, QueryId};
+use crate::routing::PeerEntry;
 use crate::wire::Farewell;
+use std::sync::Arc;
 
 /// All dials of a node.
 #[derive(Debug)]
@@ -93,7 +95,7 @@ impl<T> Dials<T> {
             return None;
         };
         if let Some(peer) = dial.peer() {
-            debug_assert!(peers.by_key.contains_key(&peer), "a dial stands as long as its peer");
+            debug_assert!(peers.entry(peer).is_some(), "a dial stands as long as its peer");
             if for_good {
                 dial.promote(waiter.goal == DialGoal::Link);
             }
@@ -151,8 +153,8 @@ impl<T> Dials<T> {
     /// The program wants a link of its own with a seed that has dialled this node.
     fn wake(&mut self, peers: &Peers, address: &Address) {
         let Some(dial) = self.at(address) else { return };
-        let peer = dial.alias_of().and_then(|peer| peers.by_key.get(&peer));
-        if peer.is_some_and(|peer| peer.entry.up.is_none()) {
+        let peer = dial.alias_of().and_then(|peer| peers.entry(peer));
+        if peer.is_some_and(|peer| peer.up.is_none()) {
             dial.idle();
         }
     }
@@ -167,7 +169,7 @@ impl<T> Dials<T> {
         let Some(dial) = self.at(address) else { return Next::new() };
         let link = match dial.standing() {
             Some(Standing::Link(link)) => Some(link),
-            Some(Standing::Alias(peer)) => peers.by_key.get(&peer).and_then(first_link),
+            Some(Standing::Alias(peer)) => peers.entry(peer).and_then(first_link),
             None => None,
         };
         if let Some(link) = link {
@@ -185,8 +187,8 @@ impl<T> Dials<T> {
         peers: &Peers,
         id: &NodeId,
     ) -> Next<T> {
-        if let Some(peer) = peers.by_id(id) {
-            for face in peer.entry.up.iter().chain(&peer.entry.down) {
+        if let Some(peer) = peers.get(id) {
+            for face in peer.up.iter().chain(&peer.down) {
                 close(env, face.link);
             }
         }
@@ -409,7 +411,7 @@ impl<T> Dials<T> {
             env.event(NodeEvent::Reconnected { address: dial.address().to_string(), id: name });
         }
         // Another node is at its address now.
-        let gone = expected.filter(|id| peers.by_id(id).is_none());
+        let gone = expected.filter(|id| peers.get(id).is_none());
         next.extend(gone.map(DialEvent::Displaced));
         if dial.is_seed() {
             next.push(DialEvent::SeedReached(reached()));
@@ -508,15 +510,15 @@ fn complete<T>(
         reached.waiter = Some(SeedWaiter { reply_by, joined_by, token });
         return Some(DialEvent::SeedReached(reached));
     }
-    let info = peers.by_key.get(&reached.peer).and_then(|peer| peer.entry.info());
+    let info = peers.entry(reached.peer).and_then(|peer| peer.info());
     let lost = || Error::new(ErrorKind::ConnectionLost, "the link was lost as soon as it joined");
     env.complete(waiter.token, info.map(Done::Connected).ok_or_else(lost));
     None
 }
 
 /// Returns the outbound link with a peer, else the inbound one.
-pub(super) fn first_link(peer: &Peer) -> Option<LinkId> {
-    peer.entry.up.as_ref().or(peer.entry.down.as_ref()).map(|face| face.link)
+pub(super) fn first_link(peer: &Arc<PeerEntry>) -> Option<LinkId> {
+    peer.up.as_ref().or(peer.down.as_ref()).map(|face| face.link)
 }
 
 fn close<T>(env: &mut Env<T>, link: LinkId) {

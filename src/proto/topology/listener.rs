@@ -124,7 +124,7 @@ impl<T> Listener<T> {
         match result {
             Ok(local) => {
                 log::info!(target: "threadmesh::proto", "{} listens on {local}", env.local.id);
-                self.state = State::Open { address, local };
+                (self.state, env.bound) = (State::Open { address, local }, Some(local));
                 self.warn_of_plaintext(&env.local.id, local);
                 for token in waiters {
                     env.complete(token, Ok(Done::Listening(local)));
@@ -143,6 +143,7 @@ impl<T> Listener<T> {
         let unbound = |address: &Address| {
             Error::new(ErrorKind::BindFailed, format!("{address} was unbound meanwhile"))
         };
+        env.bound = None;
         match std::mem::replace(&mut self.state, State::Closed) {
             State::Closed => {}
             State::Open { .. } => env.out.push(Output::Unlisten),
@@ -159,24 +160,6 @@ impl<T> Listener<T> {
     /// Whether this node can be dialled.
     pub(super) fn is_open(&self) -> bool {
         matches!(self.state, State::Open { .. })
-    }
-
-    /// Returns where the other end of a link can dial this node: what the program says, else where
-    /// it listens. A node that listens on every address is reached at this side's end of the link,
-    /// `local`.
-    pub(super) fn advertised(
-        &self,
-        advertise: Option<&Address>,
-        local: Option<SocketAddr>,
-    ) -> Option<Address> {
-        if let Some(address) = advertise {
-            return Some(address.clone());
-        }
-        let State::Open { local: bound, .. } = &self.state else { return None };
-        if !bound.ip().is_unspecified() {
-            return Some(Address::from(*bound));
-        }
-        Some(Address::from(SocketAddr::new(local?.ip(), bound.port())))
     }
 
     /// Whether this node listens on that address, under its name or its number.

@@ -112,7 +112,7 @@ impl<T> Topology<T> {
         let queries = &self.queries;
         self.members.note_reply(env.now, link, |id| queries.has_named(call, id));
         let dialled = self.dials.keep_seed(dial);
-        let said = peers.by_id(&seed).and_then(|peer| peer.entry.address.clone());
+        let said = peers.get(&seed).and_then(|peer| peer.address.clone());
         // Without an address no node can dial it.
         let address = said.or(dialled)?.to_string();
         let origin = Origin { source: Source::Itself, link };
@@ -161,7 +161,7 @@ impl<T> Topology<T> {
         from: LinkId,
         id: &NodeId,
     ) {
-        if self.gossip.peer(from) == Some(id) || peers.by_id(id).is_none() {
+        if self.gossip.peer(from) == Some(id) || peers.get(id).is_none() {
             let next = self.forget(env, id);
             self.follow(env, peers, next);
         }
@@ -238,7 +238,7 @@ impl<T> Topology<T> {
 
     /// Announces that a member has stopped, so that none looks for it.
     pub(in crate::proto) fn announce_stop(&mut self, env: &mut Env<T>, peers: &Peers, id: &NodeId) {
-        if peers.by_id(id).is_some() {
+        if peers.get(id).is_some() {
             return;
         }
         for link in self.members.joined_ids().filter_map(|member| main_link(peers, member)) {
@@ -250,7 +250,7 @@ impl<T> Topology<T> {
     /// Returns where this node can be dialled, as a member, which it is only as long as it listens.
     pub(super) fn member_address(&self, env: &Env<T>, link: LinkId) -> Option<Address> {
         let open = self.listener.is_open();
-        self.advertised(env, self.gossip.local(link)).filter(|_| open)
+        env.advertised(self.gossip.local(link)).filter(|_| open)
     }
 
     /// Whether a link is still to be sent something of members.

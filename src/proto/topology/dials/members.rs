@@ -122,7 +122,7 @@ impl<T> Dials<T> {
     pub(in crate::proto::topology) fn rest_by_peer(&mut self, peers: &Peers, id: DialId) -> bool {
         // A dial that is removed has its link closed, and so loses it.
         let Some(dial) = self.by_id.get_mut(&id) else { return false };
-        let joined = dial.joined_peer().filter(|peer| peers.by_key.contains_key(peer));
+        let joined = dial.joined_peer().filter(|peer| peers.entry(*peer).is_some());
         let rests = joined.filter(|_| dial.is_for_seed_only());
         if let Some(peer) = rests {
             dial.share(peer);
@@ -138,7 +138,7 @@ impl<T> Dials<T> {
 
     /// Returns the dials that share a link with a peer that is gone.
     pub(in crate::proto::topology) fn aliases_without_peer(&self, peers: &Peers) -> Vec<DialId> {
-        let gone = |peer| !peers.by_key.contains_key(&peer);
+        let gone = |peer| peers.entry(peer).is_none();
         self.ids(|dial| dial.alias_of().is_some_and(gone))
     }
 }

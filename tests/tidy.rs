@@ -3,6 +3,10 @@
 //! Every rule is a function from text to offences, and the second half of this file shows that each of them bites.
 //! It must not need a crate of its own, and it reads files only below the manifest's folder.
 
+#[path = "tidy/engine.rs"]
+mod engine;
+#[path = "tidy/items.rs"]
+mod items;
 #[path = "tidy/program.rs"]
 mod program;
 #[path = "tidy/promises.rs"]
@@ -94,6 +98,8 @@ fn the_house_is_tidy() {
         offences.extend(wall_clock(file));
         offences.extend(program::uses(file));
     }
+    offences.extend(engine::rules(&files));
+    offences.extend(engine::parameters(&read("clippy.toml")));
     offences.extend(map(&read("src/architecture.md"), &files));
     offences.extend(dependencies(&read("Cargo.toml")));
     offences.extend(promises::table(&read(promises::TABLE), &files));

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::unbounded;
 use threadmesh::{
-    ErrorKind, Execution, HandlerError, Limits, Node, Outcome, Request, Responder, SendToAll,
-    SendToTarget, blocking,
+    Bytes, ErrorKind, Execution, HandlerError, Limits, Node, Outcome, Request, Responder,
+    SendToAll, SendToTarget, blocking,
 };
 
 use crate::support::paths::{Log, knows, serve, serving, shown};
@@ -395,5 +395,40 @@ fn a_node_sees_itself_as_it_is_now() {
         let firsts = node.call("/math/*").request::<String>(&()).unwrap();
         assert_eq!(firsts, "own/math/add");
         assert_eq!(table.own().unwrap().paths().len(), 3, "a snapshot does not change");
+    });
+}
+
+/// With default limits. Above half of the node's memory a waiting request of the node to itself is
+/// refused as soon as it is sent, which makes way for the next: 3,000 of them once took the loop's
+/// stack, and the process with it.
+#[test]
+fn thousands_of_calls_to_itself_that_are_refused_at_once_end_busy_and_none_is_lost() {
+    bounded("refused_at_once", LIMIT, || {
+        let node = lone();
+        let (hand_out, responders) = unbounded();
+        let later = move |_: Request<Bytes>| {
+            let hand_out = hand_out.clone();
+            Outcome::<()>::later(move |responder| hand_out.send(responder).unwrap())
+        };
+        node.register("/later", later).unwrap();
+        let start = |data: &Bytes| {
+            node.call("/later").timeout(LIMIT).start::<()>(data).expect("a call that may wait")
+        };
+        let (small, large) = (Bytes::from(vec![0; 8]), Bytes::from(vec![0; 15 << 20]));
+        let calls = Limits::default().calls_per_link as usize;
+        let (mut open, mut kept) = (Vec::new(), Vec::new());
+        for number in 0..calls {
+            // The small ones first, which would be refused behind the large ones.
+            open.push(start(if number + 9 < calls { &small } else { &large }));
+            kept.push(responders.recv_timeout(SOON).expect("a request"));
+        }
+        let waiting: Vec<_> = (0..3_000).map(|_| start(&small)).collect();
+        assert!(kept.remove(0).reply(()));
+        let mut ends: Vec<_> = waiting.into_iter().map(|call| call.wait()).collect();
+        // At most as many as there is a slot for may run after all.
+        ends.retain(|end| end.as_ref().is_err_and(|error| error.kind() != ErrorKind::Busy));
+        assert_eq!(ends.len(), 0, "{:?}", ends.first());
+        let taken = open.iter_mut().filter_map(|call| call.try_take()).count();
+        assert_eq!(taken, 1, "the one that was answered");
     });
 }

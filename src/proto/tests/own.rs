@@ -335,3 +335,24 @@ fn thousands_that_wait_for_their_own_node_and_are_refused_at_once_need_no_deep_s
     assert_eq!(busy.count(), 60_000);
     pair.check_own();
 }
+
+#[test]
+fn options_that_change_during_a_handshake_do_not_end_it() {
+    let _bound = crate::bound::bound();
+    let mut pair = Pair::new(&["client", "server"]);
+    pair.connect(0, 1, "connect");
+    pair.frozen = vec![0, 1];
+    pair.run();
+    let options = Options::default().with_id(&NodeId::new("client").unwrap());
+    pair.command(0, Command::SetOptions { options });
+    pair.pass(Duration::from_secs(1));
+    pair.frozen.clear();
+    for node in [0, 1] {
+        for link in pair.nodes[node].links().ids(|link| link.id != LinkId::OWN) {
+            pair.carry(node, link);
+        }
+    }
+    pair.run();
+    assert!(matches!(pair.result("connect"), Ok(Done::Connected(_))));
+    assert_eq!(pair.dials.len(), 1, "the first handshake has gone on");
+}

@@ -210,8 +210,13 @@ pub(crate) fn put_bytes_head(out: &mut Vec<u8>, len: usize) {
 }
 
 pub(crate) fn put_text(out: &mut Vec<u8>, value: &str) {
+    put_text_bytes(out, value.as_bytes());
+}
+
+/// A text whose bytes are known to be UTF-8.
+pub(crate) fn put_text_bytes(out: &mut Vec<u8>, value: &[u8]) {
     put_head(out, 3, value.len() as u64);
-    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(value);
 }
 
 pub(crate) fn put_array(out: &mut Vec<u8>, len: usize) {

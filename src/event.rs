@@ -54,6 +54,14 @@ impl EventName {
         Ok(Self(Repr::Shared(name.into())))
     }
 
+    /// The bytes of the name, for what need not see that they are text.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            Repr::Inline { len, bytes } => &bytes[..usize::from(*len)],
+            Repr::Shared(name) => name.as_bytes(),
+        }
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         match &self.0 {

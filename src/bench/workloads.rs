@@ -67,7 +67,7 @@ fn message() -> Message {
 /// Encodes the data of one request, and its envelope.
 fn put_request(out: &mut Vec<u8>, event: &EventName, headers: &Headers, data: &Bytes) {
     let payload = data.encode().expect("bytes can be encoded");
-    let (call, timeout_ms, event) = (CallId(1_000), 10_000, event.as_str());
+    let (call, timeout_ms, event) = (CallId(1_000), 10_000, event.as_bytes());
     let head = DataHead::Request { call, timeout_ms, depth: 0, event, headers, origin: None };
     put_data_head(out, &head, payload.len());
     out.extend_from_slice(&payload.head());

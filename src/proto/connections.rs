@@ -41,6 +41,7 @@ impl<T> Connections<T> {
     }
 
     /// The peer at the other end of a link.
+    #[inline]
     pub(super) fn peer_of(&self, id: LinkId) -> Option<&Arc<PeerEntry>> {
         self.peers.entry(self.links.get(id)?.peer?)
     }
@@ -53,6 +54,7 @@ impl<T> Connections<T> {
         Reach::new(&self.links, &self.peers)
     }
 
+    #[inline]
     pub(super) fn on_request(
         &mut self,
         id: LinkId,
@@ -63,6 +65,7 @@ impl<T> Connections<T> {
         self.links.on_request(id, request, sender, env)
     }
 
+    #[inline]
     pub(super) fn on_tick(
         &mut self,
         id: LinkId,
@@ -160,13 +163,13 @@ impl<T> Connections<T> {
         }
     }
 
-    /// Decides contested and deferred links again, if there is a reason. False if there is none.
+    /// Decides one of the contested and deferred links again, if there is a reason. False if none is
+    /// left: what follows from one comes before the next.
     pub(super) fn recheck(&mut self, env: &mut Env<T>) -> bool {
-        let Some((contested, deferred)) = self.links.take_rechecks() else { return false };
-        for id in contested {
+        let Some(id) = self.links.next_recheck() else { return false };
+        if self.links.get(id).is_some_and(|link| link.handshake.contested_until().is_some()) {
             self.judge(id, env);
-        }
-        for id in deferred {
+        } else {
             self.decide(id, env);
         }
         true
@@ -224,10 +227,7 @@ impl<T> Connections<T> {
             Direction::Down if id < older => {
                 self.close(id, Farewell::Replaced, LeftReason::Replaced, env);
             }
-            Direction::Down => {
-                self.close(older, Farewell::Replaced, LeftReason::Replaced, env);
-                self.admit(id, env);
-            }
+            Direction::Down => replace(id, vec![older], env),
         }
     }
 
@@ -249,15 +249,16 @@ impl<T> Connections<T> {
             let error = Error::new(ErrorKind::DuplicateId, why).with_peer(hello.id.clone());
             self.turn_away(id, error, DialOutcome::Retry, env);
         } else if env.now >= until {
-            for older in older {
-                self.close(older, Farewell::Replaced, LeftReason::Replaced, env);
-            }
-            self.admit(id, env);
+            replace(id, older, env);
         }
     }
 
     /// This side has no objection. (The place where an authorisation rule will be asked.)
-    fn admit(&mut self, id: LinkId, env: &mut Env<T>) {
+    pub(super) fn admit(&mut self, id: LinkId, env: &mut Env<T>) {
+        // An effect may come when its link has been lost.
+        if self.links.get(id).is_none_or(|link| link.handshake.hello().is_none()) {
+            return;
+        }
         self.links.admit(id, env);
         if self.links.get(id).is_some_and(|link| link.direction == Direction::Down) {
             self.join(id, env);
@@ -378,6 +379,7 @@ impl<T> Connections<T> {
         let remote = link.remote;
         if link.handshake.is_joined() {
             if ended {
+                link.queue.stage(env.now);
                 link.count_staged();
             }
             self.leave(id, LeftReason::ConnectionLost, env);
@@ -438,6 +440,7 @@ impl<T> Connections<T> {
         let (ticks, cost) = link.ticks.finished();
         // True whatever the reason is: what is read from here on is dropped, also that of a peer
         // that broke the protocol.
+        link.queue.stage(env.now);
         link.count_staged();
         let taken_up = self.links.taken_up(id);
         self.leave(id, reason, env);
@@ -456,6 +459,9 @@ impl<T> Connections<T> {
                 LeftReason::Protocol(format!("the peer says: {}", sanitize_peer_text(why)))
             }
         };
+        if let Some(link) = self.links.get_mut(id) {
+            link.queue.stage(env.now);
+        }
         self.leave(id, reason, env);
         if let Some(link) = self.links.get_mut(id) {
             link.queue.drop_unframed();
@@ -497,4 +503,13 @@ impl<T> Connections<T> {
         }
         env.then(Effect::LinkLeft { left: Box::new(left), peer, reason });
     }
+}
+
+/// Older links give way to a new one: what was under way on them is decided before that joins.
+fn replace<T>(id: LinkId, older: Vec<LinkId>, env: &mut Env<T>) {
+    for link in older {
+        let (farewell, reason) = (Farewell::Replaced, LeftReason::Replaced);
+        env.then(Effect::CloseLink { link, farewell, reason });
+    }
+    env.then(Effect::Admit { link: id });
 }

@@ -1,6 +1,7 @@
 //! What one part of the engine wants of another: pushed by the part with `env.then`, carried out by
-//! the dispatcher in order, each after the code that wanted it has returned. Nothing else lets a
-//! part act outside of itself. It must say what is to happen, and not look into any part.
+//! the dispatcher in order, each after the code that wanted it has returned, and with all that it
+//! brings about before the next. Nothing else lets a part act outside of itself. It must say what is
+//! to happen, and not look into any part.
 
 use std::net::SocketAddr;
 
@@ -16,6 +17,8 @@ use crate::wire::{Control, Farewell};
 pub(super) enum Effect<T> {
     /// Opens an outbound link for a dial.
     OpenLink { link: LinkId, addr: SocketAddr, dial: DialId },
+    /// Lets a link join that waited for others to be closed.
+    Admit { link: LinkId },
     /// Says goodbye on a link and closes it; one that is closed already stays as it is.
     CloseLink { link: LinkId, farewell: Farewell, reason: LeftReason },
     /// Queues a control message on a joined link.
@@ -36,6 +39,6 @@ pub(super) enum Effect<T> {
     DialIsAlias { dial: DialId, peer: Option<PeerKey> },
     /// Keeps a member that the program has disconnected out of this node's mesh.
     KeepApart { member: NodeId },
-    /// Wakes the caller of a command, once everything that was pushed before is done.
+    /// Wakes the caller of a command, once all that was wanted before is done.
     Complete { token: T, result: Result<Done, Error> },
 }

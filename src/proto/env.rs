@@ -1,7 +1,7 @@
 //! What every part of the engine works in: the time, the configuration, timers, random numbers,
 //! counters and the outputs. It must not hold the state of any part.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -65,15 +65,23 @@ pub(super) struct Env<T> {
     pub(super) violations: BTreeMap<&'static str, u64>,
     /// What the shell is to do, in order. `handle` swaps the caller's vector in for its duration.
     pub(super) out: Vec<Output<T>>,
-    /// What parts want of each other, in order.
-    effects: VecDeque<Effect<T>>,
+    /// What parts want of each other since the last effect was taken, in order.
+    effects: Vec<Effect<T>>,
+    /// What else is to be done, the last one first.
+    deferred: Vec<Effect<T>>,
     /// Links to which something has happened since they were last settled; may name one twice.
     dirty: Vec<LinkId>,
     /// Those of them that are being settled, the last one first.
     settling: Vec<LinkId>,
-    last_link: u64,
-    last_call: u64,
-    last_query: u64,
+    drawn: Drawn,
+}
+
+/// The last ids that were drawn.
+#[derive(Default, Debug)]
+struct Drawn {
+    link: u64,
+    call: u64,
+    query: u64,
 }
 
 impl<T> Env<T> {
@@ -90,49 +98,56 @@ impl<T> Env<T> {
             counters: Counters::default(),
             violations: BTreeMap::new(),
             out: Vec::new(),
-            effects: VecDeque::new(),
+            effects: Vec::new(),
+            deferred: Vec::new(),
             dirty: Vec::new(),
             settling: Vec::new(),
-            last_link: 0,
-            last_call: 0,
-            last_query: 0,
+            drawn: Drawn::default(),
         }
     }
 
     /// Draws a fresh id for a link.
     pub(super) fn draw_link(&mut self) -> LinkId {
-        self.last_link += 1;
-        LinkId(self.last_link)
+        self.drawn.link += 1;
+        LinkId(self.drawn.link)
     }
 
     /// Draws a fresh id for a call that no thread of this node made.
     pub(super) fn draw_call(&mut self) -> CallId {
-        self.last_call += 1;
-        CallId(OWN_CALLS | self.last_call)
+        self.drawn.call += 1;
+        CallId(OWN_CALLS | self.drawn.call)
     }
 
     /// Draws a fresh id for a query to the resolver.
     pub(super) fn draw_query(&mut self) -> QueryId {
-        self.last_query += 1;
-        QueryId(self.last_query)
+        self.drawn.query += 1;
+        QueryId(self.drawn.query)
     }
 
     /// Has the dispatcher do something for another part before the current input ends.
     pub(super) fn then(&mut self, effect: Effect<T>) {
-        self.effects.push_back(effect);
+        self.effects.push(effect);
     }
 
+    /// Takes the next effect, and the others aside: what it brings about comes before those.
     pub(super) fn next_effect(&mut self) -> Option<Effect<T>> {
-        self.effects.pop_front()
+        if self.effects.is_empty() {
+            return self.deferred.pop();
+        }
+        // The last one first, behind those that were put aside before.
+        self.deferred.extend(self.effects.drain(..).rev());
+        self.deferred.pop()
     }
 
     /// Whether nothing is left to be done for the current input.
     pub(super) fn is_settled(&self) -> bool {
-        self.effects.is_empty() && self.dirty.is_empty() && self.settling.is_empty()
+        let done = self.effects.is_empty() && self.deferred.is_empty();
+        done && self.dirty.is_empty() && self.settling.is_empty()
     }
 
+    #[inline]
     pub(super) fn has_effects(&self) -> bool {
-        !self.effects.is_empty()
+        !self.effects.is_empty() || !self.deferred.is_empty()
     }
 
     /// Where the other end of a link, and nodes like it, can dial this node, if they can: what the
@@ -158,6 +173,7 @@ impl<T> Env<T> {
     }
 
     /// Marks a link: before the current input ends, it is brought up to date once.
+    #[inline]
     pub(super) fn touch(&mut self, link: LinkId) {
         if self.dirty.last() != Some(&link) {
             self.dirty.push(link);
@@ -166,6 +182,7 @@ impl<T> Env<T> {
 
     /// Takes the next link that is marked. Those that are marked meanwhile come after all that are
     /// marked now, and each comes once.
+    #[inline]
     pub(super) fn next_dirty(&mut self) -> Option<LinkId> {
         if self.settling.is_empty() {
             std::mem::swap(&mut self.dirty, &mut self.settling);
@@ -178,6 +195,7 @@ impl<T> Env<T> {
     }
 
     /// Wakes the caller of a command with its result.
+    #[inline]
     pub(super) fn complete(&mut self, token: T, result: Result<super::Done, Error>) {
         self.out.push(Output::Complete { token, result });
     }

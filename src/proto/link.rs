@@ -23,7 +23,7 @@ use super::Output;
 use super::env::Env;
 use super::memory::Memory;
 use super::planted::{Planted, has};
-use super::queue::{Item, SendQueue};
+use super::queue::{Item, ItemHead, SendQueue};
 use super::timers::TimerId;
 use super::topology::DialId;
 use super::traffic::WaitingTick;
@@ -54,6 +54,18 @@ pub(super) struct Link<T> {
     pub(super) timer: Option<TimerId>,
     /// What the link took of the node's memory when it was last counted.
     pub(super) memory_used: usize,
+}
+
+/// What settling a link has come to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Settled {
+    /// It has written everything, and the other side has ended: it is to be dropped.
+    pub(super) is_over: bool,
+    /// What it took of the memory when it was last counted, and what it takes now.
+    pub(super) before: usize,
+    pub(super) after: usize,
+    /// It has joined and has no timer.
+    pub(super) is_unarmed: bool,
 }
 
 impl<T> Link<T> {
@@ -113,18 +125,52 @@ impl<T> Link<T> {
         controls
     }
 
-    /// Frames what the kernel may take, and asks the shell to write it. Returns what is to be done
-    /// with a closing link that has written everything.
-    pub(super) fn stage(&mut self, env: &mut Env<T>) -> Finish {
-        self.queue.stage(env.now);
-        if !self.queue.nothing_staged() {
-            if self.liveness.begin_writing(env.now) {
-                env.out.push(Output::Write { link: self.id });
+    /// Queues what is to be announced, frames what the kernel may take, asks the shell to write it,
+    /// and counts the memory. A closing link that has written everything shuts its write side.
+    #[inline]
+    pub(super) fn settle(&mut self, memory: &mut Memory, env: &mut Env<T>) -> Settled {
+        let mut is_over = false;
+        if self.id != LinkId::OWN {
+            let announces = self.announce.is_due(env.now) && self.is_ready();
+            if announces && self.queue.has_control_room() {
+                for control in self.announce(memory, env) {
+                    self.queue.push_state(&control);
+                }
             }
-        } else if self.queue.is_empty() {
-            return self.handshake.all_written();
+            self.queue.stage(env.now);
+            if !self.queue.nothing_staged() {
+                if self.liveness.begin_writing(env.now) {
+                    env.out.push(Output::Write { link: self.id });
+                }
+            } else if self.queue.is_empty() {
+                match self.handshake.all_written() {
+                    Finish::Nothing => {}
+                    Finish::Shut => env.out.push(Output::Shut { link: self.id }),
+                    Finish::Drop => is_over = true,
+                }
+            }
         }
-        Finish::Nothing
+        let after = self.memory();
+        let before = std::mem::replace(&mut self.memory_used, after);
+        let is_unarmed = self.timer.is_none() && self.handshake.is_joined();
+        Settled { is_over, before, after, is_unarmed }
+    }
+
+    /// The next message of this node to itself, if that is the peer; it counts as written.
+    pub(super) fn next_to_self(&mut self) -> Option<Item> {
+        let item = self.queue.pop_whole()?;
+        self.outbound.capacity().give_queue(item.cost);
+        match &item.head {
+            ItemHead::Tick { .. } => self.ticks.written(1, item.cost as u64),
+            ItemHead::Reply { .. } | ItemHead::Failure { .. } | ItemHead::Control(_) => {
+                self.inbound.replies_written(1);
+            }
+            ItemHead::Request { .. }
+            | ItemHead::Forward(_)
+            | ItemHead::Question(_)
+            | ItemHead::Withdrawn => {}
+        }
+        Some(item)
     }
 
     /// Queues a reply to a call of the peer.

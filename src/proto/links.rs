@@ -10,13 +10,14 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::env::{Env, Timer, disarm};
-use super::link::Link;
-use super::link::handshake::{Finish, Greeted, Handshake};
+use super::link::handshake::{Greeted, Handshake};
 use super::link::inbound::Forwarded;
 use super::link::outbound::Unsent;
+use super::link::wait_queue::Admitted;
+use super::link::{Link, Settled};
 use super::memory::Memory;
 use super::planted::{Planted, has};
-use super::queue::Seq;
+use super::queue::{Item, Seq};
 use super::topology::DialId;
 use super::traffic::WaitingTick;
 use super::{Output, StopCut};
@@ -46,6 +47,8 @@ pub(super) struct Links<T> {
     abandoned: BTreeMap<NodeId, Instant>,
     /// Contested and deferred links are to be decided again before the current input ends.
     recheck: bool,
+    /// Those that are being decided again, the last one first.
+    rechecks: Vec<LinkId>,
     memory: Memory,
     scratch: Vec<u8>,
 }
@@ -66,6 +69,18 @@ pub(super) struct Left<T> {
     pub(super) unconfirmed: u64,
 }
 
+/// What others have to do for a link before it is settled.
+#[derive(Debug)]
+pub(super) enum Settling<T> {
+    Nothing,
+    /// A message that waited has got capacity: it is to be sent.
+    Admitted(Admitted<WaitingTick<T>>),
+    /// This node has announced something to itself.
+    Announced(Vec<Control>),
+    /// A message of this node to itself is to be taken as if it had come in.
+    Delivered(Item),
+}
+
 impl<T> Left<T> {
     /// Whether the kernel has the last byte of that message.
     pub(super) fn is_written(&self, seq: Seq) -> bool {
@@ -82,6 +97,7 @@ impl<T> Links<T> {
             deferred: BTreeSet::new(),
             abandoned: BTreeMap::new(),
             recheck: false,
+            rechecks: Vec::new(),
             memory: Memory::new(memory_limit),
             scratch: vec![0; SCRATCH_BYTES],
         }
@@ -195,24 +211,25 @@ impl<T> Links<T> {
         env.out.push(Output::Dial { link: id, addr });
     }
 
-    /// A dial succeeded: the dialler greets first.
+    /// A dial succeeded: the dialler greets first. False if the link was given up meanwhile.
     pub(super) fn connected(
         &mut self,
         id: LinkId,
         local: SocketAddr,
         remote: SocketAddr,
         env: &mut Env<T>,
-    ) {
+    ) -> bool {
         log::debug!(target: "threadmesh::proto", "{local} is connected to {remote}");
         let Some(link) = self.by_id.get_mut(&id) else {
             // It was given up meanwhile.
             env.out.push(Output::Hang { link: id });
-            return;
+            return false;
         };
         link.connected(local, remote, env.now);
         link.queue.push_raw(&Offer::OURS.to_bytes());
         env.touch(id);
         self.arm(id, env.now + env.local.config.handshake_timeout, env);
+        true
     }
 
     /// Takes greeting bytes from the front of `input`; a listener answers at once.
@@ -257,8 +274,7 @@ impl<T> Links<T> {
 
     /// Another peer has the id: waits for it to show life.
     pub(super) fn contest(&mut self, id: LinkId, until: Instant, env: &mut Env<T>) {
-        if let Some(link) = self.by_id.get_mut(&id) {
-            link.handshake.contest(until);
+        if self.by_id.get_mut(&id).is_some_and(|link| link.handshake.contest(until)) {
             self.contested.insert(id);
             self.recheck = true;
             self.arm(id, until, env);
@@ -276,16 +292,11 @@ impl<T> Links<T> {
                 .any(|link| link.id != id && link.handshake.awaits_ready_of(instance))
     }
 
-    /// Contested and deferred links are to be decided again before the current input ends.
-    fn recheck(&mut self) {
-        self.recheck = true;
-    }
-
     /// A peer has answered a probe.
     pub(super) fn on_echo(&mut self, id: LinkId) {
         if let Some(link) = self.by_id.get_mut(&id) {
             link.liveness.echoed();
-            self.recheck();
+            self.recheck = true;
         }
     }
 
@@ -315,16 +326,16 @@ impl<T> Links<T> {
         Ok(link.peer.zip(services))
     }
 
-    /// The links to decide again, if there is a reason: contested ones, then deferred ones.
-    pub(super) fn take_rechecks(&mut self) -> Option<(Vec<LinkId>, Vec<LinkId>)> {
-        if !std::mem::take(&mut self.recheck) {
-            return None;
+    /// The next link to decide again, if there is a reason: contested ones, then deferred ones.
+    pub(super) fn next_recheck(&mut self) -> Option<LinkId> {
+        if self.rechecks.is_empty() && std::mem::take(&mut self.recheck) {
+            let links = &self.by_id;
+            let still = |link: &Link<T>| link.handshake.contested_until().is_some();
+            self.contested.retain(|id| links.get(id).is_some_and(still));
+            self.rechecks.extend(std::mem::take(&mut self.deferred).into_iter().rev());
+            self.rechecks.extend(self.contested.iter().rev());
         }
-        let links = &self.by_id;
-        let still = |link: &Link<T>| link.handshake.contested_until().is_some();
-        self.contested.retain(|id| links.get(id).is_some_and(still));
-        let contested = self.contested.iter().copied().collect();
-        Some((contested, std::mem::take(&mut self.deferred).into_iter().collect()))
+        self.rechecks.pop()
     }
 }
 
@@ -354,6 +365,7 @@ impl<T> Links<T> {
             unconfirmed: link.ticks.unconfirmed(),
         };
         self.memory.orphan(link.inbound.take_in_hand());
+        self.recount(id, env);
         Some(left)
     }
 
@@ -440,6 +452,7 @@ impl<T> Links<T> {
 impl<T> Links<T> {
     /// The time moves on. After a gap in which this node itself was suspended, no peer is to blame
     /// for the silence: each gets the whole time again.
+    #[inline]
     pub(super) fn pass_time(&mut self, now: Instant, env: &mut Env<T>) {
         if now <= env.now {
             return;
@@ -465,6 +478,7 @@ impl<T> Links<T> {
     }
 
     /// The kernel took bytes.
+    #[inline]
     pub(super) fn sent(&mut self, id: LinkId, len: usize, env: &mut Env<T>) {
         if let Some(link) = self.by_id.get_mut(&id) {
             link.sent(len, &env.local.config, env.now);
@@ -508,17 +522,6 @@ impl<T> Links<T> {
         }
     }
 
-    /// Whether something is to be announced to this node itself now.
-    pub(super) fn announces_to_self(&self, env: &Env<T>) -> bool {
-        self.get(LinkId::OWN).is_some_and(|link| link.announce.is_due(env.now))
-    }
-
-    /// What is to be announced to this node itself now.
-    pub(super) fn announce_to_self(&mut self, env: &Env<T>) -> Vec<Control> {
-        let link = self.by_id.get_mut(&LinkId::OWN);
-        link.map_or_else(Vec::new, |link| link.announce(&mut self.memory, env))
-    }
-
     /// Queues a control message on a joined link.
     pub(super) fn send_control(&mut self, id: LinkId, control: &Control, env: &mut Env<T>) {
         // A link that has left since drops what is queued on it anyway.
@@ -529,36 +532,56 @@ impl<T> Links<T> {
         }
     }
 
-    /// Brings a link up to date to which something has happened: queues what is to be announced,
-    /// frames what the kernel may take, asks the shell to write it, and counts its memory. A closing
-    /// link that has written everything shuts its write side, and is dropped when the other side
-    /// has ended.
-    pub(super) fn settle(&mut self, id: LinkId, env: &mut Env<T>) {
-        let Some(link) = self.by_id.get_mut(&id) else { return };
-        if id != LinkId::OWN {
-            if link.announce.is_due(env.now) && link.is_ready() && link.queue.has_control_room() {
-                for control in link.announce(&mut self.memory, env) {
-                    link.queue.push_state(&control);
-                }
-            }
-            match link.stage(env) {
-                Finish::Nothing => {}
-                Finish::Shut => env.out.push(Output::Shut { link: id }),
-                Finish::Drop => return self.drop_link(id, true, env),
-            }
+    /// Brings a link to which something has happened up to date, unless others may have to do
+    /// something before: then false, and [`next_of`](Self::next_of) says what.
+    pub(super) fn settle(&mut self, id: LinkId, env: &mut Env<T>) -> bool {
+        // It may have been dropped since it was marked.
+        let Some(link) = self.by_id.get_mut(&id) else { return true };
+        if id == LinkId::OWN || link.outbound.may_admit() {
+            return false;
         }
-        let (before, after) = (link.memory_used, link.memory());
-        link.memory_used = after;
-        let unarmed = link.timer.is_none() && link.handshake.is_joined();
-        if after != before {
-            self.memory_changed(before, after, env);
+        let settled = link.settle(&mut self.memory, env);
+        self.settled(id, settled, env);
+        true
+    }
+
+    /// The same, once others have nothing to do.
+    pub(super) fn settle_last(&mut self, id: LinkId, env: &mut Env<T>) {
+        if let Some(link) = self.by_id.get_mut(&id) {
+            let settled = link.settle(&mut self.memory, env);
+            self.settled(id, settled, env);
         }
-        if unarmed {
+    }
+
+    #[inline]
+    fn settled(&mut self, id: LinkId, settled: Settled, env: &mut Env<T>) {
+        if settled.before != settled.after {
+            self.memory_changed(settled.before, settled.after, env);
+        }
+        if settled.is_over {
+            self.drop_link(id, true, env);
+        } else if settled.is_unarmed {
             self.arm_liveness(id, env);
         }
     }
 
+    /// The next thing that others have to do for a link before it is settled.
+    pub(super) fn next_of(&mut self, id: LinkId, env: &Env<T>) -> Settling<T> {
+        let Some(link) = self.by_id.get_mut(&id) else { return Settling::Nothing };
+        if let Some(admitted) = link.outbound.admit(env.now) {
+            return Settling::Admitted(admitted);
+        }
+        if id != LinkId::OWN {
+            return Settling::Nothing;
+        }
+        if link.announce.is_due(env.now) {
+            return Settling::Announced(link.announce(&mut self.memory, env));
+        }
+        link.next_to_self().map_or(Settling::Nothing, Settling::Delivered)
+    }
+
     /// Counts what a link takes of the memory now.
+    #[inline]
     pub(super) fn recount(&mut self, id: LinkId, env: &mut Env<T>) {
         let Some(link) = self.by_id.get_mut(&id) else { return };
         let now = link.memory();

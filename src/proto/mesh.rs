@@ -19,7 +19,7 @@ use super::connections::Connections;
 use super::effect::Effect;
 use super::env::{Env, Timer};
 use super::link::announce::Change;
-use super::links::ReplyTrail;
+use super::links::{ReplyTrail, Settling};
 use super::messages::{Received, to_self};
 use super::planted::{Planted, has};
 use super::stop::Stop;
@@ -75,13 +75,13 @@ impl<T> Mesh<T> {
                 self.connections.links.accepted(link, local, remote, env);
             }
             Input::Connected { link, local, remote } => {
-                self.connections.links.connected(link, local, remote, env);
-                self.topology.warn_of_plaintext(env, remote);
+                if self.connections.links.connected(link, local, remote, env) {
+                    self.topology.warn_of_plaintext(env, remote);
+                }
             }
             Input::Received { link, len } => self.on_received(link, len),
             Input::Sent { link, len } => self.connections.links.sent(link, len, env),
             Input::Lost { link, cause } => self.connections.on_lost(link, cause, env),
-            Input::Command(command) if env.stopping => self.refuse(command),
             Input::Command(command) => self.on_command(command),
             Input::Answer { owed, answer } => {
                 self.connections.links.answer(owed, answer, ReplyTrail::default(), env);
@@ -160,7 +160,13 @@ impl<T> Mesh<T> {
         }
     }
 
+    // Inlined, so that a command is not copied once more on its way.
+    #[allow(clippy::inline_always)]
+    #[inline(always)]
     fn on_command(&mut self, command: Command<T>) {
+        if self.env.stopping {
+            return self.refuse(command);
+        }
         let (env, peers) = (&mut self.env, &self.connections.peers);
         match command {
             Command::Request(request) => {
@@ -222,8 +228,17 @@ impl<T> Mesh<T> {
         }
     }
 
-    /// Carries out what parts want of each other.
+    /// Carries out what parts want of each other, which is nothing most of the time.
+    #[inline]
     fn run_effects(&mut self) {
+        if self.env.has_effects() {
+            self.run_all_effects();
+        }
+    }
+
+    // Not inlined: its frame is large, and would be that of every input.
+    #[inline(never)]
+    fn run_all_effects(&mut self) {
         while let Some(effect) = self.env.next_effect() {
             self.run(effect);
         }
@@ -238,6 +253,7 @@ impl<T> Mesh<T> {
                     links.answer(owed, answer, trail, env);
                 }
             }
+            Effect::Admit { link } => connections.admit(link, env),
             Effect::OpenLink { link, addr, dial } => links.dial(link, addr, dial, env),
             Effect::CloseLink { link, farewell, reason } => {
                 connections.close(link, farewell, reason, env);
@@ -268,8 +284,20 @@ impl<T> Mesh<T> {
     /// writes by itself, so no chain of events is deeper than the code that handles one of them.
     fn settle(&mut self) {
         loop {
+            self.settle_links();
+            // What may be sent still is no reason to part.
+            if !(self.env.stopping && self.proceed_stop()) {
+                break;
+            }
+        }
+    }
+
+    /// Decides what is to be decided again, dials, and brings each marked link up to date, until
+    /// nothing is left of that.
+    fn settle_links(&mut self) {
+        loop {
             self.run_effects();
-            if self.connections.recheck(&mut self.env) || self.env.stopping && self.proceed_stop() {
+            if self.connections.recheck(&mut self.env) {
                 continue;
             }
             self.topology.dial_waiting(&mut self.env);
@@ -283,27 +311,31 @@ impl<T> Mesh<T> {
 
     /// Brings a link to which something has happened up to date, whatever that was.
     fn settle_link(&mut self, id: LinkId) {
-        if self.connections.links.may_admit(id) {
-            self.admit(id);
-        }
         if self.topology.has_news(id) {
             self.announce_members(id);
         }
-        if id == LinkId::OWN {
-            self.deliver_to_self();
+        if !self.connections.links.settle(id, &mut self.env) {
+            self.settle_last(id);
         }
-        self.connections.links.settle(id, &mut self.env);
     }
 
-    /// What this node has queued for itself is not framed but taken as if it had just come in.
-    fn deliver_to_self(&mut self) {
-        if self.connections.links.announces_to_self(&self.env) {
-            for control in self.connections.links.announce_to_self(&self.env) {
-                self.on_message(LinkId::OWN, Received::Control(control));
+    /// Sends what has waited on a link before the link is settled. What this node has queued for
+    /// itself is not framed but taken as if it had just come in.
+    #[inline(never)]
+    fn settle_last(&mut self, id: LinkId) {
+        loop {
+            match self.connections.links.next_of(id, &self.env) {
+                Settling::Nothing => {
+                    return self.connections.links.settle_last(id, &mut self.env);
+                }
+                Settling::Admitted(admitted) => self.on_admitted(id, admitted),
+                Settling::Announced(controls) => {
+                    for control in controls {
+                        self.on_message(id, Received::Control(control));
+                    }
+                }
+                Settling::Delivered(item) => self.on_message(id, to_self(item, self.env.now)),
             }
-        }
-        while let Some(item) = self.connections.links.next_to_self() {
-            self.on_message(LinkId::OWN, to_self(item, self.env.now));
             self.run_effects();
         }
     }

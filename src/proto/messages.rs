@@ -42,8 +42,10 @@ pub(super) enum Received {
     LongTick {
         bytes: usize,
     },
-    /// A message that may be skipped.
+    /// A message of a kind that may be skipped.
     Skipped,
+    /// A message to this node itself that was withdrawn.
+    Withdrawn,
     /// A message that this protocol does not have; `tick` is the length of its data if it is a
     /// tick, which has used up credit.
     Unsupported {
@@ -76,6 +78,7 @@ pub(super) struct ReceivedForward {
 
 /// What a message of a peer means. `shared` is the same bytes where they need not be copied; `limit`
 /// is the longest payload that this node takes.
+#[inline]
 pub(super) fn received(
     incoming: Incoming<'_>,
     bytes: &[u8],
@@ -115,6 +118,7 @@ pub(super) fn received(
 
 /// A message with more data than this node takes. A reply is taken all the same: its sender was
 /// told how much that is, and the caller can judge.
+#[inline]
 fn long(head: Data<'_>, payload: Payload) -> Received {
     let bytes = payload.len();
     match head {
@@ -127,6 +131,7 @@ fn long(head: Data<'_>, payload: Payload) -> Received {
     }
 }
 
+#[inline]
 fn data(head: Data<'_>, payload: Payload) -> Received {
     match head {
         Data::Request { call, timeout_ms, depth, event, headers, origin } => {
@@ -202,8 +207,11 @@ pub(super) fn to_self(item: Item, now: Instant) -> Received {
             Received::Reply { call, reply, handler }
         }
         ItemHead::Control(control) => self::control(*control),
-        // A node is no peer of itself, so it never has itself forward anything.
-        ItemHead::Forward(_) | ItemHead::Question(_) | ItemHead::Withdrawn => Received::Skipped,
+        ItemHead::Withdrawn => Received::Withdrawn,
+        ItemHead::Forward(_) | ItemHead::Question(_) => {
+            debug_assert!(false, "a node is no peer of itself: it has itself forward nothing");
+            Received::Withdrawn
+        }
     }
 }
 

@@ -513,12 +513,12 @@ fn data_head(head: &ItemHead, now: Instant) -> Option<DataHead<'_>> {
             call: *call,
             timeout_ms: millis_up(deadline.saturating_duration_since(now)),
             depth: *depth,
-            event: event.as_str(),
+            event: event.as_bytes(),
             headers,
             origin: None,
         },
         ItemHead::Tick { event, headers } => {
-            DataHead::Tick { event: event.as_str(), headers, origin: None }
+            DataHead::Tick { event: event.as_bytes(), headers, origin: None }
         }
         ItemHead::Reply { call, handler } => {
             DataHead::Reply { call: *call, handler: handler.as_ref() }
@@ -547,7 +547,7 @@ fn forward_head(onward: &Onward, now: Instant) -> ForwardHead<'_> {
         call: onward.call,
         timeout_ms: millis_up(onward.deadline.saturating_duration_since(now)),
         depth: onward.depth,
-        event: onward.event.as_str(),
+        event: onward.event.as_bytes(),
         headers: &onward.headers,
         origin: &onward.origin,
         target: match &onward.target {

@@ -24,6 +24,7 @@ impl<'a, T> Reach<'a, T> {
     }
 
     /// The link that a message of this step takes, and the capacity there.
+    #[inline]
     pub(super) fn outbound(&self, step: &Step) -> Option<(LinkId, &'a Outbound<WaitingTick<T>>)> {
         let id = self.peers.route(step)?;
         Some((id, &self.links.ready(id)?.outbound))
@@ -35,6 +36,7 @@ impl<'a, T> Reach<'a, T> {
     }
 
     /// The peer at the other end of a link.
+    #[inline]
     pub(super) fn peer_of(&self, link: LinkId) -> Option<&'a Arc<PeerEntry>> {
         self.peers.entry(self.links.get(link)?.peer?)
     }
@@ -63,12 +65,14 @@ impl<'a, T> Reach<'a, T> {
     }
 
     /// Whether a link would take more than its share of the memory with so much more.
+    #[inline]
     pub(super) fn is_crowded(&self, link: LinkId, more: usize) -> bool {
         let taken = self.links.get(link).map_or(0, super::link::Link::memory);
         self.links.memory().is_over(taken + more)
     }
 
     /// Whether the kernel has the last byte of that message.
+    #[inline]
     pub(super) fn is_written(&self, link: LinkId, seq: Seq) -> bool {
         self.links.get(link).is_some_and(|link| link.queue.is_written(seq))
     }

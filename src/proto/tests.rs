@@ -12,6 +12,7 @@ use crate::error::{ErrorKind, Execution};
 use crate::node_event::{Directions, LeftReason};
 use crate::routing::{Full, Gauge, Step, cost};
 
+mod closing;
 mod flush;
 mod goodbyes;
 mod limits;

@@ -135,6 +135,7 @@ impl InboundForward {
 }
 
 impl<T> From<Tick<T>> for OutboundTick<T> {
+    #[inline]
     fn from(tick: Tick<T>) -> Self {
         let Tick { plan, message, wait } = tick;
         let (until, token) = wait.unzip();
@@ -149,6 +150,7 @@ impl<T> OutboundTick<T> {
     }
 
     /// What is queued of it, and its initiator.
+    #[inline]
     pub(super) fn into_item(self) -> (Item, Initiator<T>) {
         let cost = cost(self.message.payload.len());
         let Message { event, headers, payload } = self.message;
@@ -177,6 +179,7 @@ impl<T> Traffic<T> {
 /// Calls.
 impl<T> Traffic<T> {
     /// Begins a call of a thread; it is to be placed.
+    #[inline]
     pub(super) fn request(&mut self, request: Request<T>, env: &mut Env<T>) -> CallId {
         let Request { call, plan, message, deadline, depth, token } = request;
         let (initiator, message, waits) = (Initiator::Caller(token), Some(message), plan.waits);
@@ -186,6 +189,7 @@ impl<T> Traffic<T> {
     }
 
     /// Finds where a call goes now; ends it if that is nowhere.
+    #[inline]
     pub(super) fn place(
         &mut self,
         id: CallId,
@@ -203,6 +207,7 @@ impl<T> Traffic<T> {
     }
 
     /// The message of a call that has capacity on that link.
+    #[inline]
     pub(super) fn outgoing(
         &mut self,
         id: CallId,
@@ -214,12 +219,14 @@ impl<T> Traffic<T> {
     }
 
     /// A call is queued. Returns the request of a peer that it forwards, if it does.
+    #[inline]
     pub(super) fn sent(&mut self, id: CallId, at: (LinkId, Seq), now: Instant) -> Option<Owed> {
         self.calls.sent(id, at, now)
     }
 
-    pub(super) fn waits(&mut self, id: CallId, link: LinkId, ticket: u64) {
-        self.calls.waits(id, link, ticket);
+    /// A call waits for capacity. Returns the request of a peer that it forwards, if it does.
+    pub(super) fn waits(&mut self, id: CallId, link: LinkId, ticket: u64) -> Option<Owed> {
+        self.calls.waits(id, link, ticket)
     }
 
     pub(super) fn phase(&self, id: CallId) -> Option<Phase> {
@@ -245,6 +252,7 @@ impl<T> Traffic<T> {
 
     /// A reply has come in for a call, which has left its link. True if the call goes on and is to
     /// be placed again.
+    #[inline]
     pub(super) fn on_reply(
         &mut self,
         id: CallId,
@@ -281,6 +289,7 @@ impl<T> Traffic<T> {
     }
 
     /// Ends a call that has no place on any link any more.
+    #[inline]
     pub(super) fn end(&mut self, id: CallId, result: Result<Done, Error>, env: &mut Env<T>) {
         let Some(Ended { initiator, route }) = self.calls.end(id, env) else { return };
         match initiator {

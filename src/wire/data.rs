@@ -1,7 +1,8 @@
 //! Messages that end with a payload: their heads, for writing. The payload's bytes are appended by the caller.
 
 use crate::cbor::{
-    put_array, put_bool, put_bytes, put_bytes_head, put_null, put_text, put_unsigned,
+    put_array, put_bool, put_bytes, put_bytes_head, put_null, put_text, put_text_bytes,
+    put_unsigned,
 };
 use crate::headers::Headers;
 use crate::id::{CallId, NodeId};
@@ -18,12 +19,13 @@ pub(crate) enum DataHead<'a> {
         timeout_ms: u64,
         /// How many requests deep the asking handler is.
         depth: u8,
-        event: &'a str,
+        /// UTF-8, as all names are; it is not looked at again.
+        event: &'a [u8],
         headers: &'a Headers,
         origin: Option<&'a NodeId>,
     },
     /// A message that wants no answer.
-    Tick { event: &'a str, headers: &'a Headers, origin: Option<&'a NodeId> },
+    Tick { event: &'a [u8], headers: &'a Headers, origin: Option<&'a NodeId> },
     /// The handler's answer.
     Reply {
         call: CallId,
@@ -50,7 +52,7 @@ pub(crate) struct ForwardHead<'a> {
     pub(crate) call: CallId,
     pub(crate) timeout_ms: u64,
     pub(crate) depth: u8,
-    pub(crate) event: &'a str,
+    pub(crate) event: &'a [u8],
     pub(crate) headers: &'a Headers,
     /// Who asked first.
     pub(crate) origin: &'a NodeId,
@@ -77,12 +79,12 @@ pub(crate) fn put_data_head(out: &mut Vec<u8>, head: &DataHead<'_>, payload_len:
             put_start(out, kinds::REQUEST, *call);
             put_headers(out, headers, *depth, *origin);
             put_unsigned(out, *timeout_ms);
-            put_text(out, event);
+            put_text_bytes(out, event);
         }
         DataHead::Tick { event, headers, origin } => {
             put_start(out, kinds::TICK, CallId(0));
             put_headers(out, headers, 0, *origin);
-            put_text(out, event);
+            put_text_bytes(out, event);
         }
         DataHead::Reply { call, handler } => {
             put_start(out, kinds::REPLY, *call);
@@ -105,7 +107,7 @@ fn put_forward(out: &mut Vec<u8>, kind: u64, forward: &ForwardHead<'_>) {
     put_start(out, kind, forward.call);
     put_headers(out, forward.headers, forward.depth, None);
     put_unsigned(out, forward.timeout_ms);
-    put_text(out, forward.event);
+    put_text_bytes(out, forward.event);
     put_text(out, forward.origin.as_str());
     match forward.target {
         TargetHead::Id(id) => put_text(out, id.as_str()),

@@ -327,13 +327,13 @@ impl Data<'_> {
                     call: *call,
                     timeout_ms: *timeout_ms,
                     depth: *depth,
-                    event: event.as_str(),
+                    event: event.as_bytes(),
                     headers,
                     origin: origin.as_ref(),
                 }
             }
             Self::Tick { event, headers, origin } => {
-                DataHead::Tick { event: event.as_str(), headers, origin: origin.as_ref() }
+                DataHead::Tick { event: event.as_bytes(), headers, origin: origin.as_ref() }
             }
             Self::Reply { call, handler } => {
                 DataHead::Reply { call: *call, handler: handler.as_ref() }
@@ -358,7 +358,7 @@ impl Forward<'_> {
             call: self.call,
             timeout_ms: self.timeout_ms,
             depth: self.depth,
-            event: self.event.as_str(),
+            event: self.event.as_bytes(),
             headers: &self.headers,
             origin: &self.origin,
             target: match &self.target {

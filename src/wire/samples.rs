@@ -153,7 +153,7 @@ fn data() -> Vec<(&'static str, Vec<u8>)> {
         call: CALL,
         timeout_ms,
         depth,
-        event: "echo",
+        event: b"echo",
         headers,
         origin,
     };
@@ -174,14 +174,18 @@ fn data() -> Vec<(&'static str, Vec<u8>)> {
         (
             "tick",
             with_payload(
-                &DataHead::Tick { event: "note", headers: &none, origin: None },
+                &DataHead::Tick { event: b"note", headers: &none, origin: None },
                 &[0x63, b'h', b'e', b'y'],
             ),
         ),
         (
             "tick-long",
             with_payload(
-                &DataHead::Tick { event: &long, headers: &headers, origin: Some(&origin) },
+                &DataHead::Tick {
+                    event: long.as_bytes(),
+                    headers: &headers,
+                    origin: Some(&origin),
+                },
                 &[0xf6],
             ),
         ),
@@ -201,7 +205,7 @@ fn forwards() -> Vec<(&'static str, Vec<u8>)> {
         call: CALL,
         timeout_ms: 9_000,
         depth,
-        event: "job",
+        event: b"job",
         headers: &headers,
         origin: &origin,
         target,
@@ -210,7 +214,7 @@ fn forwards() -> Vec<(&'static str, Vec<u8>)> {
     };
     let by_filter = forward(TargetHead::Filter(&[0xa0]), &[], 0);
     let by_id = forward(TargetHead::Id(&service), &visited, 3);
-    let by_path = ForwardHead { event: "/math/*", ..forward(TargetHead::Path, &[], 0) };
+    let by_path = ForwardHead { event: b"/math/*", ..forward(TargetHead::Path, &[], 0) };
     vec![
         ("forward-request", with_payload(&DataHead::ForwardRequest(by_filter), &[0x01])),
         ("forward-request-by-id", with_payload(&DataHead::ForwardRequest(by_id), &[0x01])),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::unbounded;
 use threadmesh::{
-    Bytes, ErrorKind, Execution, HandlerError, Limits, Node, Outcome, Request, Responder,
+    Bytes, ErrorKind, Execution, HandlerError, Limits, Node, Outcome, Pending, Request, Responder,
     SendToAll, SendToTarget, blocking,
 };
 
@@ -424,11 +424,11 @@ fn thousands_of_calls_to_itself_that_are_refused_at_once_end_busy_and_none_is_lo
         }
         let waiting: Vec<_> = (0..3_000).map(|_| start(&small)).collect();
         assert!(kept.remove(0).reply(()));
-        let mut ends: Vec<_> = waiting.into_iter().map(|call| call.wait()).collect();
+        let mut ends: Vec<_> = waiting.into_iter().map(Pending::wait).collect();
         // At most as many as there is a slot for may run after all.
         ends.retain(|end| end.as_ref().is_err_and(|error| error.kind() != ErrorKind::Busy));
         assert_eq!(ends.len(), 0, "{:?}", ends.first());
-        let taken = open.iter_mut().filter_map(|call| call.try_take()).count();
+        let taken = open.iter_mut().filter_map(Pending::try_take).count();
         assert_eq!(taken, 1, "the one that was answered");
     });
 }

@@ -72,7 +72,6 @@ const FIELDS_MAX: usize = 16;
 const FIELDS_MAX_OF: &[(&str, usize, &str)] = &[
     ("Mesh", 14, "the dispatcher holds parts, not state"),
     ("Counters", usize::MAX, "one number for each reason to drop something"),
-    ("Env", 17, "what every part works in, which would else be handed to each one by one"),
 ];
 
 /// A function with more lines does more than one thing.

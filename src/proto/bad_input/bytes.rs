@@ -95,7 +95,7 @@ pub(super) fn request(call: u64, event: &str, payload: &[u8]) -> Vec<u8> {
         call: CallId(call),
         timeout_ms: 5_000,
         depth: 0,
-        event,
+        event: event.as_bytes(),
         headers: &headers,
         origin: None,
     };
@@ -110,7 +110,10 @@ pub(super) fn request_with(call: u64, headers: &[u8]) -> Vec<u8> {
 /// A legal tick, with any payload.
 pub(super) fn tick(event: &str, payload: &[u8]) -> Vec<u8> {
     let headers = Headers::default();
-    with_payload(&DataHead::Tick { event, headers: &headers, origin: None }, payload)
+    with_payload(
+        &DataHead::Tick { event: event.as_bytes(), headers: &headers, origin: None },
+        payload,
+    )
 }
 
 fn with_payload(head: &DataHead<'_>, payload: &[u8]) -> Vec<u8> {

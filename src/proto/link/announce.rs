@@ -11,21 +11,21 @@ use crate::wire::Control;
 
 /// What changes at this node and concerns all its peers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::proto) enum Change {
+pub(crate) enum Change {
     Options,
     Services,
 }
 
 /// What this node announces, as of now, each with its version.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::proto) struct Announced<'a> {
-    pub(in crate::proto) options: (u64, &'a Options),
-    pub(in crate::proto) services: (u64, &'a [String]),
+pub(crate) struct Announced<'a> {
+    pub(crate) options: (u64, &'a Options),
+    pub(crate) services: (u64, &'a [String]),
 }
 
 #[derive(Debug)]
 #[allow(clippy::struct_excessive_bools)] // Independent notes, each cleared when it is announced.
-pub(in crate::proto) struct Announcements {
+pub(crate) struct Announcements {
     options: bool,
     services: bool,
     /// Neither is announced again before this.
@@ -41,7 +41,7 @@ pub(in crate::proto) struct Announcements {
 }
 
 impl Announcements {
-    pub(in crate::proto) fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self {
             options: false,
             services: false,
@@ -53,7 +53,7 @@ impl Announcements {
         }
     }
 
-    pub(in crate::proto) fn changed(&mut self, change: Change) {
+    pub(crate) fn changed(&mut self, change: Change) {
         match change {
             Change::Options => self.options = true,
             Change::Services => self.services = true,
@@ -61,25 +61,25 @@ impl Announcements {
     }
 
     /// A hello says the options and services of now.
-    pub(in crate::proto) fn said_in_hello(&mut self) {
+    pub(crate) fn said_in_hello(&mut self) {
         (self.options, self.services) = (false, false);
     }
 
-    pub(in crate::proto) fn report_consumed(&mut self) {
+    pub(crate) fn report_consumed(&mut self) {
         self.consumed = true;
     }
 
     /// Finished ticks were reported in another message.
-    pub(in crate::proto) fn consumed_reported(&mut self) {
+    pub(crate) fn consumed_reported(&mut self) {
         self.consumed = false;
     }
 
-    pub(in crate::proto) fn report_grant(&mut self) {
+    pub(crate) fn report_grant(&mut self) {
         self.grant = true;
     }
 
     /// When there is more to announce of members, if there is.
-    pub(in crate::proto) fn members_at(&mut self, at: Option<Instant>) {
+    pub(crate) fn members_at(&mut self, at: Option<Instant>) {
         self.members_at = at;
     }
 
@@ -89,18 +89,18 @@ impl Announcements {
     }
 
     /// When there is something to announce, if there is.
-    pub(in crate::proto) fn next_at(&self) -> Option<Instant> {
+    pub(crate) fn next_at(&self) -> Option<Instant> {
         self.changes_at().into_iter().chain(self.members_at).min()
     }
 
     /// Whether there is something to announce now.
-    pub(in crate::proto) fn is_due(&self, now: Instant) -> bool {
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
         self.consumed || self.grant || self.changes_at().is_some_and(|at| at <= now)
     }
 
     /// Takes what is to be announced now. `calls` is the number granted to the peer; `max` is to
     /// what size its tick window may grow, if it may.
-    pub(in crate::proto) fn take(
+    pub(crate) fn take(
         &mut self,
         now: Instant,
         local: Announced<'_>,
@@ -146,7 +146,7 @@ impl Announcements {
 
     /// A page of the peer's services. Returns them all with the last page; `Err` when they are more
     /// than a node may have.
-    pub(in crate::proto) fn on_page(
+    pub(crate) fn on_page(
         &mut self,
         version: u64,
         last: bool,
@@ -166,7 +166,7 @@ impl Announcements {
 }
 
 /// Services in pages that fit a handshake frame; at least one page, which may be empty.
-pub(in crate::proto) fn pages(services: &[String]) -> Vec<Vec<String>> {
+pub(crate) fn pages(services: &[String]) -> Vec<Vec<String>> {
     let mut pages = vec![Vec::new()];
     let mut bytes = 0;
     for name in services {

@@ -9,7 +9,7 @@ const BUSY: Duration = Duration::from_secs(1);
 
 /// Both directions of one series.
 #[derive(Debug)]
-pub(in crate::proto) struct Credit {
+pub(crate) struct Credit {
     sent: Sent,
     received: Received,
 }
@@ -43,7 +43,7 @@ struct Received {
 }
 
 impl Credit {
-    pub(in crate::proto) fn new(window: u64, now: Instant) -> Self {
+    pub(crate) fn new(window: u64, now: Instant) -> Self {
         let received = Received {
             window,
             granted: 0,
@@ -62,20 +62,20 @@ impl Credit {
 /// The sending side.
 impl Credit {
     /// A message was queued.
-    pub(in crate::proto) fn accept(&mut self, cost: u64) {
+    pub(crate) fn accept(&mut self, cost: u64) {
         self.sent.accepted += 1;
         self.sent.accepted_cost += cost;
     }
 
     /// The kernel has taken the last bytes of that many.
-    pub(in crate::proto) fn written(&mut self, count: u64, cost: u64) {
+    pub(crate) fn written(&mut self, count: u64, cost: u64) {
         self.sent.written += count;
         self.sent.written_cost += cost;
     }
 
     /// Takes a cumulative report of the receiver. Returns the cost that is newly confirmed, or
     /// `None` if the report cannot be true.
-    pub(in crate::proto) fn confirm(&mut self, count: u64, cost: u64) -> Option<u64> {
+    pub(crate) fn confirm(&mut self, count: u64, cost: u64) -> Option<u64> {
         let sent = &mut self.sent;
         if !(sent.confirmed..=sent.written).contains(&count)
             || !(sent.confirmed_cost..=sent.written_cost).contains(&cost)
@@ -88,33 +88,33 @@ impl Credit {
     }
 
     /// How many messages were queued since the link stands.
-    pub(in crate::proto) fn accepted(&self) -> u64 {
+    pub(crate) fn accepted(&self) -> u64 {
         self.sent.accepted
     }
 
     /// How many of them the receiver has confirmed.
-    pub(in crate::proto) fn confirmed(&self) -> u64 {
+    pub(crate) fn confirmed(&self) -> u64 {
         self.sent.confirmed
     }
 
     /// Queued, but the kernel never had their last byte.
-    pub(in crate::proto) fn unwritten(&self) -> u64 {
+    pub(crate) fn unwritten(&self) -> u64 {
         self.sent.accepted - self.sent.written
     }
 
     /// Written, but the receiver has not reported that its handlers are done.
-    pub(in crate::proto) fn unconfirmed(&self) -> u64 {
+    pub(crate) fn unconfirmed(&self) -> u64 {
         self.sent.written - self.sent.confirmed
     }
 
     /// Whether nothing that was sent is under way.
-    pub(in crate::proto) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.sent.accepted == self.sent.confirmed
     }
 
     /// The cost of what was queued and is not confirmed.
     #[cfg(any(test, fuzzing))]
-    pub(in crate::proto) fn outstanding_cost(&self) -> u64 {
+    pub(crate) fn outstanding_cost(&self) -> u64 {
         self.sent.accepted_cost - self.sent.confirmed_cost
     }
 }
@@ -123,34 +123,34 @@ impl Credit {
 impl Credit {
     /// Grants the sender its first window, which counts among those of the node. Returns what was
     /// granted before.
-    pub(in crate::proto) fn grant(&mut self, window: u64) -> u64 {
+    pub(crate) fn grant(&mut self, window: u64) -> u64 {
         self.received.window = window;
         std::mem::replace(&mut self.received.granted, window)
     }
 
     /// The handshake is complete: counts anew, in the window that was granted.
-    pub(in crate::proto) fn open(&mut self, now: Instant) {
+    pub(crate) fn open(&mut self, now: Instant) {
         let Received { window, granted, .. } = self.received;
         *self = Self::new(window, now);
         self.received.granted = granted;
     }
 
     /// What of the window counts among the windows of the node.
-    pub(in crate::proto) fn granted(&self) -> u64 {
+    pub(crate) fn granted(&self) -> u64 {
         self.received.granted
     }
 
     /// The window counts no more. Returns what it counted.
-    pub(in crate::proto) fn revoke(&mut self) -> u64 {
+    pub(crate) fn revoke(&mut self) -> u64 {
         std::mem::take(&mut self.received.granted)
     }
 
-    pub(in crate::proto) fn window(&self) -> u64 {
+    pub(crate) fn window(&self) -> u64 {
         self.received.window
     }
 
     /// Counts a message that came in. False if the sender had no credit for it.
-    pub(in crate::proto) fn receive(&mut self, cost: u64) -> bool {
+    pub(crate) fn receive(&mut self, cost: u64) -> bool {
         let received = &mut self.received;
         let outstanding = received.cost - received.reported_cost;
         received.count += 1;
@@ -160,25 +160,25 @@ impl Credit {
     }
 
     /// The handlers are done with that many.
-    pub(in crate::proto) fn finish(&mut self, count: u64, cost: u64) {
+    pub(crate) fn finish(&mut self, count: u64, cost: u64) {
         self.received.finished += count;
         self.received.finished_cost += cost;
     }
 
     /// How many the handlers are done with, and what these cost: what a report says.
-    pub(in crate::proto) fn finished(&self) -> (u64, u64) {
+    pub(crate) fn finished(&self) -> (u64, u64) {
         (self.received.finished, self.received.finished_cost)
     }
 
     /// Whether the sender should get a report now: a quarter of the window is done, or everything.
-    pub(in crate::proto) fn is_report_due(&self) -> bool {
+    pub(crate) fn is_report_due(&self) -> bool {
         let received = &self.received;
         let done = received.finished_cost - received.reported_cost;
         done > 0 && (done >= received.window / 4 || received.finished == received.count)
     }
 
     /// Notes that a report is being sent. True if the series is busy enough for a larger window.
-    pub(in crate::proto) fn report(&mut self, now: Instant) -> bool {
+    pub(crate) fn report(&mut self, now: Instant) -> bool {
         let received = &mut self.received;
         let since = now.saturating_duration_since(received.reported_at);
         let busy = received.peak >= received.window / 2 && since < BUSY;
@@ -189,7 +189,7 @@ impl Credit {
     }
 
     /// Doubles the window, to `max` at most. Returns by how much it grew.
-    pub(in crate::proto) fn widen(&mut self, max: u64) -> u64 {
+    pub(crate) fn widen(&mut self, max: u64) -> u64 {
         let wider = (self.received.window * 2).min(max).max(self.received.window);
         let grown = wider - self.received.window;
         self.received.window = wider;

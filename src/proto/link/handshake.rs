@@ -22,7 +22,7 @@ use crate::proto::planted::{Planted, has};
 use crate::wire::{Choice, Control, GREETING_BYTES, Heard, Hello, Offer, Reply, negotiate};
 
 #[derive(Debug)]
-pub(in crate::proto) struct Handshake {
+pub(crate) struct Handshake {
     state: State,
 }
 
@@ -58,7 +58,7 @@ struct Introduction {
 
 /// What follows from bytes of a greeting.
 #[derive(PartialEq, Eq, Debug)]
-pub(in crate::proto) enum Greeted {
+pub(crate) enum Greeted {
     More,
     /// It speaks another protocol, which looks like this.
     Foreign(String),
@@ -74,7 +74,7 @@ pub(in crate::proto) enum Greeted {
 
 /// What follows from a message of the handshake.
 #[derive(PartialEq, Eq, Debug)]
-pub(in crate::proto) enum Introduced {
+pub(crate) enum Introduced {
     More,
     /// Everything this side needs has come: it decides whether the other may join.
     Decide,
@@ -89,7 +89,7 @@ pub(in crate::proto) enum Introduced {
 
 /// What is to be done with a closing link that has written everything.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::proto) enum Finish {
+pub(crate) enum Finish {
     Nothing,
     /// Shut the write side.
     Shut,
@@ -103,22 +103,22 @@ fn violation(why: &'static str) -> Introduced {
 
 impl Handshake {
     /// Of a link that is being dialled.
-    pub(in crate::proto) fn connecting() -> Self {
+    pub(crate) fn connecting() -> Self {
         Self { state: State::Connecting }
     }
 
     /// Of a link that a node has with itself.
-    pub(in crate::proto) fn self_link() -> Self {
+    pub(crate) fn self_link() -> Self {
         Self { state: State::SelfLink }
     }
 
     /// The connection stands.
-    pub(in crate::proto) fn connected(&mut self) {
+    pub(crate) fn connected(&mut self) {
         self.state = State::Greeting(Vec::new());
     }
 
     /// Takes greeting bytes from the front of `input`.
-    pub(in crate::proto) fn greet(&mut self, direction: Direction, input: &mut &[u8]) -> Greeted {
+    pub(crate) fn greet(&mut self, direction: Direction, input: &mut &[u8]) -> Greeted {
         let State::Greeting(heard) = &mut self.state else {
             debug_assert!(false, "only a link in its greeting is given greeting bytes");
             return Greeted::More;
@@ -173,11 +173,7 @@ impl Handshake {
     }
 
     /// Takes a message of the other side before it has joined.
-    pub(in crate::proto) fn on_control(
-        &mut self,
-        direction: Direction,
-        control: Control,
-    ) -> Introduced {
+    pub(crate) fn on_control(&mut self, direction: Direction, control: Control) -> Introduced {
         let introduction = match (control, &mut self.state) {
             (Control::Refuse { kind, message }, _) => return Introduced::Refused(kind, message),
             (Control::Goodbye { .. }, _) => return Introduced::Left,
@@ -208,7 +204,7 @@ impl Handshake {
     }
 
     /// The hello of the other side, until it has joined.
-    pub(in crate::proto) fn hello(&self) -> Option<&Hello> {
+    pub(crate) fn hello(&self) -> Option<&Hello> {
         match &self.state {
             State::Hello(introduction) | State::Contested { introduction, .. } => {
                 introduction.hello.as_ref()
@@ -221,16 +217,17 @@ impl Handshake {
         }
     }
 
-    /// The id is in use: the link waits until the instant for the other peer to show life.
-    pub(in crate::proto) fn contest(&mut self, until: Instant) {
-        if let State::Hello(introduction) = &mut self.state {
-            let introduction = std::mem::take(introduction);
-            self.state = State::Contested { introduction, until };
-        }
+    /// The id is in use: the link waits until the instant for the other peer to show life. False if
+    /// it waits already.
+    pub(crate) fn contest(&mut self, until: Instant) -> bool {
+        let State::Hello(introduction) = &mut self.state else { return false };
+        let introduction = std::mem::take(introduction);
+        self.state = State::Contested { introduction, until };
+        true
     }
 
     /// Until when a contested link waits.
-    pub(in crate::proto) fn contested_until(&self) -> Option<Instant> {
+    pub(crate) fn contested_until(&self) -> Option<Instant> {
         match &self.state {
             State::Contested { until, .. } => Some(*until),
             _ => None,
@@ -238,7 +235,7 @@ impl Handshake {
     }
 
     /// This side has no objection; a dialler sends `ready` now.
-    pub(in crate::proto) fn admit(&mut self, direction: Direction) {
+    pub(crate) fn admit(&mut self, direction: Direction) {
         if let State::Contested { introduction, .. } = &mut self.state {
             self.state = State::Hello(std::mem::take(introduction));
         }
@@ -248,7 +245,7 @@ impl Handshake {
     }
 
     /// Both sides agree. Returns what the peer has said of itself.
-    pub(in crate::proto) fn complete(&mut self) -> Option<(Hello, Vec<String>)> {
+    pub(crate) fn complete(&mut self) -> Option<(Hello, Vec<String>)> {
         let State::Hello(introduction) = &mut self.state else { return None };
         let Introduction { hello, services, .. } = std::mem::take(introduction);
         self.state = State::Ready;
@@ -256,39 +253,39 @@ impl Handshake {
     }
 
     /// Whether this side, a dialler, has sent `ready` to that instance and waits for the reply.
-    pub(in crate::proto) fn awaits_ready_of(&self, instance: InstanceId) -> bool {
+    pub(crate) fn awaits_ready_of(&self, instance: InstanceId) -> bool {
         let State::Hello(introduction) = &self.state else { return false };
         let hello = introduction.hello.as_ref();
         introduction.ready && hello.is_some_and(|hello| hello.instance == instance)
     }
 
     /// The node to which `ready` was sent, or from which it came, if the link has not joined.
-    pub(in crate::proto) fn ready_with(&self) -> Option<&NodeId> {
+    pub(crate) fn ready_with(&self) -> Option<&NodeId> {
         let State::Hello(introduction) = &self.state else { return None };
         introduction.hello.as_ref().filter(|_| introduction.ready).map(|hello| &hello.id)
     }
 
     /// A last message is on its way out.
-    pub(in crate::proto) fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.state = State::Closing { discarded: 0, shut: false, ended: false };
     }
 
     /// Bytes came in on a closing link. True if they are too many to be discarded.
-    pub(in crate::proto) fn discard(&mut self, len: usize) -> bool {
+    pub(crate) fn discard(&mut self, len: usize) -> bool {
         let State::Closing { discarded, .. } = &mut self.state else { return false };
         *discarded += len;
         *discarded > LINGER_BYTES
     }
 
     /// The other side sends no more.
-    pub(in crate::proto) fn ended(&mut self) {
+    pub(crate) fn ended(&mut self) {
         if let State::Closing { ended, .. } = &mut self.state {
             *ended = true;
         }
     }
 
     /// The kernel has everything.
-    pub(in crate::proto) fn all_written(&mut self) -> Finish {
+    pub(crate) fn all_written(&mut self) -> Finish {
         match &mut self.state {
             State::Closing { ended: true, .. } => Finish::Drop,
             State::Closing { shut, .. } => {
@@ -303,29 +300,29 @@ impl Handshake {
     }
 
     /// Whether messages may be sent.
-    pub(in crate::proto) fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         matches!(self.state, State::Ready | State::SelfLink)
     }
 
     /// Whether a peer has joined over it.
-    pub(in crate::proto) fn is_joined(&self) -> bool {
+    pub(crate) fn is_joined(&self) -> bool {
         matches!(self.state, State::Ready)
     }
 
-    pub(in crate::proto) fn is_connecting(&self) -> bool {
+    pub(crate) fn is_connecting(&self) -> bool {
         matches!(self.state, State::Connecting)
     }
 
-    pub(in crate::proto) fn is_greeting(&self) -> bool {
+    pub(crate) fn is_greeting(&self) -> bool {
         matches!(self.state, State::Greeting(_))
     }
 
-    pub(in crate::proto) fn is_closing(&self) -> bool {
+    pub(crate) fn is_closing(&self) -> bool {
         matches!(self.state, State::Closing { .. })
     }
 
     /// Whether the handshake is under way.
-    pub(in crate::proto) fn is_joining(&self) -> bool {
+    pub(crate) fn is_joining(&self) -> bool {
         match self.state {
             State::Greeting(_) | State::Hello(_) | State::Contested { .. } => true,
             State::Connecting | State::Ready | State::SelfLink | State::Closing { .. } => false,
@@ -333,12 +330,12 @@ impl Handshake {
     }
 
     /// Whether frames may come in.
-    pub(in crate::proto) fn takes_frames(&self) -> bool {
+    pub(crate) fn takes_frames(&self) -> bool {
         matches!(self.state, State::Hello(_) | State::Contested { .. } | State::Ready)
     }
 
     #[cfg(any(test, fuzzing))]
-    pub(in crate::proto) fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match &self.state {
             State::Connecting => "dialling",
             State::Greeting(_) => "greeting",
@@ -458,7 +455,8 @@ mod tests {
         }
         assert_eq!(handshake.on_control(Direction::Down, Control::Ready), Introduced::Decide);
         let until = Instant::now() + Duration::from_secs(1);
-        handshake.contest(until);
+        assert!(handshake.contest(until));
+        assert!(!handshake.contest(until), "it waits already");
         assert_eq!(handshake.contested_until(), Some(until));
         let meanwhile = handshake.on_control(Direction::Down, hello());
         assert!(matches!(meanwhile, Introduced::Violation(..)));

@@ -25,15 +25,15 @@ struct InboundRequest {
 
 /// How a router carries out a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::proto) struct Forwarded {
+pub(crate) struct Forwarded {
     /// The call by which it is forwarded, or the search by which it is answered.
-    pub(in crate::proto) call: CallId,
-    pub(in crate::proto) at: ForwardedAt,
+    pub(crate) call: CallId,
+    pub(crate) at: ForwardedAt,
 }
 
 /// Where a forwarded message was last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::proto) enum ForwardedAt {
+pub(crate) enum ForwardedAt {
     Nowhere,
     /// A tick that waits for capacity, which is no call meanwhile.
     Waiting(LinkId, Ticket),
@@ -41,7 +41,7 @@ pub(in crate::proto) enum ForwardedAt {
 }
 
 #[derive(Debug)]
-pub(in crate::proto) struct Inbound {
+pub(crate) struct Inbound {
     requests: BTreeMap<CallId, InboundRequest>,
     /// Calls of the peer that count in the number it was granted: neither answered to the last byte
     /// nor cancelled.
@@ -59,7 +59,7 @@ pub(in crate::proto) struct Inbound {
 }
 
 impl Inbound {
-    pub(in crate::proto) fn new(granted: u32, now: Instant) -> Self {
+    pub(crate) fn new(granted: u32, now: Instant) -> Self {
         Self {
             requests: BTreeMap::new(),
             open: 0,
@@ -72,46 +72,46 @@ impl Inbound {
     }
 
     /// Bounds the control messages of the peer.
-    pub(in crate::proto) fn budget(&mut self) -> &mut ControlBudget {
+    pub(crate) fn budget(&mut self) -> &mut ControlBudget {
         &mut self.budget
     }
 
     /// How many calls the peer may have open.
-    pub(in crate::proto) fn granted(&self) -> u32 {
+    pub(crate) fn granted(&self) -> u32 {
         self.granted
     }
 
     /// The peer turns out to be a router, which calls for many.
-    pub(in crate::proto) fn grant_many(&mut self, calls: u32) {
+    pub(crate) fn grant_many(&mut self, calls: u32) {
         self.granted = self.granted.max(calls);
         self.origins = Some(BTreeMap::new());
     }
 
     /// The peer gets one more reply, of whatever kind: takes a slot until its last byte is written.
     /// Returns how many are open.
-    pub(in crate::proto) fn open_slot(&mut self) -> u64 {
+    pub(crate) fn open_slot(&mut self) -> u64 {
         self.open += 1;
         self.open
     }
 
     /// Replies whose last byte the kernel has not taken, wanted or not.
-    pub(in crate::proto) fn unread_replies(&self) -> u64 {
+    pub(crate) fn unread_replies(&self) -> u64 {
         self.replies.len() as u64
     }
 
     /// Whether a request of that number is being handled.
-    pub(in crate::proto) fn is_handled(&self, call: CallId) -> bool {
+    pub(crate) fn is_handled(&self, call: CallId) -> bool {
         self.requests.contains_key(&call)
     }
 
     /// How many requests of that origin are being handled, if it is behind a router.
-    pub(in crate::proto) fn handled_of(&self, origin: Option<&NodeId>) -> u32 {
+    pub(crate) fn handled_of(&self, origin: Option<&NodeId>) -> u32 {
         let counted = self.origins.as_ref().and_then(|origins| origins.get(origin?));
         counted.copied().unwrap_or(0)
     }
 
     /// A request is accepted. Returns its flag for the handler.
-    pub(in crate::proto) fn accept(
+    pub(crate) fn accept(
         &mut self,
         call: CallId,
         cost: usize,
@@ -129,19 +129,19 @@ impl Inbound {
     }
 
     /// Notes how a router carries out a request that it has accepted.
-    pub(in crate::proto) fn forward(&mut self, call: CallId, forward: Forwarded) {
+    pub(crate) fn forward(&mut self, call: CallId, forward: Forwarded) {
         if let Some(request) = self.requests.get_mut(&call) {
             request.forward = Some(forward);
         }
     }
 
     /// The call by which a request is forwarded.
-    pub(in crate::proto) fn forward_of(&self, call: CallId) -> Option<Forwarded> {
+    pub(crate) fn forward_of(&self, call: CallId) -> Option<Forwarded> {
         self.requests.get(&call)?.forward
     }
 
     /// A handler is done with a request. Whether its caller still waits for the reply.
-    pub(in crate::proto) fn finish(&mut self, call: CallId) -> bool {
+    pub(crate) fn finish(&mut self, call: CallId) -> bool {
         let Some(request) = self.requests.remove(&call) else { return false };
         self.in_hand -= request.cost;
         self.release(request.origin);
@@ -150,7 +150,7 @@ impl Inbound {
 
     /// The caller gave up: its slot is free, although its reply may still be on the way out.
     /// Returns how the request was forwarded, if it was: then it is over.
-    pub(in crate::proto) fn cancel(&mut self, call: CallId) -> Option<Forwarded> {
+    pub(crate) fn cancel(&mut self, call: CallId) -> Option<Forwarded> {
         let reply = self.replies.iter_mut().find(|reply| **reply == Some(call));
         let unwritten = reply.and_then(Option::take).is_some();
         let request = self.requests.get_mut(&call);
@@ -178,12 +178,12 @@ impl Inbound {
 
     /// A reply is queued; the caller's slot is free when its last byte is written, or the caller
     /// gives up.
-    pub(in crate::proto) fn reply_queued(&mut self, call: CallId) {
+    pub(crate) fn reply_queued(&mut self, call: CallId) {
         self.replies.push_back(Some(call));
     }
 
     /// The kernel has the last byte of that many more replies.
-    pub(in crate::proto) fn replies_written(&mut self, count: u64) {
+    pub(crate) fn replies_written(&mut self, count: u64) {
         for _ in 0..count {
             if let Some(Some(_)) = self.replies.pop_front() {
                 self.open = self.open.saturating_sub(1);
@@ -192,42 +192,42 @@ impl Inbound {
     }
 
     /// A tick was handed to the handlers.
-    pub(in crate::proto) fn tick_delivered(&mut self, cost: usize) {
+    pub(crate) fn tick_delivered(&mut self, cost: usize) {
         self.in_hand += cost;
     }
 
     /// The handlers are done with ticks.
-    pub(in crate::proto) fn ticks_finished(&mut self, cost: u64) {
+    pub(crate) fn ticks_finished(&mut self, cost: u64) {
         self.in_hand -= usize::try_from(cost).unwrap_or(usize::MAX).min(self.in_hand);
     }
 
     /// Bytes that the handlers have.
-    pub(in crate::proto) fn in_hand(&self) -> usize {
+    pub(crate) fn in_hand(&self) -> usize {
         self.in_hand
     }
 
     /// Bytes of ticks that the handlers have.
-    pub(in crate::proto) fn ticks_in_hand(&self) -> usize {
+    pub(crate) fn ticks_in_hand(&self) -> usize {
         self.in_hand - self.requests.values().map(|request| request.cost).sum::<usize>()
     }
 
     /// Requests that are being handled and whose caller still waits.
-    pub(in crate::proto) fn handled(&self) -> usize {
+    pub(crate) fn handled(&self) -> usize {
         self.requests.values().filter(|request| !request.cancelled.load(Relaxed)).count()
     }
 
     /// Whether no caller waits for a reply; handlers of those that gave up may still run.
-    pub(in crate::proto) fn is_answered(&self) -> bool {
+    pub(crate) fn is_answered(&self) -> bool {
         self.requests.values().all(|request| request.cancelled.load(Relaxed))
     }
 
     /// Whether the handlers have nothing and no reply is on its way.
-    pub(in crate::proto) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.requests.is_empty() && self.open == 0 && self.in_hand == 0
     }
 
     /// The requests being handled whose caller still waits, in the order of their numbers.
-    pub(in crate::proto) fn unanswered(&self) -> BTreeSet<CallId> {
+    pub(crate) fn unanswered(&self) -> BTreeSet<CallId> {
         let handled = self.requests.iter();
         let handled = handled.filter(|(_, request)| !request.cancelled.load(Relaxed));
         handled.map(|(call, _)| *call).collect()
@@ -235,7 +235,7 @@ impl Inbound {
 
     /// The link is lost: cancels what is being handled. Cancelled requests leave the workers' queue
     /// without having run, so they count no more. Returns what was being forwarded.
-    pub(in crate::proto) fn close(&mut self) -> Vec<Forwarded> {
+    pub(crate) fn close(&mut self) -> Vec<Forwarded> {
         let requests = std::mem::take(&mut self.requests);
         self.in_hand -= requests.values().map(|request| request.cost).sum::<usize>();
         for request in requests.values() {
@@ -245,23 +245,23 @@ impl Inbound {
     }
 
     /// The link is lost: takes what its handlers still have, which are ticks.
-    pub(in crate::proto) fn take_in_hand(&mut self) -> usize {
+    pub(crate) fn take_in_hand(&mut self) -> usize {
         std::mem::take(&mut self.in_hand)
     }
 
     /// Requests that are not finished.
     #[cfg(any(test, fuzzing))]
-    pub(in crate::proto) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.requests.len()
     }
 
-    pub(in crate::proto) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.requests.is_empty()
     }
 
     /// The slots that are counted, and those that are taken.
     #[cfg(any(test, fuzzing))]
-    pub(in crate::proto) fn slots(&self) -> (u64, u64) {
+    pub(crate) fn slots(&self) -> (u64, u64) {
         (self.open, (self.handled() + self.replies.iter().flatten().count()) as u64)
     }
 }
@@ -270,7 +270,7 @@ impl Inbound {
 /// brings such messages about, on either side, earns one each: a request its Cancel or its Fault, a
 /// tick its Consumed.
 #[derive(Debug)]
-pub(in crate::proto) struct ControlBudget {
+pub(crate) struct ControlBudget {
     left: u32,
     filled_at: Instant,
 }
@@ -278,12 +278,12 @@ pub(in crate::proto) struct ControlBudget {
 impl ControlBudget {
     /// A message was sent or has come in which one cheap message of the other side may answer or
     /// take back.
-    pub(in crate::proto) fn earn(&mut self) {
+    pub(crate) fn earn(&mut self) {
         self.left = (self.left + 1).min(CONTROL_BURST);
     }
 
     /// Takes one; false when the flood is too high.
-    pub(in crate::proto) fn take(&mut self, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
         let elapsed = now.saturating_duration_since(self.filled_at);
         let earned = elapsed.as_millis() * u128::from(CONTROL_PER_SECOND) / 1_000;
         if earned > 0 {

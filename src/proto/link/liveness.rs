@@ -14,7 +14,7 @@ const PROBE_INTERVAL: Duration = Duration::from_millis(100);
 const SHORTEST_HEARTBEAT: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
-pub(in crate::proto) struct Liveness {
+pub(crate) struct Liveness {
     /// How long nothing may be written before a heartbeat is.
     heartbeat: Duration,
     created_at: Instant,
@@ -35,7 +35,7 @@ pub(in crate::proto) struct Liveness {
 
 /// What the clock says of a link.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::proto) enum Verdict {
+pub(crate) enum Verdict {
     Alive,
     /// Nothing was written for a while: a heartbeat is due.
     Quiet,
@@ -46,7 +46,7 @@ pub(in crate::proto) enum Verdict {
 }
 
 impl Liveness {
-    pub(in crate::proto) fn new(heartbeat: Duration, now: Instant) -> Self {
+    pub(crate) fn new(heartbeat: Duration, now: Instant) -> Self {
         Self {
             heartbeat,
             created_at: now,
@@ -62,32 +62,26 @@ impl Liveness {
     }
 
     /// The connection stands.
-    pub(in crate::proto) fn connected(&mut self, now: Instant) {
+    pub(crate) fn connected(&mut self, now: Instant) {
         (self.created_at, self.last_received_at, self.last_sent_at) = (now, now, now);
     }
 
-    pub(in crate::proto) fn created_at(&self) -> Instant {
+    pub(crate) fn created_at(&self) -> Instant {
         self.created_at
     }
 
     /// The peer's hello says after how much silence it takes this node for dead.
-    pub(in crate::proto) fn adopt(&mut self, config: &Config, peer_liveness: Duration) {
+    pub(crate) fn adopt(&mut self, config: &Config, peer_liveness: Duration) {
         self.heartbeat = config.heartbeat_interval.min((peer_liveness / 3).max(SHORTEST_HEARTBEAT));
     }
 
-    pub(in crate::proto) fn received(&mut self, now: Instant) {
+    pub(crate) fn received(&mut self, now: Instant) {
         self.last_received_at = now;
     }
 
     /// The kernel took bytes; `all` of what was staged, or not. So few that the rest would take for
     /// ever are no progress.
-    pub(in crate::proto) fn sent(
-        &mut self,
-        len: usize,
-        all: bool,
-        timeout: Duration,
-        now: Instant,
-    ) {
+    pub(crate) fn sent(&mut self, len: usize, all: bool, timeout: Duration, now: Instant) {
         self.last_sent_at = now;
         self.bytes_since_progress = self.bytes_since_progress.saturating_add(len);
         let enough = timeout.as_millis() * u128::from(STALL_BYTES_PER_SECOND) / 1_000;
@@ -98,7 +92,7 @@ impl Liveness {
     }
 
     /// Something is staged. True if the shell is to be asked to write, which it was not yet.
-    pub(in crate::proto) fn begin_writing(&mut self, now: Instant) -> bool {
+    pub(crate) fn begin_writing(&mut self, now: Instant) -> bool {
         if self.writing {
             return false;
         }
@@ -106,23 +100,23 @@ impl Liveness {
         true
     }
 
-    pub(in crate::proto) fn is_writing(&self) -> bool {
+    pub(crate) fn is_writing(&self) -> bool {
         self.writing
     }
 
     /// This node was suspended: the peer gets the whole time again.
-    pub(in crate::proto) fn resume(&mut self, now: Instant) {
+    pub(crate) fn resume(&mut self, now: Instant) {
         (self.last_received_at, self.progress_at) = (now, now);
     }
 
     /// When [`verdict`](Self::verdict) may change if nothing happens.
-    pub(in crate::proto) fn next_at(&self, config: &Config) -> Instant {
+    pub(crate) fn next_at(&self, config: &Config) -> Instant {
         let quiet = self.last_sent_at + self.heartbeat;
         let next = quiet.min(self.last_received_at + config.liveness_timeout);
         if self.writing { next.min(self.progress_at + config.write_stall) } else { next }
     }
 
-    pub(in crate::proto) fn verdict(&self, config: &Config, now: Instant) -> Verdict {
+    pub(crate) fn verdict(&self, config: &Config, now: Instant) -> Verdict {
         let silent = now >= self.last_received_at + config.liveness_timeout;
         if silent && !has(Planted::SilenceForgiven) {
             return Verdict::Silent;
@@ -135,23 +129,23 @@ impl Liveness {
     }
 
     /// Begins the next interval without a written byte.
-    pub(in crate::proto) fn heartbeat_queued(&mut self, now: Instant) {
+    pub(crate) fn heartbeat_queued(&mut self, now: Instant) {
         self.last_sent_at = now;
     }
 
     /// The peer probes this node with that stamp.
-    pub(in crate::proto) fn probed(&mut self, stamp: u64) {
+    pub(crate) fn probed(&mut self, stamp: u64) {
         self.echo = stamp;
     }
 
     /// The stamp that the next heartbeat returns; 0 if there is none.
-    pub(in crate::proto) fn take_echo(&mut self) -> u64 {
+    pub(crate) fn take_echo(&mut self) -> u64 {
         std::mem::take(&mut self.echo)
     }
 
     /// Whether the peer is to be probed now. A probe costs it an answer, and a flood of them would
     /// look like one of its own: many connections that claim one id probe its owner once.
-    pub(in crate::proto) fn probe(&mut self, now: Instant) -> bool {
+    pub(crate) fn probe(&mut self, now: Instant) -> bool {
         if self.probed_at.is_some_and(|at| now < at + PROBE_INTERVAL) {
             return false;
         }
@@ -160,12 +154,12 @@ impl Liveness {
     }
 
     /// The peer has answered a probe.
-    pub(in crate::proto) fn echoed(&mut self) {
+    pub(crate) fn echoed(&mut self) {
         self.echoed = true;
     }
 
     /// Whether the peer has answered a probe, or sent anything since.
-    pub(in crate::proto) fn is_alive_since(&self, since: Instant) -> bool {
+    pub(crate) fn is_alive_since(&self, since: Instant) -> bool {
         self.echoed || self.last_received_at > since
     }
 }

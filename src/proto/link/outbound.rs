@@ -12,7 +12,7 @@ use crate::routing::Gauge;
 
 /// `M` is a waiting tick.
 #[derive(Debug)]
-pub(in crate::proto) struct Outbound<M> {
+pub(crate) struct Outbound<M> {
     /// Shared with the threads that send, and replaced when the link joins.
     capacity: Arc<Gauge>,
     /// The longest payload that the peer takes.
@@ -28,23 +28,23 @@ pub(in crate::proto) struct Outbound<M> {
 
 /// What a link leaves behind that is lost.
 #[derive(Debug)]
-pub(in crate::proto) struct Unsent<M> {
-    pub(in crate::proto) in_flight: BTreeSet<CallId>,
-    pub(in crate::proto) waiting: WaitQueue<M>,
+pub(crate) struct Unsent<M> {
+    pub(crate) in_flight: BTreeSet<CallId>,
+    pub(crate) waiting: WaitQueue<M>,
     /// The calls that the peer has accepted and leaves unanswered, if its goodbye lists them.
     taken_up: Option<Vec<CallId>>,
 }
 
 impl<M> Unsent<M> {
     /// Whether the peer's goodbye says that it has not accepted that call.
-    pub(in crate::proto) fn was_passed_over(&self, call: CallId) -> bool {
+    pub(crate) fn was_passed_over(&self, call: CallId) -> bool {
         self.taken_up.as_ref().is_some_and(|taken_up| taken_up.binary_search(&call).is_err())
     }
 }
 
 impl<M> Outbound<M> {
     /// Before the handshake is complete there is no capacity.
-    pub(in crate::proto) fn new(queue_bytes: usize, peer_message_bytes: usize) -> Self {
+    pub(crate) fn new(queue_bytes: usize, peer_message_bytes: usize) -> Self {
         Self {
             capacity: Arc::new(Gauge::new(queue_bytes, Arc::default(), 0, 0)),
             peer_message_bytes,
@@ -56,59 +56,55 @@ impl<M> Outbound<M> {
     }
 
     /// The handshake is complete: the peer's hello says what it takes.
-    pub(in crate::proto) fn open(
-        &mut self,
-        capacity: Gauge,
-        peer_message_bytes: usize,
-    ) -> Arc<Gauge> {
+    pub(crate) fn open(&mut self, capacity: Gauge, peer_message_bytes: usize) -> Arc<Gauge> {
         self.capacity = Arc::new(capacity);
         self.peer_message_bytes = peer_message_bytes;
         Arc::clone(&self.capacity)
     }
 
-    pub(in crate::proto) fn capacity(&self) -> &Gauge {
+    pub(crate) fn capacity(&self) -> &Gauge {
         &self.capacity
     }
 
-    pub(in crate::proto) fn peer_message_bytes(&self) -> usize {
+    pub(crate) fn peer_message_bytes(&self) -> usize {
         self.peer_message_bytes
     }
 
     /// Whether the peer takes a payload of that length.
-    pub(in crate::proto) fn fits(&self, bytes: usize) -> bool {
+    pub(crate) fn fits(&self, bytes: usize) -> bool {
         bytes <= self.peer_message_bytes
     }
 
     /// Takes capacity for a call that comes now, unless there is none or others wait for it.
-    pub(in crate::proto) fn take_call(&self, cost: usize) -> bool {
+    pub(crate) fn take_call(&self, cost: usize) -> bool {
         self.waiting.admits_calls() && self.capacity.take_call(cost).is_ok()
     }
 
     /// Takes capacity for a tick that comes now, unless there is none or others wait for it.
-    pub(in crate::proto) fn take_tick(&self, cost: usize) -> bool {
+    pub(crate) fn take_tick(&self, cost: usize) -> bool {
         self.waiting.admits_ticks() && self.capacity.take_tick(cost).is_ok()
     }
 
     /// Gives back what a caller had taken for a call that is not sent here.
-    pub(in crate::proto) fn return_call(&self, cost: usize) {
+    pub(crate) fn return_call(&self, cost: usize) {
         self.capacity.give_queue(cost);
         self.capacity.give_call_slot();
     }
 
     /// Gives back what a caller had taken for a tick that is not sent here.
-    pub(in crate::proto) fn return_tick(&self, cost: usize) {
+    pub(crate) fn return_tick(&self, cost: usize) {
         self.capacity.give_queue(cost);
         self.capacity.give_ticks(cost as u64);
     }
 
     /// A call is queued; `kept` bytes of it stay in memory until it ends.
-    pub(in crate::proto) fn begin(&mut self, call: CallId, kept: usize) {
+    pub(crate) fn begin(&mut self, call: CallId, kept: usize) {
         self.in_flight.insert(call);
         self.kept += kept;
     }
 
     /// A call is in flight no more: its slot is free. False if it was not.
-    pub(in crate::proto) fn end(&mut self, call: CallId, kept: usize) -> bool {
+    pub(crate) fn end(&mut self, call: CallId, kept: usize) -> bool {
         let ended = self.in_flight.remove(&call);
         if ended {
             self.kept -= kept;
@@ -119,54 +115,54 @@ impl<M> Outbound<M> {
         ended
     }
 
-    pub(in crate::proto) fn in_flight(&self) -> impl Iterator<Item = CallId> {
+    pub(crate) fn in_flight(&self) -> impl Iterator<Item = CallId> {
         self.in_flight.iter().copied()
     }
 
     /// Calls in flight and calls that wait.
-    pub(in crate::proto) fn calls(&self) -> impl Iterator<Item = CallId> {
+    pub(crate) fn calls(&self) -> impl Iterator<Item = CallId> {
         self.in_flight.iter().copied().chain(self.waiting.calls())
     }
 
-    pub(in crate::proto) fn kept(&self) -> usize {
+    pub(crate) fn kept(&self) -> usize {
         self.kept
     }
 
     /// Whether there is neither a call in flight nor a message that waits.
-    pub(in crate::proto) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.in_flight.is_empty() && self.waiting.is_empty()
     }
 
-    /// Whether [`admit`](Self::admit) may change anything.
-    pub(in crate::proto) fn may_admit(&self) -> bool {
-        self.waiting.is_shown() || !self.waiting.is_empty()
-    }
-
-    pub(in crate::proto) fn has_waiting(&self) -> bool {
+    pub(crate) fn has_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    pub(in crate::proto) fn waiting(&mut self) -> &mut WaitQueue<M> {
+    pub(crate) fn waiting(&mut self) -> &mut WaitQueue<M> {
         &mut self.waiting
     }
 
+    /// Whether [`admit`](Self::admit) may do anything.
+    pub(crate) fn may_admit(&self) -> bool {
+        self.waiting.is_shown() || !self.waiting.is_empty()
+    }
+
     /// The message that has waited longest and has capacity now.
-    pub(in crate::proto) fn admit(&mut self, now: Instant) -> Option<Admitted<M>> {
+    pub(crate) fn admit(&mut self, now: Instant) -> Option<Admitted<M>> {
         self.waiting.next(now, &self.capacity)
     }
 
     /// A call that waits for capacity.
-    pub(in crate::proto) fn wait(&mut self, call: CallId, until: Instant, cost: usize) -> Ticket {
+    pub(crate) fn wait(&mut self, call: CallId, until: Instant, cost: usize) -> Ticket {
         self.waiting.push_call(call, until, cost)
     }
 
     /// The peer's goodbye: the calls it has accepted and will not answer, if it lists them.
-    pub(in crate::proto) fn said_goodbye(&mut self, taken_up: Option<Vec<CallId>>) {
+    pub(crate) fn said_goodbye(&mut self, taken_up: Option<Vec<CallId>>) {
         self.taken_up = taken_up;
     }
 
     /// The link is lost, and with it everything that was under way.
-    pub(in crate::proto) fn close(&mut self) -> Unsent<M> {
+    pub(crate) fn close(&mut self) -> Unsent<M> {
         self.kept = 0;
         Unsent {
             in_flight: std::mem::take(&mut self.in_flight),
@@ -177,12 +173,12 @@ impl<M> Outbound<M> {
 
     /// As if the peer's hello had said so.
     #[cfg(test)]
-    pub(in crate::proto) fn set_peer_message_bytes(&mut self, bytes: usize) {
+    pub(crate) fn set_peer_message_bytes(&mut self, bytes: usize) {
         self.peer_message_bytes = bytes;
     }
 
     #[cfg(any(test, fuzzing))]
-    pub(in crate::proto) fn waiting_ticks(&self) -> usize {
+    pub(crate) fn waiting_ticks(&self) -> usize {
         self.waiting.waiting_ticks()
     }
 }

@@ -10,7 +10,7 @@ use crate::proto::planted::{Planted, has};
 use crate::routing::{Full, Gauge};
 
 /// Names a waiting message; in the order of arrival.
-pub(in crate::proto) type Ticket = u64;
+pub(crate) type Ticket = u64;
 
 /// A waiting message.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ struct Waiter<M> {
 
 /// Both queues of a link, first come first served in each. `M` is a waiting tick.
 #[derive(Debug)]
-pub(in crate::proto) struct WaitQueue<M> {
+pub(crate) struct WaitQueue<M> {
     calls: BTreeMap<Ticket, Waiter<CallId>>,
     ticks: BTreeMap<Ticket, Waiter<M>>,
     last: Ticket,
@@ -37,7 +37,7 @@ pub(in crate::proto) struct WaitQueue<M> {
 
 /// A message that has got its capacity.
 #[derive(PartialEq, Eq, Debug)]
-pub(in crate::proto) enum Admitted<M> {
+pub(crate) enum Admitted<M> {
     Call(CallId),
     Tick(M),
 }
@@ -65,80 +65,72 @@ impl<M> Default for WaitQueue<M> {
 }
 
 impl<M> WaitQueue<M> {
-    pub(in crate::proto) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.calls.is_empty() && self.ticks.is_empty()
     }
 
     /// Whether callers may see that they have to wait.
-    pub(in crate::proto) fn is_shown(&self) -> bool {
+    pub(crate) fn is_shown(&self) -> bool {
         self.shown
     }
 
     /// Whether a call that comes now may take capacity at once.
-    pub(in crate::proto) fn admits_calls(&self) -> bool {
+    pub(crate) fn admits_calls(&self) -> bool {
         self.calls.is_empty() && !self.blocked
     }
 
     /// Whether a tick that comes now may take capacity at once.
-    pub(in crate::proto) fn admits_ticks(&self) -> bool {
+    pub(crate) fn admits_ticks(&self) -> bool {
         self.ticks.is_empty() && !self.blocked
     }
 
-    pub(in crate::proto) fn push_call(
-        &mut self,
-        call: CallId,
-        until: Instant,
-        cost: usize,
-    ) -> Ticket {
+    pub(crate) fn push_call(&mut self, call: CallId, until: Instant, cost: usize) -> Ticket {
         self.last += 1;
         self.calls.insert(self.last, Waiter { message: call, until, cost });
         self.last
     }
 
     /// The ticket of the tick that is pushed next.
-    pub(in crate::proto) fn next_ticket(&self) -> Ticket {
+    pub(crate) fn next_ticket(&self) -> Ticket {
         self.last + 1
     }
 
     /// A tick without a deadline of its own never waits.
-    pub(in crate::proto) fn push_tick(&mut self, tick: M, until: Instant, cost: usize) -> Ticket {
+    pub(crate) fn push_tick(&mut self, tick: M, until: Instant, cost: usize) -> Ticket {
         self.last += 1;
         self.ticks.insert(self.last, Waiter { message: tick, until, cost });
         self.last
     }
 
-    pub(in crate::proto) fn remove_call(&mut self, ticket: Ticket) {
+    pub(crate) fn remove_call(&mut self, ticket: Ticket) {
         self.calls.remove(&ticket);
     }
 
-    pub(in crate::proto) fn remove_tick(&mut self, ticket: Ticket) -> Option<M> {
+    pub(crate) fn remove_tick(&mut self, ticket: Ticket) -> Option<M> {
         self.ticks.remove(&ticket).map(|waiter| waiter.message)
     }
 
-    pub(in crate::proto) fn calls(&self) -> impl Iterator<Item = CallId> {
+    pub(crate) fn calls(&self) -> impl Iterator<Item = CallId> {
         self.calls.values().map(|waiter| waiter.message)
     }
 
     /// Takes all waiting ticks, in order.
-    pub(in crate::proto) fn take_ticks(&mut self) -> impl Iterator<Item = M> + use<M> {
+    pub(crate) fn take_ticks(&mut self) -> impl Iterator<Item = M> + use<M> {
         std::mem::take(&mut self.ticks).into_values().map(|waiter| waiter.message)
     }
 
     /// Timers that waiting ticks own.
     #[cfg(any(test, fuzzing))]
-    pub(in crate::proto) fn waiting_ticks(&self) -> usize {
+    pub(crate) fn waiting_ticks(&self) -> usize {
         self.ticks.len()
     }
 
     /// Takes the message that has waited longest if there is capacity for it, calls and ticks in
     /// alternation, and takes that capacity. A message whose time is over stays: its timer is about
     /// to end it, and it must not be sent meanwhile.
-    pub(in crate::proto) fn next(&mut self, now: Instant, capacity: &Gauge) -> Option<Admitted<M>> {
+    pub(crate) fn next(&mut self, now: Instant, capacity: &Gauge) -> Option<Admitted<M>> {
         if self.is_empty() {
-            if std::mem::take(&mut self.shown) {
-                self.publish(false, capacity);
-                self.shown = false;
-            }
+            self.publish(false, capacity);
             return None;
         }
         let first = self.ticks_first;
@@ -157,8 +149,8 @@ impl<M> WaitQueue<M> {
 
     /// Lets callers see whether a new message of theirs has to wait.
     fn publish(&mut self, blocked: bool, capacity: &Gauge) {
-        self.shown = true;
-        self.blocked = blocked && !self.is_empty();
+        self.shown = !self.is_empty();
+        self.blocked = blocked && self.shown;
         capacity.set_lines(!self.admits_calls(), !self.admits_ticks());
     }
 

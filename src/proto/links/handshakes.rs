@@ -18,7 +18,7 @@ use crate::wire::{Control, Frame, FrameError, Hello};
 
 /// What comes next in the bytes of a link.
 #[derive(Debug)]
-pub(in crate::proto) enum NextFrame<'a> {
+pub(crate) enum NextFrame<'a> {
     /// Nothing whole, or nothing more is taken.
     Nothing,
     /// Bytes of a greeting.
@@ -29,16 +29,16 @@ pub(in crate::proto) enum NextFrame<'a> {
 
 /// A link whose handshake is complete.
 #[derive(Debug)]
-pub(in crate::proto) struct Joined {
-    pub(in crate::proto) hello: Hello,
-    pub(in crate::proto) services: Vec<String>,
-    pub(in crate::proto) link: NewLink,
-    pub(in crate::proto) dial: Option<DialId>,
+pub(crate) struct Joined {
+    pub(crate) hello: Hello,
+    pub(crate) services: Vec<String>,
+    pub(crate) link: NewLink,
+    pub(crate) dial: Option<DialId>,
 }
 
 impl<T> Links<T> {
     /// Queues this node's hello and its services.
-    pub(in crate::proto) fn say_hello(&mut self, id: LinkId, env: &mut Env<T>) {
+    pub(crate) fn say_hello(&mut self, id: LinkId, env: &mut Env<T>) {
         let tick_window = self.grant_window(id, env);
         let Some(link) = self.by_id.get_mut(&id) else { return };
         link.announce.said_in_hello();
@@ -55,7 +55,7 @@ impl<T> Links<T> {
 
     /// This side has no objection: a dialler says hello and `ready`, and waits; a listener says
     /// `ready`, and the link is to join.
-    pub(in crate::proto) fn admit(&mut self, id: LinkId, env: &mut Env<T>) {
+    pub(crate) fn admit(&mut self, id: LinkId, env: &mut Env<T>) {
         let Some(link) = self.by_id.get_mut(&id) else { return };
         let deadline = link.liveness.created_at() + env.local.config.handshake_timeout;
         let direction = link.direction;
@@ -71,7 +71,7 @@ impl<T> Links<T> {
     }
 
     /// The handshake is complete on both sides.
-    pub(in crate::proto) fn complete(&mut self, id: LinkId, env: &Env<T>) -> Option<Joined> {
+    pub(crate) fn complete(&mut self, id: LinkId, env: &Env<T>) -> Option<Joined> {
         let config = &env.local.config;
         let link = self.by_id.get_mut(&id)?;
         let (hello, services) = link.handshake.complete()?;
@@ -95,7 +95,7 @@ impl<T> Links<T> {
     }
 
     /// The peer of a link has a record.
-    pub(in crate::proto) fn name_peer(&mut self, id: LinkId, peer: PeerKey, env: &mut Env<T>) {
+    pub(crate) fn name_peer(&mut self, id: LinkId, peer: PeerKey, env: &mut Env<T>) {
         if let Some(link) = self.by_id.get_mut(&id) {
             link.peer = Some(peer);
             self.arm_liveness(id, env);
@@ -104,11 +104,7 @@ impl<T> Links<T> {
     }
 
     /// The next frame of the bytes that have come in on a link.
-    pub(in crate::proto) fn next_frame<'a>(
-        &mut self,
-        id: LinkId,
-        input: &mut &'a [u8],
-    ) -> NextFrame<'a> {
+    pub(crate) fn next_frame<'a>(&mut self, id: LinkId, input: &mut &'a [u8]) -> NextFrame<'a> {
         let Some(link) = self.by_id.get_mut(&id) else { return NextFrame::Nothing };
         if link.handshake.is_greeting() {
             return if input.is_empty() { NextFrame::Nothing } else { NextFrame::Greeting };
@@ -124,7 +120,7 @@ impl<T> Links<T> {
 
     /// Whether the bytes that have come in stand in the message that is being read already, and
     /// not in the shared space.
-    pub(in crate::proto) fn take_body(&mut self, id: LinkId, len: usize) -> bool {
+    pub(crate) fn take_body(&mut self, id: LinkId, len: usize) -> bool {
         let Some(link) = self.by_id.get_mut(&id) else { return false };
         let is_body = link.reader.body_space().is_some();
         if is_body {

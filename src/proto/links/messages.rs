@@ -10,24 +10,25 @@ use crate::proto::Owed;
 use crate::proto::env::{Env, Timer};
 use crate::proto::link::announce::Change;
 use crate::proto::link::inbound::{Forwarded, ForwardedAt};
-use crate::proto::link::wait_queue::{Admitted, Ticket};
+use crate::proto::link::wait_queue::Ticket;
 use crate::proto::planted::{Planted, has};
-use crate::proto::queue::{Item, ItemHead, Seq};
+use crate::proto::queue::{Item, Seq};
 use crate::proto::traffic::{OutboundTick, Outgoing, WaitingTick};
 use crate::routing::cost;
 use crate::wire::Control;
 
 /// What taking a call back came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::proto) struct Withdrawn {
-    pub(in crate::proto) execution: Execution,
+pub(crate) struct Withdrawn {
+    pub(crate) execution: Execution,
     /// The receiver is this node itself, which is to cancel what it began.
-    pub(in crate::proto) cancels_own: bool,
+    pub(crate) cancels_own: bool,
 }
 
 impl<T> Links<T> {
     /// Queues a message of a call that has capacity there.
-    pub(in crate::proto) fn send(
+    #[inline]
+    pub(crate) fn send(
         &mut self,
         id: LinkId,
         call: CallId,
@@ -43,7 +44,8 @@ impl<T> Links<T> {
     }
 
     /// Queues a tick that has capacity there.
-    pub(in crate::proto) fn send_tick(&mut self, id: LinkId, item: Item, env: &mut Env<T>) {
+    #[inline]
+    pub(crate) fn send_tick(&mut self, id: LinkId, item: Item, env: &mut Env<T>) {
         let Some(link) = self.by_id.get_mut(&id) else { return };
         link.ticks.accept(item.cost as u64);
         link.queue.push(item);
@@ -52,20 +54,18 @@ impl<T> Links<T> {
     }
 
     /// A call is on a link no more.
-    pub(in crate::proto) fn end_call(
-        &mut self,
-        id: LinkId,
-        call: CallId,
-        kept: usize,
-        env: &mut Env<T>,
-    ) {
+    #[inline]
+    pub(crate) fn end_call(&mut self, id: LinkId, call: CallId, kept: usize, env: &mut Env<T>) {
         if self.by_id.get_mut(&id).is_some_and(|link| link.outbound.end(call, kept)) {
             env.touch(id);
+            if kept > 0 {
+                self.recount(id, env);
+            }
         }
     }
 
     /// Takes a call back if its message is not framed, else has the peer cancel it.
-    pub(in crate::proto) fn withdraw(&mut self, id: LinkId, call: CallId, seq: Seq) -> Withdrawn {
+    pub(crate) fn withdraw(&mut self, id: LinkId, call: CallId, seq: Seq) -> Withdrawn {
         let never = Withdrawn { execution: Execution::Never, cancels_own: false };
         let Some(link) = self.by_id.get_mut(&id) else { return never };
         if let Some(cost) = link.queue.withdraw(seq) {
@@ -82,7 +82,7 @@ impl<T> Links<T> {
     }
 
     /// A call waits for capacity: until then, and for so much.
-    pub(in crate::proto) fn wait(
+    pub(crate) fn wait(
         &mut self,
         id: LinkId,
         (call, until, cost): (CallId, Instant, usize),
@@ -94,7 +94,7 @@ impl<T> Links<T> {
     }
 
     /// A tick waits for capacity until then.
-    pub(in crate::proto) fn wait_with_tick(
+    pub(crate) fn wait_with_tick(
         &mut self,
         id: LinkId,
         tick: OutboundTick<T>,
@@ -110,7 +110,7 @@ impl<T> Links<T> {
     }
 
     /// A call waits no more.
-    pub(in crate::proto) fn stop_waiting(&mut self, id: LinkId, ticket: Ticket, env: &mut Env<T>) {
+    pub(crate) fn stop_waiting(&mut self, id: LinkId, ticket: Ticket, env: &mut Env<T>) {
         if let Some(link) = self.by_id.get_mut(&id) {
             link.outbound.waiting().remove_call(ticket);
             env.touch(id);
@@ -118,7 +118,7 @@ impl<T> Links<T> {
     }
 
     /// A tick waits no more.
-    pub(in crate::proto) fn take_tick(
+    pub(crate) fn take_tick(
         &mut self,
         id: LinkId,
         ticket: Ticket,
@@ -129,23 +129,9 @@ impl<T> Links<T> {
         link.outbound.waiting().remove_tick(ticket)
     }
 
-    /// Whether a message waits on a link, or callers may believe so.
-    pub(in crate::proto) fn may_admit(&self, id: LinkId) -> bool {
-        self.get(id).is_some_and(|link| link.outbound.may_admit())
-    }
-
-    /// The message that has waited longest on a link and has capacity now.
-    pub(in crate::proto) fn next_admitted(
-        &mut self,
-        id: LinkId,
-        env: &Env<T>,
-    ) -> Option<Admitted<WaitingTick<T>>> {
-        self.by_id.get_mut(&id)?.outbound.admit(env.now)
-    }
-
     /// The peer has finished ticks of this node. Returns how many it has since the link stands, or
     /// `None` if that cannot be true.
-    pub(in crate::proto) fn on_confirmed(
+    pub(crate) fn on_confirmed(
         &mut self,
         id: LinkId,
         ticks: u64,
@@ -162,13 +148,7 @@ impl<T> Links<T> {
     }
 
     /// The peer grants another tick window and another number of calls.
-    pub(in crate::proto) fn on_grant(
-        &mut self,
-        id: LinkId,
-        tick_window: u64,
-        calls: u32,
-        env: &mut Env<T>,
-    ) {
+    pub(crate) fn on_grant(&mut self, id: LinkId, tick_window: u64, calls: u32, env: &mut Env<T>) {
         if let Some(link) = self.by_id.get_mut(&id) {
             link.outbound.capacity().set_tick_window(tick_window);
             link.outbound.capacity().set_calls_limit(calls);
@@ -178,7 +158,7 @@ impl<T> Links<T> {
 
     /// Options or services of this node have changed. Links whose handshake is under way announce
     /// it once they have joined: their hello may have said the old value.
-    pub(in crate::proto) fn announce_change(&mut self, change: Change, env: &mut Env<T>) {
+    pub(crate) fn announce_change(&mut self, change: Change, env: &mut Env<T>) {
         let open =
             self.ids(|link| (link.is_ready() || link.is_joining()) && link.id != LinkId::OWN);
         for id in open {
@@ -193,7 +173,7 @@ impl<T> Links<T> {
 
     /// Queues a heartbeat on a link that wrote nothing for a while, and gives memory back that only
     /// a busy link needs.
-    pub(in crate::proto) fn keep_alive(&mut self, id: LinkId, env: &mut Env<T>) {
+    pub(crate) fn keep_alive(&mut self, id: LinkId, env: &mut Env<T>) {
         let Some(link) = self.by_id.get_mut(&id) else { return };
         link.queue.rest();
         link.liveness.heartbeat_queued(env.now);
@@ -204,7 +184,7 @@ impl<T> Links<T> {
 
     /// The requests that a goodbye lists: they may have run and get no reply any more. Not those that
     /// this router was to forward and has not begun to send. `None` if they are too many.
-    pub(in crate::proto) fn taken_up(&self, id: LinkId) -> Option<Vec<CallId>> {
+    pub(crate) fn taken_up(&self, id: LinkId) -> Option<Vec<CallId>> {
         let link = self.get(id)?;
         let mut calls = link.unanswered()?;
         calls.retain(|call| match link.inbound.forward_of(*call).map(|forward| forward.at) {
@@ -218,33 +198,15 @@ impl<T> Links<T> {
     }
 
     /// Notes how a router carries out a request of a peer.
-    pub(in crate::proto) fn note_forward(&mut self, owed: Owed, call: CallId, at: ForwardedAt) {
+    pub(crate) fn note_forward(&mut self, owed: Owed, call: CallId, at: ForwardedAt) {
         if let Some(link) = self.by_id.get_mut(&owed.link) {
             link.inbound.forward(owed.call, Forwarded { call, at });
         }
     }
 
-    /// The next message of this node to itself, which counts as written.
-    pub(in crate::proto) fn next_to_self(&mut self) -> Option<Item> {
-        let link = self.by_id.get_mut(&LinkId::OWN)?;
-        let item = link.queue.pop_whole()?;
-        link.outbound.capacity().give_queue(item.cost);
-        match &item.head {
-            ItemHead::Tick { .. } => link.ticks.written(1, item.cost as u64),
-            ItemHead::Reply { .. } | ItemHead::Failure { .. } | ItemHead::Control(_) => {
-                link.inbound.replies_written(1);
-            }
-            ItemHead::Request { .. }
-            | ItemHead::Forward(_)
-            | ItemHead::Question(_)
-            | ItemHead::Withdrawn => {}
-        }
-        Some(item)
-    }
-
     /// Confirms what handlers have finished of this node's ticks to itself, also what would be
     /// reported later with more of it.
-    pub(in crate::proto) fn confirm_to_self(&mut self) {
+    pub(crate) fn confirm_to_self(&mut self) {
         if let Some(link) = self.by_id.get_mut(&LinkId::OWN) {
             let (ticks, cost) = link.ticks.finished();
             // They were written, so the report is true.

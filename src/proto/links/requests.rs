@@ -23,38 +23,39 @@ const SLACK: u64 = 4_096;
 
 /// A request that has come in.
 #[derive(Debug)]
-pub(in crate::proto) struct InboundCall {
-    pub(in crate::proto) call: CallId,
-    pub(in crate::proto) timeout: Duration,
-    pub(in crate::proto) depth: u8,
+pub(crate) struct InboundCall {
+    pub(crate) call: CallId,
+    pub(crate) timeout: Duration,
+    pub(crate) depth: u8,
     /// The node that sent it first, if that was not the sender.
-    pub(in crate::proto) origin: Option<NodeId>,
-    pub(in crate::proto) message: Message,
+    pub(crate) origin: Option<NodeId>,
+    pub(crate) message: Message,
 }
 
 /// A tick that has come in.
 #[derive(Debug)]
-pub(in crate::proto) struct InboundTick {
-    pub(in crate::proto) cost: u64,
-    pub(in crate::proto) origin: Option<NodeId>,
-    pub(in crate::proto) message: Message,
+pub(crate) struct InboundTick {
+    pub(crate) cost: u64,
+    pub(crate) origin: Option<NodeId>,
+    pub(crate) message: Message,
 }
 
 /// What a router adds to a reply that is another node's.
 #[derive(Default, Debug)]
-pub(in crate::proto) struct ReplyTrail {
+pub(crate) struct ReplyTrail {
     /// The node whose reply it is, or that it is about.
-    pub(in crate::proto) handler: Option<NodeId>,
+    pub(crate) handler: Option<NodeId>,
     /// Routers that were asked in vain.
-    pub(in crate::proto) asked: Vec<NodeId>,
+    pub(crate) asked: Vec<NodeId>,
 }
 
 /// A rule of the protocol that the peer broke.
-pub(in crate::proto) type Violation = &'static str;
+pub(crate) type Violation = &'static str;
 
 impl<T> Links<T> {
     /// A request has come in: hands it to the handlers, or refuses it.
-    pub(in crate::proto) fn on_request(
+    #[inline]
+    pub(crate) fn on_request(
         &mut self,
         id: LinkId,
         request: InboundCall,
@@ -74,7 +75,8 @@ impl<T> Links<T> {
 
     /// Whether a request, or whatever else wants a reply, is accepted: then its flag for the
     /// handler. If not, its sender gets `BUSY` with the reason.
-    pub(in crate::proto) fn accept(
+    #[inline]
+    pub(crate) fn accept(
         &mut self,
         id: LinkId,
         call: CallId,
@@ -113,7 +115,7 @@ impl<T> Links<T> {
     }
 
     /// Refuses something that wants a reply with that error.
-    pub(in crate::proto) fn refuse(
+    pub(crate) fn refuse(
         &mut self,
         id: LinkId,
         call: CallId,
@@ -129,7 +131,7 @@ impl<T> Links<T> {
     }
 
     /// A request with more data than this node takes; its sender was told how much that is.
-    pub(in crate::proto) fn refuse_long(
+    pub(crate) fn refuse_long(
         &mut self,
         id: LinkId,
         call: CallId,
@@ -144,7 +146,7 @@ impl<T> Links<T> {
 
     /// A message that this protocol does not have; `tick` is the length of its data if it is a tick,
     /// which has used up credit.
-    pub(in crate::proto) fn refuse_unsupported(
+    pub(crate) fn refuse_unsupported(
         &mut self,
         id: LinkId,
         (call, why): (CallId, String),
@@ -160,6 +162,7 @@ impl<T> Links<T> {
 
     /// The peer gets one more reply. A peer that sends requests without reading the replies is
     /// disconnected: they cannot pile up without limit.
+    #[inline]
     fn take_slot(&mut self, id: LinkId) -> Result<u64, Violation> {
         let Some(link) = self.by_id.get_mut(&id) else { return Ok(0) };
         let open = link.inbound.open_slot();
@@ -174,7 +177,8 @@ impl<T> Links<T> {
     }
 
     /// A tick has come in.
-    pub(in crate::proto) fn on_tick(
+    #[inline]
+    pub(crate) fn on_tick(
         &mut self,
         id: LinkId,
         tick: InboundTick,
@@ -199,7 +203,7 @@ impl<T> Links<T> {
 
     /// A tick that no handler gets. It used up credit of its sender, which gets it back like that
     /// of a tick that was handled.
-    pub(in crate::proto) fn on_unhandled_tick(
+    pub(crate) fn on_unhandled_tick(
         &mut self,
         id: LinkId,
         bytes: usize,
@@ -216,13 +220,7 @@ impl<T> Links<T> {
     }
 
     /// Handlers of this node have finished ticks.
-    pub(in crate::proto) fn on_consumed(
-        &mut self,
-        id: LinkId,
-        ticks: u64,
-        cost: u64,
-        env: &mut Env<T>,
-    ) {
+    pub(crate) fn on_consumed(&mut self, id: LinkId, ticks: u64, cost: u64, env: &mut Env<T>) {
         let Some(link) = self.by_id.get_mut(&id).filter(|link| link.is_ready()) else {
             if self.memory.orphans_finished(cost) {
                 self.admit_everywhere(env);
@@ -238,7 +236,7 @@ impl<T> Links<T> {
     }
 
     /// The peer gave up a request. Returns how it was forwarded, if it was.
-    pub(in crate::proto) fn on_cancel(
+    pub(crate) fn on_cancel(
         &mut self,
         id: LinkId,
         call: CallId,
@@ -249,12 +247,12 @@ impl<T> Links<T> {
     }
 
     /// Whether a request of a peer is not answered.
-    pub(in crate::proto) fn is_handled(&self, owed: Owed) -> bool {
+    pub(crate) fn is_handled(&self, owed: Owed) -> bool {
         self.get(owed.link).is_some_and(|link| link.inbound.is_handled(owed.call))
     }
 
     /// A request has a reply, perhaps another node's.
-    pub(in crate::proto) fn answer(
+    pub(crate) fn answer(
         &mut self,
         owed: Owed,
         answer: Answer,
@@ -268,8 +266,8 @@ impl<T> Links<T> {
             env.counters.unwanted_answers += 1;
             return;
         };
-        let takes_memory = !matches!(answer, Answer::Fault(_));
-        if takes_memory && self.memory.is_over(link.queue.held() + answer.bytes()) {
+        let taken = link.queue.held() + answer.bytes();
+        if !matches!(answer, Answer::Fault(_)) && self.is_crowded(id, taken, env) {
             env.counters.crowded_answers += 1;
             let why = format!(
                 "the answer was dropped: the memory of {} is nearly used up, and answers that are \
@@ -278,9 +276,26 @@ impl<T> Links<T> {
             );
             let error = Error::new(ErrorKind::Backpressure, why);
             let error = error.with_execution(Execution::Happened);
-            return link.push_fault(call, error, ReplyTrail::default());
+            return self.push_answer(id, call, Answer::Fault(error), ReplyTrail::default());
         }
-        link.push_answer(call, answer, trail);
+        self.push_answer(id, call, answer, trail);
+    }
+
+    /// Whether a link takes more than its share of the memory with so many bytes of replies, the
+    /// request that was just finished not counted any more.
+    #[inline]
+    fn is_crowded(&mut self, id: LinkId, taken: usize, env: &mut Env<T>) -> bool {
+        self.memory.is_over(taken) && {
+            self.recount(id, env);
+            self.memory.is_over(taken)
+        }
+    }
+
+    #[inline]
+    fn push_answer(&mut self, id: LinkId, call: CallId, answer: Answer, trail: ReplyTrail) {
+        if let Some(link) = self.by_id.get_mut(&id) {
+            link.push_answer(call, answer, trail);
+        }
     }
 }
 

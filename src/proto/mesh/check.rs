@@ -211,7 +211,7 @@ impl<T> Mesh<T> {
     }
 
     /// How often peers broke the protocol, by rule.
-    pub(in crate::proto) fn violations(&self) -> &BTreeMap<&'static str, u64> {
+    pub(crate) fn violations(&self) -> &BTreeMap<&'static str, u64> {
         &self.env.violations
     }
 
@@ -242,7 +242,7 @@ impl<T> Mesh<T> {
         &self.topology
     }
 
-    pub(in crate::proto) fn searches_waiting(&self) -> usize {
+    pub(crate) fn searches_waiting(&self) -> usize {
         self.traffic.searches_waiting()
     }
 

@@ -5,6 +5,8 @@ use super::Mesh;
 use crate::error::ErrorKind;
 use crate::id::{CallId, LinkId, NodeId};
 use crate::node_event::{Direction, LeftReason};
+use crate::proto::effect::Effect;
+use crate::proto::link::Link;
 use crate::proto::link::announce::Change;
 use crate::proto::links::Left;
 use crate::proto::planted::{Planted, has};
@@ -29,7 +31,10 @@ impl<T> Mesh<T> {
         }
         for WaitingTick { tick, timer } in unsent.waiting.take_ticks() {
             self.env.timers.disarm(timer);
-            if self.env.stopping {
+            let forwards = tick.forwards();
+            if forwards.is_some_and(|(owed, _)| !self.connections.links.is_handled(owed)) {
+                self.traffic.tick_cancelled(tick, &mut self.env);
+            } else if self.env.stopping {
                 self.tick_unplaced(tick, traffic::closed());
             } else {
                 // It was not sent: it goes on to the next of its plan, if there is one.
@@ -91,12 +96,13 @@ impl<T> Mesh<T> {
     pub(super) fn unbind(&mut self, token: T) {
         let env = &mut self.env;
         self.topology.unbind(env);
-        let (farewell, reason) = (Farewell::Disconnect, LeftReason::Disconnected);
-        for id in self.connections.links.ids(|link| link.direction == Direction::Down) {
-            self.connections.close(id, farewell.clone(), reason.clone(), env);
+        for link in self.connections.links.ids(|link| link.direction == Direction::Down) {
+            let (farewell, reason) = (Farewell::Disconnect, LeftReason::Disconnected);
+            env.then(Effect::CloseLink { link, farewell, reason });
         }
-        self.topology.announce_listening(env);
-        env.complete(token, Ok(Done::Nothing));
+        self.run_effects();
+        self.topology.announce_listening(&mut self.env);
+        self.env.complete(token, Ok(Done::Nothing));
     }
 
     pub(super) fn begin_stop(&mut self, bound: std::time::Duration, token: Option<T>) {
@@ -111,10 +117,16 @@ impl<T> Mesh<T> {
         }
         let plain = self.traffic.stop(&mut self.env);
         self.cut_calls(&plain);
-        for id in self.connections.links.ids(|link| !link.is_ready()) {
+        let joining = self.connections.links.ids(|link| !link.is_ready());
+        self.close_all(joining);
+    }
+
+    fn close_all(&mut self, links: Vec<LinkId>) {
+        for link in links {
             let (farewell, reason) = (Farewell::Stop, LeftReason::Stopped);
-            self.connections.close(id, farewell, reason, &mut self.env);
+            self.env.then(Effect::CloseLink { link, farewell, reason });
         }
+        self.run_effects();
     }
 
     /// Ends calls because the node stops.
@@ -161,6 +173,7 @@ impl<T> Mesh<T> {
             StopStep::Drop => {
                 for id in self.connections.links.ids(|_| true) {
                     self.connections.drop_now(id, LeftReason::Stopped, &mut self.env);
+                    self.run_effects();
                 }
             }
         }
@@ -170,11 +183,11 @@ impl<T> Mesh<T> {
     pub(super) fn part(&mut self) {
         let calls = self.traffic.calls();
         self.cut_calls(&calls);
+        // What that answers to peers goes out before the goodbyes.
+        self.settle_links();
         self.stop.cut(self.connections.links.cut_off());
         self.stop.part(&mut self.env);
-        for id in self.connections.links.ids(super::super::link::Link::is_ready) {
-            let (farewell, reason) = (Farewell::Stop, LeftReason::Stopped);
-            self.connections.close(id, farewell, reason, &mut self.env);
-        }
+        let ready = self.connections.links.ids(Link::is_ready);
+        self.close_all(ready);
     }
 }

@@ -102,6 +102,7 @@ impl<T> Mesh<T> {
                 .links
                 .on_unhandled_tick(id, bytes, env)
                 .and_then(|()| self.connections.links.refuse_long(id, CallId(0), bytes, env)),
+            Received::Withdrawn => Ok(()),
             Received::Skipped => {
                 env.counters.unknown_kinds += 1;
                 Ok(())

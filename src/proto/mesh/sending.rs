@@ -26,7 +26,9 @@ impl<T> Mesh<T> {
             Some(Placing::Send(link)) => self.send(call, link),
             Some(Placing::Wait { link, until, cost }) => {
                 if let Some(ticket) = self.connections.links.wait(link, (call, until, cost), env) {
-                    self.traffic.waits(call, link, ticket);
+                    if let Some(owed) = self.traffic.waits(call, link, ticket) {
+                        self.connections.links.note_forward(owed, call, ForwardedAt::Nowhere);
+                    }
                 }
             }
             None => {}
@@ -34,6 +36,7 @@ impl<T> Mesh<T> {
     }
 
     /// Sends the message of a call that has capacity on that link.
+    #[inline]
     pub(super) fn send(&mut self, call: CallId, link: LinkId) {
         let reach = self.connections.reach();
         if let Some(outgoing) = self.traffic.outgoing(call, link, &reach, &mut self.env) {
@@ -41,6 +44,7 @@ impl<T> Mesh<T> {
         }
     }
 
+    #[inline]
     pub(super) fn queue(&mut self, call: CallId, link: LinkId, outgoing: traffic::Outgoing) {
         let Some(seq) = self.connections.links.send(link, call, outgoing, &mut self.env) else {
             return;
@@ -50,15 +54,13 @@ impl<T> Mesh<T> {
         }
     }
 
-    /// Sends what has waited on a link for capacity that there is now.
-    pub(super) fn admit(&mut self, link: LinkId) {
-        while let Some(admitted) = self.connections.links.next_admitted(link, &self.env) {
-            match admitted {
-                Admitted::Call(call) => self.send(call, link),
-                Admitted::Tick(WaitingTick { tick, timer }) => {
-                    self.env.timers.disarm(timer);
-                    self.send_tick(link, tick);
-                }
+    /// A message that waited on a link has got its capacity.
+    pub(super) fn on_admitted(&mut self, link: LinkId, admitted: Admitted<WaitingTick<T>>) {
+        match admitted {
+            Admitted::Call(call) => self.send(call, link),
+            Admitted::Tick(WaitingTick { tick, timer }) => {
+                self.env.timers.disarm(timer);
+                self.send_tick(link, tick);
             }
         }
     }
@@ -115,7 +117,7 @@ impl<T> Mesh<T> {
     /// The link of a call is gone.
     pub(super) fn on_call_lost(&mut self, call: CallId, left: &Left<T>, peer: &NodeId) {
         let Some(Phase::Queued(_, seq)) = self.traffic.phase(call) else {
-            debug_assert!(false, "a call in flight is queued");
+            // It was a forward, and has ended with the other link of its requester.
             return;
         };
         let forwards = matches!(self.traffic.initiator(call), Some(Initiator::Peer(_)));

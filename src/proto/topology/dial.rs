@@ -35,7 +35,7 @@ use crate::wire::Farewell;
 
 /// Names a dial; each new interest in an address has a fresh one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(in crate::proto) struct DialId(pub(super) u64);
+pub(crate) struct DialId(pub(super) u64);
 
 /// An address that this node dials, or that has a link.
 #[derive(Debug)]
@@ -100,7 +100,7 @@ enum DialState {
 
 /// Whether it makes sense to dial again after a failed attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::proto) enum DialOutcome {
+pub(crate) enum DialOutcome {
     Retry,
     Final,
 }

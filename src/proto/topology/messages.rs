@@ -17,7 +17,7 @@ use crate::wire::{self, Control};
 /// What comes in.
 impl<T> Topology<T> {
     /// Takes a query for the members; an error is its reply.
-    pub(in crate::proto) fn query_received(
+    pub(crate) fn query_received(
         &mut self,
         env: &mut Env<T>,
         peers: &Peers,
@@ -48,7 +48,7 @@ impl<T> Topology<T> {
     }
 
     /// Takes a page of a reply.
-    pub(in crate::proto) fn page_received(
+    pub(crate) fn page_received(
         &mut self,
         env: &mut Env<T>,
         peers: &Peers,
@@ -122,7 +122,7 @@ impl<T> Topology<T> {
     }
 
     /// Takes an error in place of a reply. Returns whether it is about a query of this node.
-    pub(in crate::proto) fn query_refused(
+    pub(crate) fn query_refused(
         &mut self,
         env: &mut Env<T>,
         peers: &Peers,
@@ -138,7 +138,7 @@ impl<T> Topology<T> {
     }
 
     /// The sender, or another node, is a member.
-    pub(in crate::proto) fn member_announced(
+    pub(crate) fn member_announced(
         &mut self,
         env: &mut Env<T>,
         peers: &Peers,
@@ -154,7 +154,7 @@ impl<T> Topology<T> {
     }
 
     /// The sender is no member any more, or another node has stopped.
-    pub(in crate::proto) fn member_left(
+    pub(crate) fn member_left(
         &mut self,
         env: &mut Env<T>,
         peers: &Peers,
@@ -168,7 +168,7 @@ impl<T> Topology<T> {
     }
 
     /// Whether this node has announced a member because it has queried this node.
-    pub(in crate::proto) fn has_announced(&self, id: &NodeId) -> bool {
+    pub(crate) fn has_announced(&self, id: &NodeId) -> bool {
         self.members.has_announced(id)
     }
 }
@@ -222,7 +222,7 @@ impl<T> Topology<T> {
     }
 
     /// Announces on all links that this node can be dialled from now on, or not any more.
-    pub(in crate::proto) fn announce_listening(&mut self, env: &mut Env<T>) {
+    pub(crate) fn announce_listening(&mut self, env: &mut Env<T>) {
         if self.stopped || !self.members.is_taking_part() {
             return;
         }
@@ -237,7 +237,7 @@ impl<T> Topology<T> {
     }
 
     /// Announces that a member has stopped, so that none looks for it.
-    pub(in crate::proto) fn announce_stop(&mut self, env: &mut Env<T>, peers: &Peers, id: &NodeId) {
+    pub(crate) fn announce_stop(&mut self, env: &mut Env<T>, peers: &Peers, id: &NodeId) {
         if peers.get(id).is_some() {
             return;
         }
@@ -254,17 +254,17 @@ impl<T> Topology<T> {
     }
 
     /// Whether a link is still to be sent something of members.
-    pub(in crate::proto) fn has_news(&self, link: LinkId) -> bool {
+    pub(crate) fn has_news(&self, link: LinkId) -> bool {
         self.gossip.is_pending(link)
     }
 
     /// Returns when there is more to announce on a link, if there is.
-    pub(in crate::proto) fn next_announce_at(&self, link: LinkId) -> Option<Instant> {
+    pub(crate) fn next_announce_at(&self, link: LinkId) -> Option<Instant> {
         self.gossip.next_at(link)
     }
 
     /// Returns the page of a reply that is to be sent next on a link.
-    pub(in crate::proto) fn next_page(&mut self, link: LinkId) -> Option<Control> {
+    pub(crate) fn next_page(&mut self, link: LinkId) -> Option<Control> {
         let next = self.gossip.next_page(link)?;
         let (members, more) = self.members.page(next.after.as_ref(), &next.requester);
         let last = members.last().map(|last| last.id.clone()).filter(|_| more);
@@ -273,18 +273,14 @@ impl<T> Topology<T> {
     }
 
     /// Takes what may be announced on a link now.
-    pub(in crate::proto) fn next_announcements(
-        &mut self,
-        now: Instant,
-        link: LinkId,
-    ) -> Vec<Control> {
+    pub(crate) fn next_announcements(&mut self, now: Instant, link: LinkId) -> Vec<Control> {
         let ids = self.gossip.next_members(now, link);
         let named = ids.iter().filter_map(|id| self.members.named(id));
         named.map(Control::MemberJoined).collect()
     }
 
     /// Notes that a link was sent what there was to be sent. Returns whether more is left.
-    pub(in crate::proto) fn settle_link(&mut self, link: LinkId) -> bool {
+    pub(crate) fn settle_link(&mut self, link: LinkId) -> bool {
         self.gossip.settle(link)
     }
 }

@@ -17,10 +17,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-pub(in crate::proto) use errors::{
-    closed, given_up, lost_sent, lost_unsent, no_match, passed_over,
-};
-pub(in crate::proto) use placement::{Placed, TickPlace, place_tick};
+pub(crate) use errors::{closed, given_up, lost_sent, lost_unsent, no_match, passed_over};
+pub(crate) use placement::{Placed, TickPlace, place_tick};
 
 use super::forwards::Forward;
 use crate::error::{Error, ErrorKind};
@@ -40,7 +38,7 @@ use crate::wire;
 
 /// The table of calls.
 #[derive(Debug)]
-pub(in crate::proto) struct Calls<T> {
+pub(crate) struct Calls<T> {
     by_id: BTreeMap<CallId, Call<T>>,
     /// The router that was asked last: the next one is asked next.
     last_router: PeerKey,
@@ -89,7 +87,7 @@ struct Rules {
 
 /// What began a call, and so learns how it ends.
 #[derive(Debug)]
-pub(in crate::proto) enum Initiator<T> {
+pub(crate) enum Initiator<T> {
     /// A thread of this node.
     Caller(T),
     /// It is a tick of this node. A thread may wait until it is queued; how it ends is reported
@@ -101,17 +99,17 @@ pub(in crate::proto) enum Initiator<T> {
 
 /// What a call begins with.
 #[derive(Debug)]
-pub(in crate::proto) struct Begin<T> {
-    pub(in crate::proto) initiator: Initiator<T>,
-    pub(in crate::proto) deadline: Instant,
-    pub(in crate::proto) depth: u8,
-    pub(in crate::proto) message: Option<Message>,
-    pub(in crate::proto) waits: bool,
+pub(crate) struct Begin<T> {
+    pub(crate) initiator: Initiator<T>,
+    pub(crate) deadline: Instant,
+    pub(crate) depth: u8,
+    pub(crate) message: Option<Message>,
+    pub(crate) waits: bool,
 }
 
 /// A good reply.
 #[derive(Debug)]
-pub(in crate::proto) enum ReplyBody {
+pub(crate) enum ReplyBody {
     /// Of a handler, at the sender or behind it.
     Payload(Payload, Option<NodeId>),
     /// Of a router that was asked for its peers.
@@ -120,7 +118,7 @@ pub(in crate::proto) enum ReplyBody {
 
 /// Where a call is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::proto) enum Phase {
+pub(crate) enum Phase {
     /// Between two steps.
     Planning,
     /// Its receivers are being looked for.
@@ -133,22 +131,22 @@ pub(in crate::proto) enum Phase {
 
 /// A call that has ended, as its initiator has to be told.
 #[derive(Debug)]
-pub(in crate::proto) struct Ended<T> {
-    pub(in crate::proto) initiator: Initiator<T>,
-    pub(in crate::proto) route: Option<Box<Route>>,
+pub(crate) struct Ended<T> {
+    pub(crate) initiator: Initiator<T>,
+    pub(crate) route: Option<Box<Route>>,
 }
 
 /// A message that goes out on a link.
 #[derive(Debug)]
-pub(in crate::proto) struct Outgoing {
-    pub(in crate::proto) item: Item,
+pub(crate) struct Outgoing {
+    pub(crate) item: Item,
     /// How much of it stays in memory until the call ends.
-    pub(in crate::proto) kept: usize,
+    pub(crate) kept: usize,
 }
 
 /// What follows from a reply.
 #[derive(Debug)]
-pub(in crate::proto) enum Replied {
+pub(crate) enum Replied {
     Ends(Result<Done, Error>),
     /// The call goes on with its next step.
     GoesOn,
@@ -162,7 +160,8 @@ impl<T> Default for Calls<T> {
 
 impl<T> Calls<T> {
     /// Notes a call that has nowhere to go yet.
-    pub(in crate::proto) fn begin(&mut self, id: CallId, begin: Begin<T>, env: &mut Env<T>) {
+    #[inline]
+    pub(crate) fn begin(&mut self, id: CallId, begin: Begin<T>, env: &mut Env<T>) {
         let Begin { initiator, deadline, depth, message, waits } = begin;
         let timer = env.timers.arm(deadline, Timer::Call(id));
         let call = Call {
@@ -186,7 +185,8 @@ impl<T> Calls<T> {
     }
 
     /// Gives a call its steps.
-    pub(in crate::proto) fn plan(&mut self, id: CallId, plan: Plan, env: &Env<T>) {
+    #[inline]
+    pub(crate) fn plan(&mut self, id: CallId, plan: Plan, env: &Env<T>) {
         let Some(call) = self.by_id.get_mut(&id) else { return };
         let Plan { first, mut alternates, room, by_path, route, .. } = plan;
         alternates.reverse();
@@ -199,21 +199,21 @@ impl<T> Calls<T> {
     }
 
     /// Gives a call that goes to routers only the reason why it does.
-    pub(in crate::proto) fn route(&mut self, id: CallId, route: Option<Box<Route>>) {
+    pub(crate) fn route(&mut self, id: CallId, route: Option<Box<Route>>) {
         if let Some(call) = self.by_id.get_mut(&id) {
             call.route = route;
         }
     }
 
     /// The receivers of a forward are being looked for.
-    pub(in crate::proto) fn search(&mut self, id: CallId, route: Route) {
+    pub(crate) fn search(&mut self, id: CallId, route: Route) {
         if let Some(call) = self.by_id.get_mut(&id) {
             (call.route, call.phase) = (Some(Box::new(route)), Phase::Searching);
         }
     }
 
     /// The receivers of a forward were looked for. False if nothing waits for them any more.
-    pub(in crate::proto) fn found(&mut self, id: CallId, steps: Vec<Step>, by_path: bool) -> bool {
+    pub(crate) fn found(&mut self, id: CallId, steps: Vec<Step>, by_path: bool) -> bool {
         let searching = |call: &&mut Call<T>| call.phase == Phase::Searching;
         let Some(call) = self.by_id.get_mut(&id).filter(searching) else { return false };
         (call.phase, call.rules.by_path) = (Phase::Planning, by_path);
@@ -223,7 +223,7 @@ impl<T> Calls<T> {
     }
 
     /// Takes the forward of a tick out of the table: a tick that goes to a peer is no call.
-    pub(in crate::proto) fn take_tick(
+    pub(crate) fn take_tick(
         &mut self,
         id: CallId,
         env: &mut Env<T>,
@@ -241,14 +241,15 @@ impl<T> Calls<T> {
     }
 
     /// A query that is queued at once.
-    pub(in crate::proto) fn is_query(&mut self, id: CallId) {
+    pub(crate) fn is_query(&mut self, id: CallId) {
         if let Some(call) = self.by_id.get_mut(&id) {
             call.rules.is_query = true;
         }
     }
 
     /// The message of a call that has capacity on that link.
-    pub(in crate::proto) fn send(
+    #[inline]
+    pub(crate) fn send(
         &mut self,
         id: CallId,
         to: LinkId,
@@ -282,7 +283,8 @@ impl<T> Calls<T> {
     }
 
     /// The call is queued.
-    pub(in crate::proto) fn sent(
+    #[inline]
+    pub(crate) fn sent(
         &mut self,
         id: CallId,
         (link, seq): (LinkId, Seq),
@@ -290,26 +292,23 @@ impl<T> Calls<T> {
     ) -> Option<Owed> {
         let call = self.by_id.get_mut(&id)?;
         (call.phase, call.queued_at) = (Phase::Queued(link, seq), now);
-        match &call.initiator {
-            Initiator::Peer(forward) => Some(forward.owed()),
-            Initiator::Caller(_) | Initiator::Tick(_) => None,
-        }
+        call.forwards()
     }
 
     /// The call waits for capacity.
-    pub(in crate::proto) fn waits(&mut self, id: CallId, link: LinkId, ticket: Ticket) {
-        if let Some(call) = self.by_id.get_mut(&id) {
-            call.phase = Phase::Waiting(link, ticket);
-        }
+    pub(crate) fn waits(&mut self, id: CallId, link: LinkId, ticket: Ticket) -> Option<Owed> {
+        let call = self.by_id.get_mut(&id)?;
+        call.phase = Phase::Waiting(link, ticket);
+        call.forwards()
     }
 
     /// Where a call is; `None` when it has ended.
-    pub(in crate::proto) fn phase(&self, id: CallId) -> Option<Phase> {
+    pub(crate) fn phase(&self, id: CallId) -> Option<Phase> {
         self.by_id.get(&id).map(|call| call.phase)
     }
 
     /// The number of a call in the queue of that link, if it is queued there.
-    pub(in crate::proto) fn queued_on(&self, id: CallId, link: LinkId) -> Option<Seq> {
+    pub(crate) fn queued_on(&self, id: CallId, link: LinkId) -> Option<Seq> {
         match self.phase(id)? {
             Phase::Queued(on, seq) if on == link || has(Planted::AnswerFromAnywhere) => Some(seq),
             Phase::Queued(..) | Phase::Waiting(..) | Phase::Planning | Phase::Searching => None,
@@ -317,12 +316,12 @@ impl<T> Calls<T> {
     }
 
     /// What a call keeps on its link, which it leaves.
-    pub(in crate::proto) fn take_kept(&mut self, id: CallId) -> usize {
+    pub(crate) fn take_kept(&mut self, id: CallId) -> usize {
         self.by_id.get_mut(&id).map_or(0, |call| std::mem::take(&mut call.kept))
     }
 
     /// A router reports which routers it has asked in vain: this call asks none of them.
-    pub(in crate::proto) fn on_asked(&mut self, id: CallId, from: LinkId, asked: &[NodeId]) {
+    pub(crate) fn on_asked(&mut self, id: CallId, from: LinkId, asked: &[NodeId]) {
         let here = |call: &&mut Call<T>| matches!(call.phase, Phase::Queued(on, _) if on == from);
         let call = self.by_id.get_mut(&id).filter(here);
         if let Some(route) = call.and_then(|call| call.route.as_mut()) {
@@ -333,7 +332,8 @@ impl<T> Calls<T> {
     }
 
     /// A reply has come in over the link of a call, which has left it.
-    pub(in crate::proto) fn on_reply(
+    #[inline]
+    pub(crate) fn on_reply(
         &mut self,
         id: CallId,
         reply: Result<ReplyBody, Error>,
@@ -371,14 +371,14 @@ impl<T> Calls<T> {
     }
 
     /// The link of a call is gone, and the call never ran there: it goes on with its next step.
-    pub(in crate::proto) fn never_ran(&mut self, id: CallId, error: Error) {
+    pub(crate) fn never_ran(&mut self, id: CallId, error: Error) {
         if let Some(call) = self.by_id.get_mut(&id) {
             call.step_failed(error);
         }
     }
 
     /// Notes for strategies how a peer has served a call that is given up.
-    pub(in crate::proto) fn note_given_up(
+    pub(crate) fn note_given_up(
         &self,
         id: CallId,
         peer: &PeerEntry,
@@ -391,52 +391,61 @@ impl<T> Calls<T> {
     }
 
     /// Ends a call.
-    pub(in crate::proto) fn end(&mut self, id: CallId, env: &mut Env<T>) -> Option<Ended<T>> {
+    #[inline]
+    pub(crate) fn end(&mut self, id: CallId, env: &mut Env<T>) -> Option<Ended<T>> {
         let call = self.by_id.remove(&id)?;
         env.timers.disarm(call.timer);
         Some(Ended { initiator: call.initiator, route: call.route })
     }
 
-    pub(in crate::proto) fn is_past_deadline(&self, id: CallId, now: Instant) -> bool {
+    pub(crate) fn is_past_deadline(&self, id: CallId, now: Instant) -> bool {
         self.by_id.get(&id).is_some_and(|call| call.deadline <= now)
     }
 
     /// Whether the receivers of a call are being looked for.
-    pub(in crate::proto) fn is_searching(&self, id: CallId) -> bool {
+    pub(crate) fn is_searching(&self, id: CallId) -> bool {
         self.phase(id) == Some(Phase::Searching)
     }
 
-    pub(in crate::proto) fn initiator(&self, id: CallId) -> Option<&Initiator<T>> {
+    pub(crate) fn initiator(&self, id: CallId) -> Option<&Initiator<T>> {
         self.by_id.get(&id).map(|call| &call.initiator)
     }
 
     /// Calls that threads outside of handlers have begun.
-    pub(in crate::proto) fn of_plain_threads(&self) -> Vec<CallId> {
+    pub(crate) fn of_plain_threads(&self) -> Vec<CallId> {
         let plain =
             |call: &Call<T>| call.depth == 0 && matches!(call.initiator, Initiator::Caller(_));
         self.by_id.iter().filter(|(_, call)| plain(call)).map(|(id, _)| *id).collect()
     }
 
-    pub(in crate::proto) fn ids(&self) -> Vec<CallId> {
+    pub(crate) fn ids(&self) -> Vec<CallId> {
         self.by_id.keys().copied().collect()
     }
 
-    pub(in crate::proto) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.by_id.is_empty()
     }
 
     #[cfg(any(test, fuzzing))]
-    pub(in crate::proto) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.by_id.len()
     }
 
     /// What the calls keep on their links; `None` for a call that has ended.
-    pub(in crate::proto) fn kept(&self, id: CallId) -> Option<usize> {
+    pub(crate) fn kept(&self, id: CallId) -> Option<usize> {
         self.by_id.get(&id).map(|call| call.kept)
     }
 }
 
 impl<T> Call<T> {
+    /// The request of a peer that it forwards.
+    fn forwards(&self) -> Option<Owed> {
+        match &self.initiator {
+            Initiator::Peer(forward) => Some(forward.owed()),
+            Initiator::Caller(_) | Initiator::Tick(_) => None,
+        }
+    }
+
     fn is_tick(&self) -> bool {
         match &self.initiator {
             Initiator::Caller(_) => false,
@@ -510,6 +519,7 @@ impl<T> Call<T> {
     }
 
     /// What stands before its data when it is sent over a link to that peer.
+    #[inline]
     fn head(
         &self,
         id: CallId,
@@ -543,14 +553,14 @@ impl<T> Call<T> {
 }
 
 /// Calls the message what it is called at that step.
-pub(in crate::proto) fn name_for(message: &mut Message, step: &Step) {
+pub(crate) fn name_for(message: &mut Message, step: &Step) {
     if let Some(event) = &step.event {
         message.event.clone_from(event);
     }
 }
 
 /// The headers of a message that goes to its end, which name its origin if that is not this node.
-pub(in crate::proto) fn from_origin(mut headers: Headers, route: Option<&Route>) -> Headers {
+pub(crate) fn from_origin(mut headers: Headers, route: Option<&Route>) -> Headers {
     if let Some(origin) = route.and_then(|route| route.origin.as_ref()) {
         headers.set_number(wire::kinds::header::ORIGIN, origin.as_str());
     }

@@ -11,7 +11,7 @@ use crate::proto::env::{Env, Timer};
 use crate::proto::timers::TimerId;
 
 #[derive(Debug)]
-pub(in crate::proto) struct Flushes<T> {
+pub(crate) struct Flushes<T> {
     by_number: BTreeMap<u64, Flush<T>>,
     last: u64,
 }
@@ -36,14 +36,14 @@ impl<T> Default for Flushes<T> {
 
 /// What a thread waits for.
 #[derive(Debug)]
-pub(in crate::proto) struct Awaited {
-    pub(in crate::proto) peer: NodeId,
-    pub(in crate::proto) unconfirmed: Vec<(LinkId, u64)>,
-    pub(in crate::proto) placing: BTreeSet<CallId>,
+pub(crate) struct Awaited {
+    pub(crate) peer: NodeId,
+    pub(crate) unconfirmed: Vec<(LinkId, u64)>,
+    pub(crate) placing: BTreeSet<CallId>,
 }
 
 impl<T> Flushes<T> {
-    pub(in crate::proto) fn begin(
+    pub(crate) fn begin(
         &mut self,
         awaited: Awaited,
         deadline: Instant,
@@ -60,12 +60,7 @@ impl<T> Flushes<T> {
     }
 
     /// A link has confirmed so many ticks since it stands.
-    pub(in crate::proto) fn on_confirmed(
-        &mut self,
-        link: LinkId,
-        confirmed: u64,
-        env: &mut Env<T>,
-    ) {
+    pub(crate) fn on_confirmed(&mut self, link: LinkId, confirmed: u64, env: &mut Env<T>) {
         let waits = |flush: &mut Flush<T>| {
             flush.unconfirmed.retain(|(id, until)| *id != link || *until > confirmed);
             !flush.unconfirmed.is_empty() || !flush.placing.is_empty()
@@ -74,12 +69,7 @@ impl<T> Flushes<T> {
     }
 
     /// A tick that a router was to place has ended.
-    pub(in crate::proto) fn on_tick_ended(
-        &mut self,
-        tick: CallId,
-        lost: Option<&Error>,
-        env: &mut Env<T>,
-    ) {
+    pub(crate) fn on_tick_ended(&mut self, tick: CallId, lost: Option<&Error>, env: &mut Env<T>) {
         let waits = |flush: &mut Flush<T>| {
             let awaited = flush.placing.remove(&tick);
             let done = flush.unconfirmed.is_empty() && flush.placing.is_empty();
@@ -93,19 +83,19 @@ impl<T> Flushes<T> {
     }
 
     /// A link is gone, and what it had not confirmed never will be.
-    pub(in crate::proto) fn on_link_lost(&mut self, link: LinkId, env: &mut Env<T>) {
+    pub(crate) fn on_link_lost(&mut self, link: LinkId, env: &mut Env<T>) {
         let elsewhere = |flush: &mut Flush<T>| flush.unconfirmed.iter().all(|(id, _)| *id != link);
         self.end(elsewhere, |flush| Err(lost(&flush.peer)), env);
     }
 
     /// The node stops.
-    pub(in crate::proto) fn close(&mut self, closed: &Error, env: &mut Env<T>) {
+    pub(crate) fn close(&mut self, closed: &Error, env: &mut Env<T>) {
         let error = closed.clone().with_execution(Execution::Unknown);
         self.end(|_| false, |_| Err(error.clone()), env);
     }
 
     /// A deadline has passed; `confirmed` says how many ticks a link has confirmed.
-    pub(in crate::proto) fn on_due(
+    pub(crate) fn on_due(
         &mut self,
         number: u64,
         confirmed: impl Fn(LinkId) -> Option<u64>,
@@ -141,12 +131,12 @@ impl<T> Flushes<T> {
         }
     }
 
-    pub(in crate::proto) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.by_number.is_empty()
     }
 
     #[cfg(any(test, fuzzing))]
-    pub(in crate::proto) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.by_number.len()
     }
 }
@@ -159,7 +149,7 @@ fn unplaced(router: &NodeId, error: &Error) -> Error {
 }
 
 /// The link to that peer is gone, or the peer is.
-pub(in crate::proto) fn lost(peer: &NodeId) -> Error {
+pub(crate) fn lost(peer: &NodeId) -> Error {
     let why = format!(
         "the link to {peer} was lost before all ticks were confirmed; the event Undelivered counts \
          them"

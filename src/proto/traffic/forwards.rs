@@ -19,14 +19,14 @@ use crate::routing_stats::{RoutingCounts, RoutingStats};
 
 /// A search that takes long, and waits for the search thread.
 #[derive(Debug)]
-pub(in crate::proto) struct SearchJob {
-    pub(in crate::proto) call: CallId,
-    pub(in crate::proto) search: Search,
-    pub(in crate::proto) page: Option<Page>,
+pub(crate) struct SearchJob {
+    pub(crate) call: CallId,
+    pub(crate) search: Search,
+    pub(crate) page: Option<Page>,
 }
 
 #[derive(Debug)]
-pub(in crate::proto) struct Forwards {
+pub(crate) struct Forwards {
     /// Searches that wait, by the link of the peer that asks: fair queueing among peers.
     waiting: BTreeMap<LinkId, VecDeque<SearchJob>>,
     /// How many are under way, and for which link the last one was.
@@ -41,7 +41,7 @@ pub(in crate::proto) struct Forwards {
 
 /// A request or a tick of a peer that this router forwards by a call of its own.
 #[derive(Debug)]
-pub(in crate::proto) struct Forward {
+pub(crate) struct Forward {
     owed: Owed,
     call: CallId,
     is_tick: bool,
@@ -52,7 +52,7 @@ pub(in crate::proto) struct Forward {
 }
 
 impl Forward {
-    pub(in crate::proto) fn new(
+    pub(crate) fn new(
         owed: Owed,
         call: CallId,
         is_tick: bool,
@@ -62,29 +62,29 @@ impl Forward {
         Self { owed, call, is_tick, event, sought, since }
     }
 
-    pub(in crate::proto) fn owed(&self) -> Owed {
+    pub(crate) fn owed(&self) -> Owed {
         self.owed
     }
 
-    pub(in crate::proto) fn call(&self) -> CallId {
+    pub(crate) fn call(&self) -> CallId {
         self.call
     }
 
-    pub(in crate::proto) fn is_tick(&self) -> bool {
+    pub(crate) fn is_tick(&self) -> bool {
         self.is_tick
     }
 
-    pub(in crate::proto) fn event(&self) -> &EventName {
+    pub(crate) fn event(&self) -> &EventName {
         &self.event
     }
 
-    pub(in crate::proto) fn sought(&self) -> &Destination {
+    pub(crate) fn sought(&self) -> &Destination {
         &self.sought
     }
 }
 
 impl Forwards {
-    pub(in crate::proto) fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self {
             waiting: BTreeMap::new(),
             searching: 0,
@@ -98,7 +98,7 @@ impl Forwards {
 
     /// Looks for the receivers of a forward. `Err` with the search if it takes too long for the
     /// loop, or needs the program's strategy.
-    pub(in crate::proto) fn search<T>(
+    pub(crate) fn search<T>(
         &mut self,
         forward: &Forward,
         origin: NodeId,
@@ -118,7 +118,7 @@ impl Forwards {
     }
 
     /// A query of a peer for the peers of this router is answered off the loop.
-    pub(in crate::proto) fn query(
+    pub(crate) fn query(
         &mut self,
         owed: Owed,
         filter: &[u8],
@@ -131,18 +131,18 @@ impl Forwards {
     }
 
     /// The request that a query answers, if it is one.
-    pub(in crate::proto) fn query_of(&self, call: CallId) -> Option<Owed> {
+    pub(crate) fn query_of(&self, call: CallId) -> Option<Owed> {
         self.queries.get(&call).copied()
     }
 
     /// A query has its answer, or nothing waits for it any more.
-    pub(in crate::proto) fn end_query(&mut self, call: CallId) -> Option<Owed> {
+    pub(crate) fn end_query(&mut self, call: CallId) -> Option<Owed> {
         self.queries.remove(&call)
     }
 
     /// Has a search done by the search thread in its turn. No more wait than may be open (`open`)
     /// and were given up since the last count.
-    pub(in crate::proto) fn search_later(
+    pub(crate) fn search_later(
         &mut self,
         from: LinkId,
         job: SearchJob,
@@ -158,7 +158,7 @@ impl Forwards {
     }
 
     /// Hands searches on while few are under way, one of each link in turn.
-    pub(in crate::proto) fn search_on<T>(
+    pub(crate) fn search_on<T>(
         &mut self,
         directory: &Directory,
         is_awaited: impl Fn(&Self, CallId) -> bool,
@@ -185,23 +185,23 @@ impl Forwards {
     }
 
     /// The search thread has finished one search.
-    pub(in crate::proto) fn on_search_done(&mut self) {
+    pub(crate) fn on_search_done(&mut self) {
         self.searching = self.searching.saturating_sub(1);
     }
 
     /// Nothing waits any more for what that peer has asked for.
-    pub(in crate::proto) fn link_lost(&mut self, link: LinkId) {
+    pub(crate) fn link_lost(&mut self, link: LinkId) {
         self.queries.retain(|_, owed| owed.link != link);
         self.waiting.remove(&link);
     }
 
     #[cfg(test)]
-    pub(in crate::proto) fn searches_waiting(&self) -> usize {
+    pub(crate) fn searches_waiting(&self) -> usize {
         self.waiting.values().map(VecDeque::len).sum()
     }
 
     /// A forward has ended.
-    pub(in crate::proto) fn count(&mut self, forward: &Forward, good: bool, now: Instant) {
+    pub(crate) fn count(&mut self, forward: &Forward, good: bool, now: Instant) {
         if forward.is_tick {
             self.counts.tick(&forward.event, good);
         } else {
@@ -213,24 +213,24 @@ impl Forwards {
 
 /// Statistics, which the program may want to get at intervals.
 impl Forwards {
-    pub(in crate::proto) fn begin_stats<T>(&mut self, env: &mut Env<T>) {
+    pub(crate) fn begin_stats<T>(&mut self, env: &mut Env<T>) {
         let interval = env.local.router.and_then(|role| role.stats_every);
         let arm = |interval| env.timers.arm(env.now + interval, Timer::Stats);
         self.stats_timer = interval.map(arm);
     }
 
-    pub(in crate::proto) fn on_stats_due<T>(&mut self, env: &mut Env<T>) {
+    pub(crate) fn on_stats_due<T>(&mut self, env: &mut Env<T>) {
         let stats = self.counts.stats(env.now);
         env.event(NodeEvent::RoutingStats(Box::new(stats)));
         self.begin_stats(env);
     }
 
-    pub(in crate::proto) fn end_stats<T>(&mut self, env: &mut Env<T>) {
+    pub(crate) fn end_stats<T>(&mut self, env: &mut Env<T>) {
         disarm(&mut env.timers, &mut self.stats_timer);
     }
 
     /// What was counted so far; then it may count from zero.
-    pub(in crate::proto) fn stats(&mut self, reset: bool, now: Instant) -> RoutingStats {
+    pub(crate) fn stats(&mut self, reset: bool, now: Instant) -> RoutingStats {
         let stats = self.counts.stats(now);
         if reset {
             self.counts.reset(now);
@@ -239,14 +239,14 @@ impl Forwards {
     }
 
     #[cfg(any(test, fuzzing))]
-    pub(in crate::proto) fn timers(&self) -> usize {
+    pub(crate) fn timers(&self) -> usize {
         usize::from(self.stats_timer.is_some())
     }
 }
 
 /// An error as a router passes it on: that of a handler as it was, one of this node's end as the
 /// requester will understand it.
-pub(in crate::proto) fn passed_on(error: Error, router: &NodeId) -> Answer {
+pub(crate) fn passed_on(error: Error, router: &NodeId) -> Answer {
     if error.kind() == ErrorKind::Handler && error.has_handler_code() {
         let data = error.data_item().map(|item| Payload::from_item_slice(item));
         let (code, message) = (error.code().to_owned(), error.message().to_owned());
@@ -263,7 +263,7 @@ pub(in crate::proto) fn passed_on(error: Error, router: &NodeId) -> Answer {
 }
 
 /// Whether a router reports that it, and those it has asked, know no match.
-pub(in crate::proto) fn is_no_match(error: &Error) -> bool {
+pub(crate) fn is_no_match(error: &Error) -> bool {
     let in_vain = matches!(
         error.kind(),
         ErrorKind::NoNodesMatchFilter | ErrorKind::NodeNotFound | ErrorKind::NotFound

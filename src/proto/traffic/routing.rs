@@ -24,7 +24,7 @@ use crate::wire::DirectoryQuestion;
 impl<T> Traffic<T> {
     /// A peer wants a message placed: the call by which this router does so. Returns what to do
     /// with it, unless its receivers are being looked for off the loop.
-    pub(in crate::proto) fn forward(
+    pub(crate) fn forward(
         &mut self,
         id: CallId,
         inbound: InboundForward,
@@ -113,7 +113,7 @@ impl<T> Traffic<T> {
     }
 
     /// The search thread has finished a search.
-    pub(in crate::proto) fn on_search_done(
+    pub(crate) fn on_search_done(
         &mut self,
         call: CallId,
         chosen: Result<Chosen, Error>,
@@ -147,7 +147,7 @@ impl<T> Traffic<T> {
     }
 
     /// A peer wants to know which peers of this router match: looks for them as `call`.
-    pub(in crate::proto) fn on_query(
+    pub(crate) fn on_query(
         &mut self,
         call: CallId,
         owed: Owed,
@@ -170,7 +170,7 @@ impl<T> Traffic<T> {
     }
 
     /// The peer gave up the query that is answered by that search.
-    pub(in crate::proto) fn query_cancelled(&mut self, call: CallId) {
+    pub(crate) fn query_cancelled(&mut self, call: CallId) {
         self.forwards.end_query(call);
     }
 
@@ -205,11 +205,11 @@ impl<T> Traffic<T> {
         });
     }
 
-    pub(in crate::proto) fn on_stats_due(&mut self, env: &mut Env<T>) {
+    pub(crate) fn on_stats_due(&mut self, env: &mut Env<T>) {
         self.forwards.on_stats_due(env);
     }
 
-    pub(in crate::proto) fn stats(&mut self, reset: bool, now: Instant) -> RoutingStats {
+    pub(crate) fn stats(&mut self, reset: bool, now: Instant) -> RoutingStats {
         self.forwards.stats(reset, now)
     }
 }
@@ -223,7 +223,7 @@ fn is_awaited<T>(calls: &Calls<T>, forwards: &Forwards, id: CallId, reach: &Reac
 }
 
 /// Why this node answers no query for its peers, if it does not.
-pub(in crate::proto) fn refused_query(local: &Local) -> Option<Error> {
+pub(crate) fn refused_query(local: &Local) -> Option<Error> {
     let own = &local.id;
     let (kind, why) = match local.router {
         None => (ErrorKind::Refused, format!("{own} is no router and answers no such question")),

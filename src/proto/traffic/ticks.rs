@@ -12,7 +12,7 @@ use crate::proto::{Done, Tick};
 /// Ticks.
 impl<T> Traffic<T> {
     /// Begins the call by which a router places a tick of this node; it is to be placed.
-    pub(in crate::proto) fn forward_own_tick(&mut self, tick: Tick<T>, env: &mut Env<T>) -> CallId {
+    pub(crate) fn forward_own_tick(&mut self, tick: Tick<T>, env: &mut Env<T>) -> CallId {
         let OutboundTick { plan, message, until, initiator } = tick.into();
         let deadline = until.unwrap_or(env.now + env.local.config.request_timeout);
         let (id, message, waits) = (env.draw_call(), Some(message), until.is_some());
@@ -22,7 +22,8 @@ impl<T> Traffic<T> {
     }
 
     /// A tick is queued on a link.
-    pub(in crate::proto) fn tick_sent(&mut self, initiator: Initiator<T>, env: &mut Env<T>) {
+    #[inline]
+    pub(crate) fn tick_sent(&mut self, initiator: Initiator<T>, env: &mut Env<T>) {
         match initiator {
             Initiator::Caller(token) | Initiator::Tick(Some(token)) => {
                 env.complete(token, Ok(Done::Nothing));
@@ -34,7 +35,7 @@ impl<T> Traffic<T> {
 
     /// No peer takes a tick: the thread that waits gets the error, else the loss is reported.
     /// Returns the call by which it goes to routers, if it does, which is to be placed.
-    pub(in crate::proto) fn tick_unplaced(
+    pub(crate) fn tick_unplaced(
         &mut self,
         tick: OutboundTick<T>,
         error: Error,
@@ -85,7 +86,7 @@ impl<T> Traffic<T> {
     }
 
     /// A tick that waited on behalf of a peer, which gave up.
-    pub(in crate::proto) fn tick_cancelled(&mut self, tick: OutboundTick<T>, env: &mut Env<T>) {
+    pub(crate) fn tick_cancelled(&mut self, tick: OutboundTick<T>, env: &mut Env<T>) {
         if let Initiator::Peer(forward) = tick.initiator {
             let why = "the requester gave the tick up";
             let error = Error::new(ErrorKind::Cancelled, why);

@@ -5,13 +5,13 @@ use crate::id::NodeId;
 use crate::routing::Destination;
 
 /// The node has stopped.
-pub(in crate::proto) fn closed() -> Error {
+pub(crate) fn closed() -> Error {
     let why = "this node has stopped; start another one to go on";
     Error::new(ErrorKind::Closed, why).with_execution(Execution::Never)
 }
 
 /// The link was gone before the message was wholly written.
-pub(in crate::proto) fn lost_unsent(peer: &NodeId) -> Error {
+pub(crate) fn lost_unsent(peer: &NodeId) -> Error {
     let why = format!("the link to {peer} was lost before the message was sent; it did not run");
     Error::new(ErrorKind::ConnectionLost, why)
         .with_execution(Execution::Never)
@@ -20,7 +20,7 @@ pub(in crate::proto) fn lost_unsent(peer: &NodeId) -> Error {
 
 /// The peer's goodbye lists the requests that it has accepted, and this is none of them: they
 /// crossed each other.
-pub(in crate::proto) fn passed_over(peer: &NodeId) -> Error {
+pub(crate) fn passed_over(peer: &NodeId) -> Error {
     let why = format!("{peer} said goodbye before it took the request up; it did not run");
     Error::new(ErrorKind::ConnectionLost, why)
         .with_execution(Execution::Never)
@@ -28,19 +28,19 @@ pub(in crate::proto) fn passed_over(peer: &NodeId) -> Error {
 }
 
 /// The link was gone after the message was written.
-pub(in crate::proto) fn lost_sent(peer: &NodeId) -> Error {
+pub(crate) fn lost_sent(peer: &NodeId) -> Error {
     let why = format!("the link to {peer} was lost before it answered; the request may have run");
     Error::new(ErrorKind::ConnectionLost, why).with_peer(peer.clone())
 }
 
 /// The peer takes no payload of that length.
-pub(in crate::proto) fn too_large(bytes: usize, max: usize) -> Error {
+pub(crate) fn too_large(bytes: usize, max: usize) -> Error {
     let why = format!("the data has {bytes} bytes, the peer takes {max}");
     Error::new(ErrorKind::TooLarge, why)
 }
 
 /// The router, or this node, knows no match.
-pub(in crate::proto) fn no_match(sought: &Destination, router: Option<NodeId>) -> Error {
+pub(crate) fn no_match(sought: &Destination, router: Option<NodeId>) -> Error {
     let knower = router.as_ref().map_or("this node", NodeId::as_str);
     let (kind, why) = match sought {
         Destination::Id(id) => (ErrorKind::NodeNotFound, format!("{knower} knows no way to {id}")),
@@ -65,11 +65,7 @@ pub(super) fn other_reply() -> Error {
 }
 
 /// The call was given up, for a reason that `kind` says.
-pub(in crate::proto) fn given_up(
-    kind: ErrorKind,
-    peer: Option<NodeId>,
-    execution: Execution,
-) -> Error {
+pub(crate) fn given_up(kind: ErrorKind, peer: Option<NodeId>, execution: Execution) -> Error {
     let receiver = peer.as_ref().map_or("the peer", NodeId::as_str);
     let ran = match execution {
         Execution::Never => "the request was not sent",

@@ -15,7 +15,7 @@ use crate::routing::{Destination, Step, cost};
 
 /// Where a call goes.
 #[derive(Debug)]
-pub(in crate::proto) enum Placed {
+pub(crate) enum Placed {
     /// It has capacity on that link.
     Send(LinkId),
     /// It waits for capacity on that link.
@@ -35,7 +35,8 @@ enum Tried {
 
 impl<T> Calls<T> {
     /// Walks on through the steps of a call, and then through routers, to the first that will do.
-    pub(in crate::proto) fn place(
+    #[inline]
+    pub(crate) fn place(
         &mut self,
         id: CallId,
         reach: &Reach<'_, T>,
@@ -65,6 +66,7 @@ impl<T> Calls<T> {
 
 impl<T> Call<T> {
     /// Tries one step, and if it has no capacity, those behind it.
+    #[inline]
     fn try_step(
         &mut self,
         step: Step,
@@ -186,7 +188,7 @@ impl<T> Call<T> {
 
 /// Where a tick goes.
 #[derive(Debug)]
-pub(in crate::proto) enum TickPlace {
+pub(crate) enum TickPlace {
     /// It has capacity on that link.
     Send(LinkId),
     /// It waits for capacity on that link.
@@ -197,7 +199,7 @@ pub(in crate::proto) enum TickPlace {
 
 /// Walks the plan of a tick: to the first peer that has capacity, else, if it may wait, to the
 /// first that is joined and takes its size.
-pub(in crate::proto) fn place_tick<T>(
+pub(crate) fn place_tick<T>(
     tick: &mut OutboundTick<T>,
     reach: &Reach<'_, T>,
     env: &Env<T>,

@@ -49,6 +49,13 @@ impl<T> Connections<T> {
 
 /// Messages that concern both.
 impl<T> Connections<T> {
+    /// The peer that has sent a message.
+    pub(super) fn sender(&self, id: LinkId) -> Option<Arc<PeerEntry>> {
+        let sender = self.peer_of(id).cloned();
+        debug_assert!(sender.is_some(), "messages are read on joined links only");
+        sender
+    }
+
     /// Who can be reached over what, as of now.
     pub(super) fn reach(&self) -> Reach<'_, T> {
         Reach::new(&self.links, &self.peers)
@@ -61,7 +68,7 @@ impl<T> Connections<T> {
         request: InboundCall,
         env: &mut Env<T>,
     ) -> Result<(), &'static str> {
-        let Some(sender) = self.peer_of(id).cloned() else { return Ok(()) };
+        let Some(sender) = self.sender(id) else { return Ok(()) };
         self.links.on_request(id, request, sender, env)
     }
 
@@ -72,7 +79,7 @@ impl<T> Connections<T> {
         tick: InboundTick,
         env: &mut Env<T>,
     ) -> Result<(), &'static str> {
-        let Some(sender) = self.peer_of(id).cloned() else { return Ok(()) };
+        let Some(sender) = self.sender(id) else { return Ok(()) };
         self.links.on_tick(id, tick, sender, env)
     }
 
@@ -117,7 +124,7 @@ impl<T> Connections<T> {
     /// Takes greeting bytes from the front of `input`.
     pub(super) fn greet(&mut self, id: LinkId, input: &mut &[u8], env: &mut Env<T>) {
         let greeted = self.links.greet(id, input, env);
-        let Some(remote) = self.links.remote(id) else { return };
+        let Some(remote) = self.links.known(id).map(|link| link.remote) else { return };
         let why = match greeted {
             Greeted::More | Greeted::Refused(_) | Greeted::Agreed => return,
             Greeted::Accepted(_) => return self.links.say_hello(id, env),
@@ -137,7 +144,7 @@ impl<T> Connections<T> {
 
     /// Takes a message of the other side before it has joined.
     pub(super) fn on_introduction(&mut self, id: LinkId, control: Control, env: &mut Env<T>) {
-        let Some(link) = self.links.get_mut(id) else { return };
+        let Some(link) = self.links.known(id) else { return };
         let remote = link.remote;
         match link.handshake.on_control(link.direction, control) {
             Introduced::More => {}
@@ -177,6 +184,7 @@ impl<T> Connections<T> {
 
     /// Everything about the other side is known: may it join?
     fn decide(&mut self, id: LinkId, env: &mut Env<T>) {
+        // One that was deferred may have been lost since.
         let Some(link) = self.links.get(id) else { return };
         let Some(hello) = link.handshake.hello() else { return };
         let (remote, own) = (link.remote, &env.local.id);
@@ -212,7 +220,7 @@ impl<T> Connections<T> {
 
     /// A second link of the same instance in the same direction.
     fn meet_again(&mut self, id: LinkId, older: LinkId, env: &mut Env<T>) {
-        let Some(link) = self.links.get_mut(id) else { return };
+        let Some(link) = self.links.known(id) else { return };
         match link.direction {
             Direction::Up => {
                 let dial = link.dial.take();
@@ -233,6 +241,7 @@ impl<T> Connections<T> {
 
     /// The probing time is over, or an older link has shown life or left.
     fn judge(&mut self, id: LinkId, env: &mut Env<T>) {
+        // It may have been lost, or decided, since.
         let Some(link) = self.links.get(id) else { return };
         let Some(hello) = link.handshake.hello() else { return };
         let Some(until) = link.handshake.contested_until() else { return };
@@ -267,8 +276,12 @@ impl<T> Connections<T> {
 
     /// The handshake is complete on both sides.
     fn join(&mut self, id: LinkId, env: &mut Env<T>) {
-        let Some(link) = self.links.get(id) else { return };
-        let Some(hello) = link.handshake.hello() else { return };
+        let link = self.links.get(id);
+        let Some((link, hello)) = link.and_then(|link| Some((link, link.handshake.hello()?)))
+        else {
+            debug_assert!(false, "what joins has said hello");
+            return;
+        };
         match self.peers.claim(hello, link.direction, &env.local) {
             Claim::Fresh => self.joined(id, env),
             // Another link has joined under that id while this side was waiting.
@@ -283,6 +296,7 @@ impl<T> Connections<T> {
 
     fn joined(&mut self, id: LinkId, env: &mut Env<T>) {
         let Some(Joined { hello, services, link, dial }) = self.links.complete(id, env) else {
+            debug_assert!(false, "what joins has said hello");
             return;
         };
         let is_address = |text: &String| text.parse::<Address>().is_ok();
@@ -337,7 +351,7 @@ impl<T> Connections<T> {
     }
 
     fn check_liveness(&mut self, id: LinkId, env: &mut Env<T>) {
-        let Some(link) = self.links.get(id) else { return };
+        let Some(link) = self.links.known(id) else { return };
         // Its timer is armed again when it is settled.
         env.touch(id);
         match link.liveness.verdict(&env.local.config, env.now) {
@@ -367,6 +381,7 @@ impl<T> Connections<T> {
 impl<T> Connections<T> {
     /// The socket is gone, or the other side will send no more, or a dial failed.
     pub(super) fn on_lost(&mut self, id: LinkId, cause: Cause, env: &mut Env<T>) {
+        // The shell may report a link that it was just told to hang up.
         let Some(link) = self.links.get_mut(id) else { return };
         if link.is_ready() && has(Planted::DeathUnnoticed) {
             return;
@@ -399,6 +414,7 @@ impl<T> Connections<T> {
     /// A joined link is no longer routable: from here on nothing is sent to it, and what was under
     /// way on it is to be decided. The link itself stays, to be closed or dropped.
     fn leave(&mut self, id: LinkId, reason: LeftReason, env: &mut Env<T>) {
+        // No peer may have joined over it.
         let Some(left) = self.links.leave(id, env) else { return };
         let Left { direction, unwritten, unconfirmed, .. } = left;
         let Some(peer) = self.peers.unlink(left.peer, id, direction, &reason, env) else {
@@ -425,6 +441,7 @@ impl<T> Connections<T> {
         reason: LeftReason,
         env: &mut Env<T>,
     ) {
+        // It may be gone, or have said goodbye already.
         let Some(link) = self.links.get_mut(id).filter(|link| !link.is_closing()) else { return };
         if id == LinkId::OWN {
             return self.close_self(env);
@@ -471,7 +488,7 @@ impl<T> Connections<T> {
 
     /// The other side broke a rule of the protocol, under which it is counted; `why` may say more.
     pub(super) fn violated(&mut self, id: LinkId, rule: &'static str, why: &str, env: &mut Env<T>) {
-        let Some(link) = self.links.get(id) else { return };
+        let Some(link) = self.links.known(id) else { return };
         let (remote, joining) = (link.remote, link.is_joining());
         *env.violations.entry(rule).or_default() += 1;
         log::debug!(target: "threadmesh::proto", "{remote} broke the protocol: {why}");
@@ -493,7 +510,10 @@ impl<T> Connections<T> {
     /// The node has stopped, its messages to itself among the rest.
     fn close_self(&mut self, env: &mut Env<T>) {
         self.links.confirm_to_self();
-        let Some(left) = self.links.leave(LinkId::OWN, env) else { return };
+        let Some(left) = self.links.leave(LinkId::OWN, env) else {
+            debug_assert!(false, "the self link is joined as long as it is there");
+            return;
+        };
         self.peers.remove_self();
         self.links.drop_link(LinkId::OWN, false, env);
         let (peer, reason) = (env.local.id.clone(), LeftReason::Stopped);

@@ -111,13 +111,16 @@ impl<T> Links<T> {
         self.by_id.get_mut(&id)
     }
 
+    /// A link that its caller has just seen.
+    pub(super) fn known(&mut self, id: LinkId) -> Option<&mut Link<T>> {
+        let link = self.by_id.get_mut(&id);
+        debug_assert!(link.is_some(), "{id:?} is gone, and something is still done with it");
+        link
+    }
+
     /// The link, if messages may be sent over it.
     pub(super) fn ready(&self, id: LinkId) -> Option<&Link<T>> {
         self.get(id).filter(|link| link.is_ready())
-    }
-
-    pub(super) fn remote(&self, id: LinkId) -> Option<SocketAddr> {
-        self.get(id).map(|link| link.remote)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Link<T>> {
@@ -234,7 +237,7 @@ impl<T> Links<T> {
 
     /// Takes greeting bytes from the front of `input`; a listener answers at once.
     pub(super) fn greet(&mut self, id: LinkId, input: &mut &[u8], env: &mut Env<T>) -> Greeted {
-        let Some(link) = self.by_id.get_mut(&id) else { return Greeted::More };
+        let Some(link) = self.known(id) else { return Greeted::More };
         let greeted = link.handshake.greet(link.direction, input);
         match &greeted {
             Greeted::Accepted(reply) => {
@@ -321,7 +324,7 @@ impl<T> Links<T> {
         (version, last): (u64, bool),
         names: Vec<String>,
     ) -> Result<Option<(PeerKey, Vec<String>)>, &'static str> {
-        let Some(link) = self.by_id.get_mut(&id) else { return Ok(None) };
+        let Some(link) = self.known(id) else { return Ok(None) };
         let services = link.announce.on_page(version, last, names)?;
         Ok(link.peer.zip(services))
     }
@@ -381,7 +384,7 @@ impl<T> Links<T> {
     /// Writes what is staged, shuts the write side, and waits for the other side to do the same.
     pub(super) fn linger(&mut self, id: LinkId, env: &mut Env<T>) {
         self.note_abandoned(id, env);
-        let Some(link) = self.by_id.get_mut(&id) else { return };
+        let Some(link) = self.known(id) else { return };
         link.handshake.close();
         link.dial = None;
         self.recheck |= !self.deferred.is_empty();
@@ -393,7 +396,7 @@ impl<T> Links<T> {
     /// The other side sends no more: what is staged for it is still written, then the link is
     /// dropped.
     pub(super) fn finish_writing(&mut self, id: LinkId, env: &mut Env<T>) {
-        let Some(link) = self.by_id.get_mut(&id) else { return };
+        let Some(link) = self.known(id) else { return };
         if !link.is_closing() {
             link.queue.drop_unframed();
             self.linger(id, env);
@@ -408,6 +411,7 @@ impl<T> Links<T> {
     /// socket, which it has forgotten otherwise.
     pub(super) fn drop_link(&mut self, id: LinkId, hang: bool, env: &mut Env<T>) {
         self.note_abandoned(id, env);
+        // It may have been dropped by what followed from another one.
         let Some(mut link) = self.by_id.remove(&id) else { return };
         self.recheck |= !self.deferred.is_empty();
         debug_assert!(link.peer.is_none(), "a joined link leaves before it is dropped");
@@ -467,6 +471,7 @@ impl<T> Links<T> {
 
     /// Bytes came in. False if no more is to be read of them.
     pub(super) fn received(&mut self, id: LinkId, len: usize, env: &mut Env<T>) -> bool {
+        // The shell may have read before it was told to hang up.
         let Some(link) = self.by_id.get_mut(&id) else { return false };
         link.liveness.received(env.now);
         if link.handshake.discard(len) {
@@ -488,13 +493,14 @@ impl<T> Links<T> {
 
     /// Moves the one timer of a link.
     pub(super) fn arm(&mut self, id: LinkId, at: Instant, env: &mut Env<T>) {
-        let Some(link) = self.by_id.get_mut(&id) else { return };
+        let Some(link) = self.known(id) else { return };
         disarm(&mut env.timers, &mut link.timer);
         link.timer = Some(env.timers.arm(at, Timer::Link(id)));
     }
 
     /// Has a joined link looked at again when the first of its times may come.
     pub(super) fn arm_liveness(&mut self, id: LinkId, env: &mut Env<T>) {
+        // Before, and when it closes, its timer is for something else.
         let Some(link) = self.by_id.get_mut(&id).filter(|link| link.handshake.is_joined()) else {
             return;
         };
@@ -505,7 +511,7 @@ impl<T> Links<T> {
 
     /// Queues a heartbeat, which also reports finished ticks and returns the peer's last stamp.
     pub(super) fn heartbeat(&mut self, id: LinkId, stamp: u64, env: &mut Env<T>) {
-        let Some(link) = self.by_id.get_mut(&id) else { return };
+        let Some(link) = self.known(id) else { return };
         let (ticks, cost) = link.ticks.finished();
         link.ticks.report(env.now);
         link.announce.consumed_reported();
@@ -567,6 +573,7 @@ impl<T> Links<T> {
 
     /// The next thing that others have to do for a link before it is settled.
     pub(super) fn next_of(&mut self, id: LinkId, env: &Env<T>) -> Settling<T> {
+        // It may have been dropped by what was done for it.
         let Some(link) = self.by_id.get_mut(&id) else { return Settling::Nothing };
         if let Some(admitted) = link.outbound.admit(env.now) {
             return Settling::Admitted(admitted);
@@ -583,6 +590,7 @@ impl<T> Links<T> {
     /// Counts what a link takes of the memory now.
     #[inline]
     pub(super) fn recount(&mut self, id: LinkId, env: &mut Env<T>) {
+        // It may have been dropped by what it has brought.
         let Some(link) = self.by_id.get_mut(&id) else { return };
         let now = link.memory();
         let before = std::mem::replace(&mut link.memory_used, now);
@@ -628,7 +636,7 @@ impl<T> Links<T> {
 
     /// Takes the ticks that wait for capacity on the self link.
     pub(super) fn take_ticks_to_self(&mut self, env: &mut Env<T>) -> Vec<WaitingTick<T>> {
-        let Some(link) = self.by_id.get_mut(&LinkId::OWN) else { return Vec::new() };
+        let Some(link) = self.known(LinkId::OWN) else { return Vec::new() };
         env.touch(LinkId::OWN);
         link.outbound.waiting().take_ticks().collect()
     }

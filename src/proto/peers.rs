@@ -211,7 +211,10 @@ impl Peers {
         options: Options,
         env: &mut Env<T>,
     ) {
-        let Some(peer) = self.by_key.get_mut(&key) else { return };
+        let Some(peer) = self.by_key.get_mut(&key) else {
+            debug_assert!(false, "the peer of a joined link has a record");
+            return;
+        };
         if version <= peer.options_version {
             // Updates that took different links may come in any order.
             return;
@@ -232,8 +235,12 @@ impl Peers {
         services: Vec<String>,
         env: &mut Env<T>,
     ) {
-        let Some(peer) = self.by_key.get_mut(&key) else { return };
+        let Some(peer) = self.by_key.get_mut(&key) else {
+            debug_assert!(false, "the peer of a joined link has a record");
+            return;
+        };
         if version <= peer.services_version {
+            // Updates that took different links may come in any order.
             return;
         }
         peer.services_version = version;

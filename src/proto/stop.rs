@@ -58,8 +58,10 @@ impl<T> Stop<T> {
 
     /// Another caller waits for the end.
     pub(super) fn join(&mut self, token: Option<T>) {
-        if let Self::Draining(stopping) | Self::Parting(stopping) = self {
-            stopping.waiters.extend(token);
+        match self {
+            Self::Draining(stopping) | Self::Parting(stopping) => stopping.waiters.extend(token),
+            // The shell, which gets `Output::Stopped`, ends what comes later.
+            Self::Running | Self::Stopped => {}
         }
     }
 
@@ -93,6 +95,7 @@ impl<T> Stop<T> {
 
     /// Goodbyes are said now.
     pub(super) fn part(&mut self, env: &mut Env<T>) {
+        debug_assert!(self.is_draining(), "a stop parts once");
         if let Self::Draining(mut stopping) = std::mem::replace(self, Self::Running) {
             env.timers.disarm(stopping.timer);
             let bound = stopping.bound.max(env.now + PARTING);
@@ -103,6 +106,7 @@ impl<T> Stop<T> {
 
     /// No link is left.
     pub(super) fn finish(&mut self, env: &mut Env<T>) {
+        debug_assert!(self.is_parting(), "goodbyes precede the end");
         let Self::Parting(stopping) = std::mem::replace(self, Self::Stopped) else { return };
         let counters = &env.counters;
         log::debug!(target: "threadmesh::proto", "stopped; dropped so far: {counters:?}");

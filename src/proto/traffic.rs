@@ -291,6 +291,7 @@ impl<T> Traffic<T> {
     /// Ends a call that has no place on any link any more.
     #[inline]
     pub(super) fn end(&mut self, id: CallId, result: Result<Done, Error>, env: &mut Env<T>) {
+        // Something else may have ended it before.
         let Some(Ended { initiator, route }) = self.calls.end(id, env) else { return };
         match initiator {
             Initiator::Caller(token) => {

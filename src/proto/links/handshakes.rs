@@ -40,7 +40,7 @@ impl<T> Links<T> {
     /// Queues this node's hello and its services.
     pub(crate) fn say_hello(&mut self, id: LinkId, env: &mut Env<T>) {
         let tick_window = self.grant_window(id, env);
-        let Some(link) = self.by_id.get_mut(&id) else { return };
+        let Some(link) = self.known(id) else { return };
         link.announce.said_in_hello();
         let advertise = env.advertised(link.local).map(|address| address.to_string());
         let hello = Control::Hello(Box::new(hello(advertise, tick_window, env)));
@@ -56,7 +56,7 @@ impl<T> Links<T> {
     /// This side has no objection: a dialler says hello and `ready`, and waits; a listener says
     /// `ready`, and the link is to join.
     pub(crate) fn admit(&mut self, id: LinkId, env: &mut Env<T>) {
-        let Some(link) = self.by_id.get_mut(&id) else { return };
+        let Some(link) = self.known(id) else { return };
         let deadline = link.liveness.created_at() + env.local.config.handshake_timeout;
         let direction = link.direction;
         link.handshake.admit(direction);
@@ -105,6 +105,7 @@ impl<T> Links<T> {
 
     /// The next frame of the bytes that have come in on a link.
     pub(crate) fn next_frame<'a>(&mut self, id: LinkId, input: &mut &'a [u8]) -> NextFrame<'a> {
+        // It may have been dropped by the message before.
         let Some(link) = self.by_id.get_mut(&id) else { return NextFrame::Nothing };
         if link.handshake.is_greeting() {
             return if input.is_empty() { NextFrame::Nothing } else { NextFrame::Greeting };
@@ -121,7 +122,7 @@ impl<T> Links<T> {
     /// Whether the bytes that have come in stand in the message that is being read already, and
     /// not in the shared space.
     pub(crate) fn take_body(&mut self, id: LinkId, len: usize) -> bool {
-        let Some(link) = self.by_id.get_mut(&id) else { return false };
+        let Some(link) = self.known(id) else { return false };
         let is_body = link.reader.body_space().is_some();
         if is_body {
             link.reader.body_received(len);

@@ -35,7 +35,7 @@ impl<T> Links<T> {
         outgoing: Outgoing,
         env: &mut Env<T>,
     ) -> Option<Seq> {
-        let link = self.by_id.get_mut(&id)?;
+        let link = self.known(id)?;
         let seq = link.queue.push(outgoing.item);
         link.outbound.begin(call, outgoing.kept);
         link.inbound.budget().earn();
@@ -46,7 +46,7 @@ impl<T> Links<T> {
     /// Queues a tick that has capacity there.
     #[inline]
     pub(crate) fn send_tick(&mut self, id: LinkId, item: Item, env: &mut Env<T>) {
-        let Some(link) = self.by_id.get_mut(&id) else { return };
+        let Some(link) = self.known(id) else { return };
         link.ticks.accept(item.cost as u64);
         link.queue.push(item);
         link.inbound.budget().earn();
@@ -67,7 +67,7 @@ impl<T> Links<T> {
     /// Takes a call back if its message is not framed, else has the peer cancel it.
     pub(crate) fn withdraw(&mut self, id: LinkId, call: CallId, seq: Seq) -> Withdrawn {
         let never = Withdrawn { execution: Execution::Never, cancels_own: false };
-        let Some(link) = self.by_id.get_mut(&id) else { return never };
+        let Some(link) = self.known(id) else { return never };
         if let Some(cost) = link.queue.withdraw(seq) {
             link.outbound.capacity().give_queue(cost);
             return never;
@@ -88,7 +88,7 @@ impl<T> Links<T> {
         (call, until, cost): (CallId, Instant, usize),
         env: &mut Env<T>,
     ) -> Option<Ticket> {
-        let link = self.by_id.get_mut(&id)?;
+        let link = self.known(id)?;
         env.touch(id);
         Some(link.outbound.wait(call, until, cost))
     }
@@ -101,7 +101,7 @@ impl<T> Links<T> {
         until: Instant,
         env: &mut Env<T>,
     ) -> Option<Ticket> {
-        let link = self.by_id.get_mut(&id)?;
+        let link = self.known(id)?;
         env.touch(id);
         let cost = cost(tick.message.payload.len());
         let queue = link.outbound.waiting();
@@ -174,7 +174,7 @@ impl<T> Links<T> {
     /// Queues a heartbeat on a link that wrote nothing for a while, and gives memory back that only
     /// a busy link needs.
     pub(crate) fn keep_alive(&mut self, id: LinkId, env: &mut Env<T>) {
-        let Some(link) = self.by_id.get_mut(&id) else { return };
+        let Some(link) = self.known(id) else { return };
         link.queue.rest();
         link.liveness.heartbeat_queued(env.now);
         if !link.liveness.is_writing() {

@@ -85,6 +85,7 @@ impl<T> Links<T> {
         env: &mut Env<T>,
     ) -> Result<Option<Arc<AtomicBool>>, Violation> {
         let open = self.take_slot(id)?;
+        // The slot was taken on it.
         let Some(link) = self.by_id.get_mut(&id) else { return Ok(None) };
         env.touch(id);
         link.inbound.budget().earn();
@@ -164,7 +165,7 @@ impl<T> Links<T> {
     /// disconnected: they cannot pile up without limit.
     #[inline]
     fn take_slot(&mut self, id: LinkId) -> Result<u64, Violation> {
-        let Some(link) = self.by_id.get_mut(&id) else { return Ok(0) };
+        let Some(link) = self.known(id) else { return Ok(0) };
         let open = link.inbound.open_slot();
         // A reply that its caller does not want any more takes memory like any other until it is
         // written.
@@ -185,7 +186,7 @@ impl<T> Links<T> {
         sender: Arc<PeerEntry>,
         env: &mut Env<T>,
     ) -> Result<(), Violation> {
-        let Some(link) = self.by_id.get_mut(&id) else { return Ok(()) };
+        let Some(link) = self.known(id) else { return Ok(()) };
         let InboundTick { cost, origin, message } = tick;
         if !link.ticks.receive(cost) && !has(Planted::WindowIgnored) {
             return Err("a tick beyond the window it was granted");
@@ -209,7 +210,7 @@ impl<T> Links<T> {
         bytes: usize,
         env: &mut Env<T>,
     ) -> Result<(), Violation> {
-        let Some(link) = self.by_id.get_mut(&id) else { return Ok(()) };
+        let Some(link) = self.known(id) else { return Ok(()) };
         let cost = cost(bytes);
         if !link.ticks.receive(cost as u64) {
             return Err("a tick beyond the window it was granted");
@@ -221,6 +222,7 @@ impl<T> Links<T> {
 
     /// Handlers of this node have finished ticks.
     pub(crate) fn on_consumed(&mut self, id: LinkId, ticks: u64, cost: u64, env: &mut Env<T>) {
+        // A link that closes counts as gone: its ticks were left to the memory.
         let Some(link) = self.by_id.get_mut(&id).filter(|link| link.is_ready()) else {
             if self.memory.orphans_finished(cost) {
                 self.admit_everywhere(env);

@@ -202,7 +202,7 @@ impl<T> Mesh<T> {
         forward: ReceivedForward,
     ) -> Result<(), &'static str> {
         let env = &mut self.env;
-        let Some(sender) = self.connections.peer_of(id).cloned() else { return Ok(()) };
+        let Some(sender) = self.connections.sender(id) else { return Ok(()) };
         let (call, own) = (forward.call, &env.local.id);
         let refusal = if env.local.router.is_none() {
             Some((ErrorKind::Refused, format!("{own} is no router and forwards nothing")))
@@ -247,7 +247,7 @@ impl<T> Mesh<T> {
         question: DirectoryQuestion,
     ) -> Result<(), &'static str> {
         let env = &mut self.env;
-        let Some(requester) = self.connections.peer_of(id).map(|peer| peer.id.clone()) else {
+        let Some(requester) = self.connections.sender(id).map(|peer| peer.id.clone()) else {
             return Ok(());
         };
         if let Some(error) = traffic::refused_query(&env.local) {

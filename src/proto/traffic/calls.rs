@@ -184,10 +184,17 @@ impl<T> Calls<T> {
         self.by_id.insert(id, call);
     }
 
+    /// A call that its caller has just seen.
+    fn known(&mut self, id: CallId) -> Option<&mut Call<T>> {
+        let call = self.by_id.get_mut(&id);
+        debug_assert!(call.is_some(), "{id:?} has ended, and something is still done with it");
+        call
+    }
+
     /// Gives a call its steps.
     #[inline]
     pub(crate) fn plan(&mut self, id: CallId, plan: Plan, env: &Env<T>) {
-        let Some(call) = self.by_id.get_mut(&id) else { return };
+        let Some(call) = self.known(id) else { return };
         let Plan { first, mut alternates, room, by_path, route, .. } = plan;
         alternates.reverse();
         (call.first, call.steps) = (Some(first), alternates);
@@ -198,28 +205,27 @@ impl<T> Calls<T> {
         }
     }
 
-    /// Gives a call that goes to routers only the reason why it does.
+    /// Says how a call goes through routers.
     pub(crate) fn route(&mut self, id: CallId, route: Option<Box<Route>>) {
-        if let Some(call) = self.by_id.get_mut(&id) {
+        if let Some(call) = self.known(id) {
             call.route = route;
         }
     }
 
     /// The receivers of a forward are being looked for.
     pub(crate) fn search(&mut self, id: CallId, route: Route) {
-        if let Some(call) = self.by_id.get_mut(&id) {
+        if let Some(call) = self.known(id) {
             (call.route, call.phase) = (Some(Box::new(route)), Phase::Searching);
         }
     }
 
-    /// The receivers of a forward were looked for. False if nothing waits for them any more.
-    pub(crate) fn found(&mut self, id: CallId, steps: Vec<Step>, by_path: bool) -> bool {
-        let searching = |call: &&mut Call<T>| call.phase == Phase::Searching;
-        let Some(call) = self.by_id.get_mut(&id).filter(searching) else { return false };
-        (call.phase, call.rules.by_path) = (Phase::Planning, by_path);
-        call.steps = steps;
-        call.steps.reverse();
-        true
+    /// The receivers of a forward are known.
+    pub(crate) fn found(&mut self, id: CallId, steps: Vec<Step>, by_path: bool) {
+        if let Some(call) = self.known(id) {
+            (call.phase, call.rules.by_path) = (Phase::Planning, by_path);
+            call.steps = steps;
+            call.steps.reverse();
+        }
     }
 
     /// Takes the forward of a tick out of the table: a tick that goes to a peer is no call.
@@ -242,7 +248,7 @@ impl<T> Calls<T> {
 
     /// A query that is queued at once.
     pub(crate) fn is_query(&mut self, id: CallId) {
-        if let Some(call) = self.by_id.get_mut(&id) {
+        if let Some(call) = self.known(id) {
             call.rules.is_query = true;
         }
     }
@@ -290,14 +296,14 @@ impl<T> Calls<T> {
         (link, seq): (LinkId, Seq),
         now: Instant,
     ) -> Option<Owed> {
-        let call = self.by_id.get_mut(&id)?;
+        let call = self.known(id)?;
         (call.phase, call.queued_at) = (Phase::Queued(link, seq), now);
         call.forwards()
     }
 
     /// The call waits for capacity.
     pub(crate) fn waits(&mut self, id: CallId, link: LinkId, ticket: Ticket) -> Option<Owed> {
-        let call = self.by_id.get_mut(&id)?;
+        let call = self.known(id)?;
         call.phase = Phase::Waiting(link, ticket);
         call.forwards()
     }
@@ -340,7 +346,7 @@ impl<T> Calls<T> {
         peer: Option<&Arc<PeerEntry>>,
         env: &Env<T>,
     ) -> Replied {
-        let Some(call) = self.by_id.get_mut(&id) else { return Replied::GoesOn };
+        let Some(call) = self.known(id) else { return Replied::GoesOn };
         let reply = match reply {
             Ok(body) if matches!(body, ReplyBody::Peers(..)) != call.rules.is_query => {
                 Err(errors::other_reply())
@@ -370,9 +376,9 @@ impl<T> Calls<T> {
         }
     }
 
-    /// The link of a call is gone, and the call never ran there: it goes on with its next step.
+    /// A step of a call ended, and the call never ran there: it goes on with its next one.
     pub(crate) fn never_ran(&mut self, id: CallId, error: Error) {
-        if let Some(call) = self.by_id.get_mut(&id) {
+        if let Some(call) = self.known(id) {
             call.step_failed(error);
         }
     }

@@ -131,12 +131,15 @@ impl<T> Env<T> {
 
     /// Takes the next effect, and the others aside: what it brings about comes before those.
     pub(super) fn next_effect(&mut self) -> Option<Effect<T>> {
-        if self.effects.is_empty() {
-            return self.deferred.pop();
+        match self.effects.len() {
+            0 => self.deferred.pop(),
+            1 => self.effects.pop(),
+            _ => {
+                // The last one first, behind those that were put aside before.
+                self.deferred.extend(self.effects.drain(..).rev());
+                self.deferred.pop()
+            }
         }
-        // The last one first, behind those that were put aside before.
-        self.deferred.extend(self.effects.drain(..).rev());
-        self.deferred.pop()
     }
 
     /// Whether nothing is left to be done for the current input.

@@ -10,8 +10,6 @@ use super::queue::{Item, ItemHead};
 use super::traffic::ReplyBody;
 use crate::config::LONGEST_TIMEOUT;
 use crate::error::{Error, ErrorKind, Execution};
-use crate::event::EventName;
-use crate::headers::Headers;
 use crate::id::{CallId, NodeId};
 use crate::payload::Payload;
 use crate::routing::{Destination, cost};
@@ -22,7 +20,7 @@ const SHOWN_CHARS: usize = 500;
 
 /// A message of a peer that has joined, or of this node to itself.
 #[derive(Debug)]
-pub(super) enum Received {
+pub(super) enum Received<'a> {
     Request(InboundCall),
     Tick(InboundTick),
     /// A reply, with the node behind the sender that it is of, if there is one.
@@ -31,7 +29,12 @@ pub(super) enum Received {
         reply: Result<ReplyBody, Error>,
         handler: Option<NodeId>,
     },
-    Forward(Box<ReceivedForward>),
+    /// A message that a router is to place.
+    Forward {
+        head: Box<Forward<'a>>,
+        is_tick: bool,
+        payload: Payload,
+    },
     Control(Control),
     /// A request with more data than this node takes.
     LongRequest {
@@ -60,31 +63,15 @@ pub(super) enum Received {
     },
 }
 
-/// A message that a router is to place.
-#[derive(Debug)]
-pub(super) struct ReceivedForward {
-    pub(super) call: CallId,
-    pub(super) is_tick: bool,
-    pub(super) timeout: Duration,
-    pub(super) depth: u8,
-    pub(super) event: EventName,
-    pub(super) headers: Headers,
-    pub(super) payload: Payload,
-    pub(super) origin: NodeId,
-    pub(super) sought: Destination,
-    pub(super) hops_left: u8,
-    pub(super) visited: Vec<NodeId>,
-}
-
 /// What a message of a peer means. `shared` is the same bytes where they need not be copied; `limit`
 /// is the longest payload that this node takes.
 #[inline]
-pub(super) fn received(
-    incoming: Incoming<'_>,
+pub(super) fn received<'a>(
+    incoming: Incoming<'a>,
     bytes: &[u8],
     shared: Option<&Arc<Vec<u8>>>,
     limit: usize,
-) -> Received {
+) -> Received<'a> {
     match incoming {
         Incoming::Data { head, payload } => {
             let payload = match shared {
@@ -119,7 +106,7 @@ pub(super) fn received(
 /// A message with more data than this node takes. A reply is taken all the same: its sender was
 /// told how much that is, and the caller can judge.
 #[inline]
-fn long(head: Data<'_>, payload: Payload) -> Received {
+fn long(head: Data<'_>, payload: Payload) -> Received<'_> {
     let bytes = payload.len();
     match head {
         Data::Request { call, .. } => Received::LongRequest { call, bytes },
@@ -132,7 +119,7 @@ fn long(head: Data<'_>, payload: Payload) -> Received {
 }
 
 #[inline]
-fn data(head: Data<'_>, payload: Payload) -> Received {
+fn data(head: Data<'_>, payload: Payload) -> Received<'_> {
     match head {
         Data::Request { call, timeout_ms, depth, event, headers, origin } => {
             let timeout = Duration::from_millis(timeout_ms).min(LONGEST_TIMEOUT);
@@ -152,30 +139,12 @@ fn data(head: Data<'_>, payload: Payload) -> Received {
             let reply = Err(failure(code.to_owned(), message.to_owned(), has_data, &payload));
             Received::Reply { call, reply, handler }
         }
-        Data::ForwardRequest(head) => forward(*head, false, payload),
-        Data::ForwardTick(head) => forward(*head, true, payload),
+        Data::ForwardRequest(head) => Received::Forward { head, is_tick: false, payload },
+        Data::ForwardTick(head) => Received::Forward { head, is_tick: true, payload },
     }
 }
 
-fn forward(head: Forward<'_>, is_tick: bool, payload: Payload) -> Received {
-    let Forward { call, timeout_ms, depth, event, headers, origin, target, hops_left, visited } =
-        head;
-    Received::Forward(Box::new(ReceivedForward {
-        call,
-        is_tick,
-        timeout: Duration::from_millis(timeout_ms).min(LONGEST_TIMEOUT),
-        depth,
-        event,
-        headers,
-        payload,
-        origin,
-        sought: Destination::from(target),
-        hops_left,
-        visited,
-    }))
-}
-
-fn control(control: Control) -> Received {
+fn control(control: Control) -> Received<'static> {
     match control {
         Control::DirectoryPage { call, peers, more } => {
             let reply = Ok(ReplyBody::Peers(peers, more));
@@ -186,7 +155,7 @@ fn control(control: Control) -> Received {
 }
 
 /// What an item that this node has queued for itself means.
-pub(super) fn to_self(item: Item, now: Instant) -> Received {
+pub(super) fn to_self(item: Item, now: Instant) -> Received<'static> {
     let Item { head, payload, cost } = item;
     match head {
         ItemHead::Request { call, deadline, depth, event, headers, .. } => {

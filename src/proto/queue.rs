@@ -572,3 +572,6 @@ fn put_control_frame(out: &mut Vec<u8>, control: &Control) {
 fn millis_up(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ mod routing;
 mod ticks;
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub(super) use calls::{Begin, Initiator, Outgoing, Phase, ReplyBody, TickPlace};
 use calls::{Calls, Ended, Placed, Replied, from_origin};
@@ -23,13 +23,12 @@ use forwards::is_no_match;
 pub(super) use routing::refused_query;
 
 use super::env::Env;
-use super::messages::ReceivedForward;
 use super::planted::{Planted, has};
 use super::queue::{Item, ItemHead, Seq};
 use super::reach::Reach;
 use super::timers::TimerId;
 use super::{Done, Message, Owed, Request, StopCut, Tick};
-use crate::config::ROUTER_HOPS;
+use crate::config::{LONGEST_TIMEOUT, ROUTER_HOPS};
 use crate::error::{Error, ErrorKind, Execution, ROUTERS};
 use crate::event::EventName;
 use crate::headers::Headers;
@@ -37,7 +36,7 @@ use crate::id::{CallId, LinkId, NodeId, PeerKey};
 use crate::node_event::Directions;
 use crate::payload::Payload;
 use crate::routing::{Destination, Plan, Route, Step, cost};
-use crate::wire::{Control, DirectoryQuestion};
+use crate::wire::{Control, DirectoryQuestion, Forward};
 
 #[derive(Debug)]
 pub(super) struct Traffic<T> {
@@ -108,28 +107,29 @@ pub(super) struct RouterQuery<T> {
 }
 
 impl InboundForward {
+    /// That of a message which has come in, for which the router has a call of its own.
     pub(super) fn new<T>(
         owed: Owed,
-        received: ReceivedForward,
+        head: Forward<'_>,
+        (is_tick, payload): (bool, Payload),
         origin: NodeId,
         env: &Env<T>,
     ) -> Self {
-        let ReceivedForward { is_tick, timeout, depth, event, headers, payload, sought, .. } =
-            received;
+        let timeout = Duration::from_millis(head.timeout_ms).min(LONGEST_TIMEOUT);
         let restarted = has(Planted::TimeoutRestarted);
         let timeout = if restarted { env.local.config.request_timeout } else { timeout };
         Self {
             owed,
             is_tick,
             deadline: env.now + timeout,
-            depth,
-            event,
-            headers,
+            depth: head.depth,
+            event: head.event,
+            headers: head.headers,
             payload,
             origin,
-            sought,
-            hops_left: received.hops_left.min(ROUTER_HOPS),
-            visited: received.visited,
+            sought: Destination::from(head.target),
+            hops_left: head.hops_left.min(ROUTER_HOPS),
+            visited: head.visited,
         }
     }
 }

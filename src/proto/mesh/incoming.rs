@@ -78,7 +78,7 @@ impl<T> Mesh<T> {
         self.violated(id, broken, broken);
     }
 
-    pub(super) fn on_message(&mut self, id: LinkId, message: Received) {
+    pub(super) fn on_message(&mut self, id: LinkId, message: Received<'_>) {
         let env = &mut self.env;
         let done = match message {
             Received::Request(request) => self.connections.on_request(id, request, env),
@@ -92,7 +92,9 @@ impl<T> Mesh<T> {
                 self.on_reply(id, call, reply);
                 Ok(())
             }
-            Received::Forward(forward) => self.on_forward(id, *forward),
+            Received::Forward { head, is_tick, payload } => {
+                self.on_forward(id, *head, (is_tick, payload))
+            }
             Received::Control(control) => self.on_control(id, control),
             Received::LongRequest { call, bytes } => {
                 self.connections.links.refuse_long(id, call, bytes, env)

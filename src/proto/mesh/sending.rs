@@ -4,18 +4,18 @@
 use super::Mesh;
 use crate::error::{Error, ErrorKind, Execution};
 use crate::id::{CallId, LinkId, NodeId};
+use crate::payload::Payload;
 use crate::proto::Owed;
 use crate::proto::link::inbound::{Forwarded, ForwardedAt};
 use crate::proto::link::wait_queue::{Admitted, Ticket};
 use crate::proto::links::Left;
-use crate::proto::messages::ReceivedForward;
 use crate::proto::planted::{Planted, has};
 use crate::proto::traffic::{
     self, Found, InboundForward, Initiator, OutboundTick, Phase, Placing, ReplyBody, RouterQuery,
     TickPlace, WaitingTick,
 };
 use crate::routing::cost;
-use crate::wire::DirectoryQuestion;
+use crate::wire::{self, DirectoryQuestion};
 
 /// Calls.
 impl<T> Mesh<T> {
@@ -195,11 +195,12 @@ impl<T> Mesh<T> {
 
 /// Forwards of a router.
 impl<T> Mesh<T> {
-    /// A peer wants a message placed.
+    /// A peer wants a message placed: a tick or not, and its data.
     pub(super) fn on_forward(
         &mut self,
         id: LinkId,
-        forward: ReceivedForward,
+        forward: wire::Forward<'_>,
+        message: (bool, Payload),
     ) -> Result<(), &'static str> {
         let env = &mut self.env;
         let Some(sender) = self.connections.sender(id) else { return Ok(()) };
@@ -218,13 +219,13 @@ impl<T> Mesh<T> {
         // Only a router forwards for others.
         let is_router = sender.options.is_router();
         let origin = if is_router { forward.origin.clone() } else { sender.id.clone() };
-        let cost = cost(forward.payload.len());
+        let cost = cost(message.1.len());
         if self.connections.links.accept(id, call, cost, Some(&origin), env)?.is_none() {
             return Ok(());
         }
         let (owed, by) = (Owed { link: id, call }, env.draw_call());
         self.connections.links.note_forward(owed, by, ForwardedAt::Nowhere);
-        let inbound = InboundForward::new(owed, forward, origin, env);
+        let inbound = InboundForward::new(owed, forward, message, origin, env);
         let reach = self.connections.reach();
         let found = self.traffic.forward(by, inbound, &reach, env);
         self.on_found(found);

@@ -400,3 +400,17 @@ fn that_a_peer_was_busy_says_more_than_that_another_takes_no_message_of_that_siz
         assert_eq!(pair.result("asked").unwrap_err().kind(), ErrorKind::Busy, "{order:?}");
     }
 }
+
+/// Each step that is gone once took a frame of the stack.
+#[test]
+fn a_plan_of_a_hundred_thousand_peers_that_have_left_needs_no_deep_stack() {
+    let _bound = crate::bound::bound();
+    let mut pair = Pair::new(&["alone"]);
+    let gone = |number| Step::new(PeerKey(number), Directions::BOTH);
+    let mut plan = Plan::one(gone(1), None);
+    plan.alternates = (2..100_000).map(gone).collect();
+    pair.request_by(plan, 0, Payload::null(), "asked");
+    pair.run();
+    let error = pair.result("asked").unwrap_err();
+    assert_eq!((error.kind(), error.execution()), (ErrorKind::ConnectionLost, Execution::Never));
+}

@@ -132,7 +132,7 @@ impl Peers {
     /// Adds a link to its peer's record, which is made if it is the first.
     pub(super) fn link<T>(
         &mut self,
-        hello: Hello,
+        hello: Box<Hello>,
         services: Vec<String>,
         link: NewLink,
         env: &mut Env<T>,
@@ -152,7 +152,7 @@ impl Peers {
 
     fn join<T>(
         &mut self,
-        hello: Hello,
+        hello: Box<Hello>,
         services: Vec<String>,
         link: NewLink,
         env: &mut Env<T>,

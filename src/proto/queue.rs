@@ -39,6 +39,7 @@ pub(super) struct Item {
 
 impl Item {
     /// What it takes of the memory, about.
+    #[inline]
     fn held(&self) -> usize {
         let words = match &self.head {
             // The call itself counts the data it keeps.
@@ -232,6 +233,7 @@ impl SendQueue {
     }
 
     /// Queues a data message behind the others.
+    #[inline]
     pub(super) fn push(&mut self, item: Item) -> Seq {
         self.held += item.held();
         self.data.push_back(item);

@@ -10,7 +10,7 @@
 //!
 //! The dialler offers protocols, the listener chooses one and sends its hello; the dialler checks
 //! it and sends its own hello and `ready`; the listener checks that, joins and sends `ready`; then
-//! the dialler joins. So a side that is joined may send at once. It must not decide who may join.
+//! the dialler joins. So a side that is joined may send at once. It must not decide what may join.
 
 use std::time::Instant;
 
@@ -47,7 +47,7 @@ enum State {
 /// What the other side has said of itself so far.
 #[derive(Default, Debug)]
 struct Introduction {
-    hello: Option<Hello>,
+    hello: Option<Box<Hello>>,
     services: Vec<String>,
     services_bytes: usize,
     /// The last page of services has come.
@@ -183,7 +183,7 @@ impl Handshake {
         let (control, introduction) = introduction;
         match control {
             Control::Hello(hello) if introduction.hello.is_none() => {
-                introduction.hello = Some(*hello);
+                introduction.hello = Some(hello);
                 Introduced::More
             }
             Control::Services { names, last }
@@ -207,7 +207,7 @@ impl Handshake {
     pub(crate) fn hello(&self) -> Option<&Hello> {
         match &self.state {
             State::Hello(introduction) | State::Contested { introduction, .. } => {
-                introduction.hello.as_ref()
+                introduction.hello.as_deref()
             }
             State::Connecting
             | State::Greeting(_)
@@ -245,7 +245,7 @@ impl Handshake {
     }
 
     /// Both sides agree. Returns what the peer has said of itself.
-    pub(crate) fn complete(&mut self) -> Option<(Hello, Vec<String>)> {
+    pub(crate) fn complete(&mut self) -> Option<(Box<Hello>, Vec<String>)> {
         let State::Hello(introduction) = &mut self.state else { return None };
         let Introduction { hello, services, .. } = std::mem::take(introduction);
         self.state = State::Ready;

@@ -1,5 +1,5 @@
 //! What this side says in a handshake, and what a link becomes when it is complete. It must not
-//! decide who may join.
+//! decide what may join.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub(crate) enum NextFrame<'a> {
 /// A link whose handshake is complete.
 #[derive(Debug)]
 pub(crate) struct Joined {
-    pub(crate) hello: Hello,
+    pub(crate) hello: Box<Hello>,
     pub(crate) services: Vec<String>,
     pub(crate) link: NewLink,
     pub(crate) dial: Option<DialId>,

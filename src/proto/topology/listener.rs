@@ -47,7 +47,7 @@ impl<T> Default for Listener<T> {
 }
 
 impl<T> Listener<T> {
-    /// Begins to listen, joins those who wait for the same address, or refuses a second address.
+    /// Begins to listen, waits with earlier callers for the same address, or refuses a second one.
     pub(super) fn bind(&mut self, env: &mut Env<T>, address: Address, token: T) {
         let same = |bound: &Address| *bound == address;
         match &mut self.state {

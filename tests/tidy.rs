@@ -52,7 +52,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// What the workers take from the engine and give back to it: the one exception to [`ROOMS`].
-const SERVICE_SEES_OF_PROTO: &[&str] = &["Answer", "Delivery", "Message", "Owed", "Work"];
+const SERVICE_SEES_OF_PROTO: &[&str] = &["Answer", "Delivery", "Message", "ReplyTo", "Work"];
 
 /// The packages of the design, and no other.
 const DEPENDENCIES: &[&str] =

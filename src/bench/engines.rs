@@ -121,8 +121,8 @@ impl Engines {
     /// Replies to the one request that was delivered, and carries bytes until its caller has that.
     pub(super) fn reply(&mut self, payload: Payload) {
         let (node, delivery) = self.deliveries.pop_front().expect("a delivered request");
-        let Work::Request { owed, .. } = delivery.work else { panic!("a tick was delivered") };
-        self.handle(node, Input::Answer { owed, answer: Answer::Reply(payload) });
+        let Work::Request { reply_to, .. } = delivery.work else { panic!("a tick was delivered") };
+        self.handle(node, Input::Answer { reply_to, answer: Answer::Reply(payload) });
         self.settle();
         assert!(matches!(self.complete(), Done::Answered(_)), "the caller has the reply");
         self.pass_time();

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::id::CallId;
 use crate::node_event::NodeEvent;
-use crate::proto::{Answer, Choose, Chosen, Delivery, Done, Owed};
+use crate::proto::{Answer, Choose, Chosen, Delivery, Done, ReplyTo};
 use crate::routing::Directory;
 
 /// The rooms above, as the loop sees them. Every method runs on the loop thread: none may block, run user code, or post to the loop's own
@@ -11,7 +11,7 @@ use crate::routing::Directory;
 pub(crate) trait Above<T> {
     /// Takes all messages that one turn brought, in their order, and leaves `batch` empty. What comes back are the answers to
     /// requests that cannot be taken.
-    fn deliver(&mut self, batch: &mut Vec<Delivery>) -> Vec<(Owed, Answer)>;
+    fn deliver(&mut self, batch: &mut Vec<Delivery>) -> Vec<(ReplyTo, Answer)>;
 
     /// A command has finished. A token that is dropped instead belongs to a command that came after the end: its caller is to read that as
     /// `CLOSED`.

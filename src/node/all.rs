@@ -185,7 +185,7 @@ pub(super) fn tick_each<W>(
                     posted.push(Command::Tick(Tick { plan, message, wait: None }));
                     whom.push(who);
                 }
-                Err(why) => skipped.push((who, core.count_unroomed(why))),
+                Err(why) => skipped.push((who, core.count_backpressure(why))),
             }
         }
         match core.post_all(posted) {
@@ -212,7 +212,7 @@ pub(super) fn ask(
     let Times { deadline, depth, nested } = times;
     let token = wakes.draw(core.take_slot())?;
     let room = if nested { Room::Now } else { Room::Awaited };
-    let plan = lookup.take_call(&message, room).map_err(|error| core.count_unroomed(error))?;
+    let plan = lookup.take_call(&message, room).map_err(|error| core.count_backpressure(error))?;
     let call = core.draw_call();
     let request = Request { call, plan, message, deadline, depth, token };
     core.post(Command::Request(request), deadline)?;

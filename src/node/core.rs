@@ -79,7 +79,7 @@ pub(crate) struct Core {
     /// Calls beyond those that may be pending.
     calls_refused: AtomicU64,
     /// Messages that were refused because their link had no room.
-    unroomed: AtomicU64,
+    backpressured: AtomicU64,
     /// Commands that were refused because too many waited for the loop.
     unposted: AtomicU64,
 }
@@ -159,7 +159,7 @@ impl Core {
             next_call: AtomicU64::new(1),
             calls_pending: Arc::default(),
             calls_refused: AtomicU64::new(0),
-            unroomed: AtomicU64::new(0),
+            backpressured: AtomicU64::new(0),
             unposted: AtomicU64::new(0),
         }
     }
@@ -415,9 +415,9 @@ impl Core {
     }
 
     /// Counts a message that is refused for want of room on its link.
-    pub(crate) fn count_unroomed(&self, why: Error) -> Error {
+    pub(crate) fn count_backpressure(&self, why: Error) -> Error {
         if why.kind() == ErrorKind::Backpressure {
-            self.unroomed.fetch_add(1, Relaxed);
+            self.backpressured.fetch_add(1, Relaxed);
         }
         why
     }
@@ -426,7 +426,7 @@ impl Core {
     pub(crate) fn add_dropped(&self, dropped: &mut Dropped) {
         let service = self.service.stats();
         dropped.add("calls beyond those that may be pending", self.calls_refused.load(Relaxed));
-        dropped.add(NO_ROOM, self.unroomed.load(Relaxed));
+        dropped.add(NO_ROOM, self.backpressured.load(Relaxed));
         dropped.add("commands beyond those that may wait", self.unposted.load(Relaxed));
         dropped.add("events that subscribers missed", self.hub.missed());
         dropped.add("requests beyond the queue of the workers", service.pool.full);

@@ -17,7 +17,7 @@ pub struct StopReport {
     /// Requests of this node that were pending and failed with `CLOSED`.
     pub calls: u64,
     /// Requests of others that got no answer.
-    pub owed: u64,
+    pub unanswered: u64,
     /// Ticks of this node that were never written: they certainly did not run.
     pub unwritten: u64,
     /// Ticks of this node that were written and not confirmed: they may have run.

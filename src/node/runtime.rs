@@ -25,7 +25,7 @@ use crate::id::{CallId, NodeId};
 use crate::net::{self, Above, Mailbox};
 use crate::node_event::NodeEvent;
 use crate::proto::{
-    Answer, Choose, Chosen, Command, Delivery, Done, Input, Local, Mesh, Owed, StopCut,
+    Answer, Choose, Chosen, Command, Delivery, Done, Input, Local, Mesh, ReplyTo, StopCut,
 };
 use crate::routing::Directory;
 use crate::service::{Outlet, Service};
@@ -154,10 +154,10 @@ fn see_through(core: &Core, threads: Option<Threads>, bound: Duration) -> StopRe
         Ok(Ok(Done::Stopped(cut))) => cut,
         _ => StopCut::default(),
     };
-    let StopCut { calls, owed, unwritten, unconfirmed } = cut;
+    let StopCut { calls, unanswered, unwritten, unconfirmed } = cut;
     let report = StopReport {
         calls,
-        owed,
+        unanswered,
         unwritten,
         unconfirmed,
         ticks,
@@ -233,7 +233,7 @@ struct Upstairs {
 }
 
 impl Above<Wake> for Upstairs {
-    fn deliver(&mut self, batch: &mut Vec<Delivery>) -> Vec<(Owed, Answer)> {
+    fn deliver(&mut self, batch: &mut Vec<Delivery>) -> Vec<(ReplyTo, Answer)> {
         self.core.service.deliver(batch)
     }
 
@@ -269,8 +269,8 @@ struct Outbox {
 }
 
 impl Outlet for Outbox {
-    fn answer(&self, owed: Owed, answer: Answer) -> bool {
-        self.mailbox.post(Input::Answer { owed, answer }).is_ok()
+    fn answer(&self, reply_to: ReplyTo, answer: Answer) -> bool {
+        self.mailbox.post(Input::Answer { reply_to, answer }).is_ok()
     }
 
     fn consumed(&self, link: crate::id::LinkId, ticks: u64, cost: u64) {

@@ -190,7 +190,7 @@ impl Terms {
                 core.post_until(Command::Tick(Tick { plan, message, wait: None }), latest)
             }
             Err(_) if self.tick_waits() => self.park_tick(core, lookup, message),
-            Err(error) => Err(core.count_unroomed(error)),
+            Err(error) => Err(core.count_backpressure(error)),
         }
     }
 

@@ -223,15 +223,16 @@ fn a_batch_ends_at_the_first_tick_that_has_no_room() {
     let ticked = client.to("server").ticks("n", batch);
     assert!(ticked.accepted > 0 && ticked.accepted < 100, "{ticked:?}");
     assert_eq!(ticked.refused.as_ref().unwrap().kind(), ErrorKind::Backpressure);
-    let unroomed = || client.dropped().unwrap().get("messages that found no room on their link");
-    assert_eq!(unroomed(), 1);
+    let backpressured =
+        || client.dropped().unwrap().get("messages that found no room on their link");
+    assert_eq!(backpressured(), 1);
     let tick = client.to("server").try_tick("n", &Bytes::new(vec![0; 10_000]));
-    assert_eq!((kind(tick), unroomed()), (ErrorKind::Backpressure, 2));
+    assert_eq!((kind(tick), backpressured()), (ErrorKind::Backpressure, 2));
     let began = Instant::now();
     let patient = client.to("server").wait(Duration::from_millis(50));
     assert_eq!(kind(patient.tick("n", &Bytes::new(vec![0; 10_000]))), ErrorKind::Backpressure);
     assert!(began.elapsed() >= Duration::from_millis(50));
-    assert_eq!(unroomed(), 3, "the engine counts those that waited in vain");
+    assert_eq!(backpressured(), 3, "the engine counts those that waited in vain");
     drop(release);
     client.to("server").wait(LONG).tick("n", &Bytes::new(vec![0; 10_000])).unwrap();
 }
@@ -416,7 +417,7 @@ fn a_stop_fails_what_is_pending_and_names_the_worker_that_is_stuck() {
     let began = Instant::now();
     let report = server.stop_within(Duration::from_millis(100)).unwrap();
     assert!(began.elapsed() < Duration::from_millis(100) + SOON);
-    assert_eq!((report.owed, report.detached.len()), (1, 1), "{report:?}");
+    assert_eq!((report.unanswered, report.detached.len()), (1, 1), "{report:?}");
     assert!(report.detached[0].contains("server"), "{report:?}");
     assert_eq!(kind(pending.wait()), ErrorKind::ConnectionLost);
     drop(release);

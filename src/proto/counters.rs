@@ -13,7 +13,7 @@ pub(super) struct Counters {
     pub(crate) stopping: u64,
     /// Connections of strangers.
     pub(crate) aliens: u64,
-    /// Answers that nobody waits for any more.
+    /// Answers to calls that have ended.
     pub(crate) late_answers: u64,
     /// Answers of our handlers whose link is gone or whose caller gave up.
     pub(crate) unwanted_answers: u64,
@@ -34,7 +34,7 @@ pub(super) struct Counters {
     /// Peers that did not read and were let go.
     pub(crate) slow_peers: u64,
     /// Requests and ticks that waited in line for room, and none came in time.
-    pub(crate) unroomed: u64,
+    pub(crate) backpressured: u64,
     /// Members that are not kept because there are as many as may be.
     pub(crate) members: u64,
     /// Addresses of others that are none.
@@ -60,7 +60,7 @@ impl Counters {
             crowded_answers,
             crowded_links,
             slow_peers,
-            unroomed,
+            backpressured,
             members,
             addresses,
         } = self;
@@ -70,7 +70,7 @@ impl Counters {
             ("connections while the node stopped", stopping),
             ("connections of strangers", aliens),
             ("answers that came too late", late_answers),
-            ("answers that nobody wants any more", unwanted_answers),
+            ("answers whose link or caller is gone", unwanted_answers),
             ("messages of an unknown kind", unknown_kinds),
             ("headers of an unknown number", unknown_headers),
             ("requests beyond the number that was granted", busy),
@@ -79,7 +79,7 @@ impl Counters {
             ("answers beyond the share of the memory", crowded_answers),
             ("links beyond their share of the memory", crowded_links),
             ("links to peers that did not read", slow_peers),
-            (NO_ROOM, unroomed),
+            (NO_ROOM, backpressured),
             ("members beyond those that are kept", members),
             ("addresses of others that are none", addresses),
         ]

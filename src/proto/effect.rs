@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use super::links::{Left, ReplyTrail};
 use super::topology::{DialId, DialOutcome, LinkJoined};
-use super::{Answer, Done, Owed};
+use super::{Answer, Done, ReplyTo};
 use crate::error::Error;
 use crate::id::{LinkId, NodeId, PeerKey};
 use crate::node_event::LeftReason;
@@ -26,7 +26,7 @@ pub(super) enum Effect<T> {
     /// Queues a control message on a joined link whose queue has capacity for control messages.
     OfferControl { link: LinkId, control: Control },
     /// Answers a request of a peer, unless it is answered or its caller gave up.
-    Reply { owed: Owed, answer: Answer, trail: ReplyTrail },
+    Reply { reply_to: ReplyTo, answer: Answer, trail: ReplyTrail },
     /// A link has joined.
     LinkJoined(LinkJoined),
     /// A joined link is lost, or this node's link with itself has ended.

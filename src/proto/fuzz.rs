@@ -49,8 +49,8 @@ pub(crate) fn connection(bytes: &[u8]) {
     end.hear_in_pieces(&stream, usize::from((how & 0x3f) >> 1));
     end.fall_silent();
     assert_eq!(end.answered, 1, "our call ended {} times", end.answered);
-    let left = (end.mesh.pending_calls(), end.mesh.owed_calls());
-    assert_eq!(left, (0, 0), "calls that are pending, and owed");
+    let left = (end.mesh.pending_calls(), end.mesh.inbound_requests());
+    assert_eq!(left, (0, 0), "pending calls and inbound requests");
 }
 
 /// A whole simulated mesh whose script these bytes are.

@@ -649,7 +649,7 @@ impl<T> Links<T> {
         }
         self.confirm_to_self();
         for link in self.iter().filter(|link| link.is_ready()) {
-            cut.owed += link.inbound.handled() as u64;
+            cut.unanswered += link.inbound.handled() as u64;
             cut.unwritten += link.ticks.unwritten();
             cut.unconfirmed += link.ticks.unconfirmed();
         }

@@ -83,8 +83,8 @@ impl<T> Mesh<T> {
             Input::Sent { link, len } => self.connections.links.sent(link, len, env),
             Input::Lost { link, cause } => self.connections.on_lost(link, cause, env),
             Input::Command(command) => self.on_command(command),
-            Input::Answer { owed, answer } => {
-                self.connections.links.answer(owed, answer, ReplyTrail::default(), env);
+            Input::Answer { reply_to, answer } => {
+                self.connections.links.answer(reply_to, answer, ReplyTrail::default(), env);
             }
             Input::Consumed { link, ticks, cost } => {
                 self.connections.links.on_consumed(link, ticks, cost, env);
@@ -248,9 +248,9 @@ impl<T> Mesh<T> {
         let (env, connections) = (&mut self.env, &mut self.connections);
         let (links, peers) = (&mut connections.links, &connections.peers);
         match effect {
-            Effect::Reply { owed, answer, trail } => {
-                if links.is_handled(owed) {
-                    links.answer(owed, answer, trail, env);
+            Effect::Reply { reply_to, answer, trail } => {
+                if links.is_handled(reply_to) {
+                    links.answer(reply_to, answer, trail, env);
                 }
             }
             Effect::Admit { link } => connections.admit(link, env),

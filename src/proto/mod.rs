@@ -96,7 +96,7 @@ pub(crate) enum Input<T> {
     /// A thread wants something.
     Command(Command<T>),
     /// A handler has finished a request; `None` never comes: a responder that is dropped answers `NO_REPLY`.
-    Answer { owed: Owed, answer: Answer },
+    Answer { reply_to: ReplyTo, answer: Answer },
     /// Handlers have finished ticks that came over this link.
     Consumed { link: LinkId, ticks: u64, cost: u64 },
     /// A name was resolved, or not.
@@ -339,16 +339,16 @@ pub(crate) struct StopCut {
     /// Calls of ours that were pending.
     pub(crate) calls: u64,
     /// Requests of others that were not answered.
-    pub(crate) owed: u64,
+    pub(crate) unanswered: u64,
     /// Ticks of ours that were never written.
     pub(crate) unwritten: u64,
     /// Ticks of ours that were written but not confirmed.
     pub(crate) unconfirmed: u64,
 }
 
-/// A request that a peer waits for us to answer.
+/// An inbound request of a peer, and so the address of its reply.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct Owed {
+pub(crate) struct ReplyTo {
     pub(crate) link: LinkId,
     pub(crate) call: CallId,
 }
@@ -399,7 +399,7 @@ pub(crate) struct Delivery {
 #[derive(Debug)]
 pub(crate) enum Work {
     Request {
-        owed: Owed,
+        reply_to: ReplyTo,
         deadline: Instant,
         depth: u8,
         cancelled: Arc<AtomicBool>,

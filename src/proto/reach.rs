@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::Owed;
+use super::ReplyTo;
 use super::link::outbound::Outbound;
 use super::links::Links;
 use super::peers::Peers;
@@ -101,8 +101,8 @@ impl<'a, T> Reach<'a, T> {
     }
 
     /// Whether a request of a peer is not answered.
-    pub(super) fn is_handled(&self, owed: Owed) -> bool {
-        self.links.is_handled(owed)
+    pub(super) fn is_handled(&self, reply_to: ReplyTo) -> bool {
+        self.links.is_handled(reply_to)
     }
 
     pub(super) fn directory(&self) -> &'a Directory {

@@ -69,7 +69,7 @@ impl<T> Stop<T> {
     pub(super) fn cut(&mut self, cut: StopCut) {
         if let Self::Draining(stopping) | Self::Parting(stopping) = self {
             stopping.cut.calls += cut.calls;
-            stopping.cut.owed += cut.owed;
+            stopping.cut.unanswered += cut.unanswered;
             stopping.cut.unwritten += cut.unwritten;
             stopping.cut.unconfirmed += cut.unconfirmed;
         }

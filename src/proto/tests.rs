@@ -344,11 +344,11 @@ fn answers_that_are_taken_back_and_not_read_do_not_pile_up() {
     for _ in 0..10_000 {
         let call = pair.request(0, "server", bytes_of(0), "call");
         pair.run();
-        let Some((_, Delivery { work: Work::Request { owed, .. }, .. })) = pair.delivered.pop()
+        let Some((_, Delivery { work: Work::Request { reply_to, .. }, .. })) = pair.delivered.pop()
         else {
             break;
         };
-        pair.feed(1, Input::Answer { owed, answer: Answer::Reply(bytes_of(0)) });
+        pair.feed(1, Input::Answer { reply_to, answer: Answer::Reply(bytes_of(0)) });
         pair.command(0, Command::Cancel { call });
         pair.run();
     }
@@ -391,12 +391,12 @@ fn a_request_of_any_size_is_delivered_and_answered_once() {
         let (node, delivery) = pair.delivered.pop().unwrap();
         assert_eq!(node, 1);
         assert_eq!(delivery.message.payload, payload, "{len}");
-        let Work::Request { owed, .. } = delivery.work else { panic!("a request") };
-        pair.feed(1, Input::Answer { owed, answer: Answer::Reply(payload.clone()) });
+        let Work::Request { reply_to, .. } = delivery.work else { panic!("a request") };
+        pair.feed(1, Input::Answer { reply_to, answer: Answer::Reply(payload.clone()) });
         pair.run();
         let Ok(Done::Answered(answered)) = pair.result("call") else { panic!("answered") };
         assert_eq!(answered.payload, payload);
-        assert_eq!(pair.nodes[0].pending_calls() + pair.nodes[1].owed_calls(), 0);
+        assert_eq!(pair.nodes[0].pending_calls() + pair.nodes[1].inbound_requests(), 0);
         let gauge = &pair.nodes[0].directory().get("server").unwrap().up.as_ref().unwrap().gauge;
         assert_eq!((gauge.calls(), gauge.queued()), (0, 0));
     }
@@ -410,12 +410,12 @@ fn a_call_to_a_silent_handler_times_out_and_is_cancelled_there() {
     pair.pass(Duration::from_secs(4));
     let error = pair.result("call").unwrap_err();
     assert_eq!((error.kind(), error.execution()), (ErrorKind::RequestTimeout, Execution::Unknown));
-    let Work::Request { cancelled, owed, .. } = &pair.delivered[0].1.work else {
+    let Work::Request { cancelled, reply_to, .. } = &pair.delivered[0].1.work else {
         panic!("a request")
     };
     assert!(cancelled.load(std::sync::atomic::Ordering::Relaxed));
-    let owed = *owed;
-    pair.feed(1, Input::Answer { owed, answer: Answer::Reply(Payload::null()) });
+    let reply_to = *reply_to;
+    pair.feed(1, Input::Answer { reply_to, answer: Answer::Reply(Payload::null()) });
     pair.run();
     assert_eq!(pair.nodes[1].dropped().unwanted_answers, 1);
 }

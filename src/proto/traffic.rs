@@ -27,7 +27,7 @@ use super::planted::{Planted, has};
 use super::queue::{Item, ItemHead, Seq};
 use super::reach::Reach;
 use super::timers::TimerId;
-use super::{Done, Message, Owed, Request, StopCut, Tick};
+use super::{Done, Message, ReplyTo, Request, StopCut, Tick};
 use crate::config::{LONGEST_TIMEOUT, ROUTER_HOPS};
 use crate::error::{Error, ErrorKind, Execution, ROUTERS};
 use crate::event::EventName;
@@ -83,7 +83,7 @@ pub(super) enum Found<T> {
 /// A request or a tick of a peer that this router is to place.
 #[derive(Debug)]
 pub(super) struct InboundForward {
-    pub(super) owed: Owed,
+    pub(super) reply_to: ReplyTo,
     pub(super) is_tick: bool,
     pub(super) deadline: Instant,
     pub(super) depth: u8,
@@ -109,7 +109,7 @@ pub(super) struct RouterQuery<T> {
 impl InboundForward {
     /// That of a message which has come in, for which the router has a call of its own.
     pub(super) fn new<T>(
-        owed: Owed,
+        reply_to: ReplyTo,
         head: Forward<'_>,
         (is_tick, payload): (bool, Payload),
         origin: NodeId,
@@ -119,7 +119,7 @@ impl InboundForward {
         let restarted = has(Planted::TimeoutRestarted);
         let timeout = if restarted { env.local.config.request_timeout } else { timeout };
         Self {
-            owed,
+            reply_to,
             is_tick,
             deadline: env.now + timeout,
             depth: head.depth,
@@ -160,9 +160,9 @@ impl<T> OutboundTick<T> {
     }
 
     /// The request of a peer that it forwards, and the call by which it did before.
-    pub(super) fn forwards(&self) -> Option<(Owed, CallId)> {
+    pub(super) fn forwards(&self) -> Option<(ReplyTo, CallId)> {
         match &self.initiator {
-            Initiator::Peer(forward) => Some((forward.owed(), forward.call())),
+            Initiator::Peer(forward) => Some((forward.reply_to(), forward.call())),
             Initiator::Caller(_) | Initiator::Tick(_) => None,
         }
     }
@@ -220,12 +220,12 @@ impl<T> Traffic<T> {
 
     /// A call is queued. Returns the request of a peer that it forwards, if it does.
     #[inline]
-    pub(super) fn sent(&mut self, id: CallId, at: (LinkId, Seq), now: Instant) -> Option<Owed> {
+    pub(super) fn sent(&mut self, id: CallId, at: (LinkId, Seq), now: Instant) -> Option<ReplyTo> {
         self.calls.sent(id, at, now)
     }
 
     /// A call waits for capacity. Returns the request of a peer that it forwards, if it does.
-    pub(super) fn waits(&mut self, id: CallId, link: LinkId, ticket: u64) -> Option<Owed> {
+    pub(super) fn waits(&mut self, id: CallId, link: LinkId, ticket: u64) -> Option<ReplyTo> {
         self.calls.waits(id, link, ticket)
     }
 
@@ -327,7 +327,7 @@ impl<T> Traffic<T> {
                 return Some((link, Outgoing { item, kept: 0 }));
             }
             Some(_) => {
-                env.counters.unroomed += 1;
+                env.counters.backpressured += 1;
                 let why = format!("{name} has no room for a question; it was not asked");
                 let error = Error::new(ErrorKind::Backpressure, why);
                 error.with_execution(Execution::Never).with_peer(name)
@@ -398,7 +398,7 @@ impl<T> Traffic<T> {
         let mut cut = StopCut::default();
         match self.calls.initiator(id) {
             Some(Initiator::Caller(_)) => cut.calls = 1,
-            Some(Initiator::Peer(_)) => cut.owed = 1,
+            Some(Initiator::Peer(_)) => cut.unanswered = 1,
             Some(Initiator::Tick(_)) if written => cut.unconfirmed = 1,
             Some(Initiator::Tick(_)) => cut.unwritten = 1,
             None => {}

@@ -105,9 +105,9 @@ impl Dispatch {
     /// Runs one request and answers it.
     pub(super) fn request(&self, delivery: Delivery) {
         let Delivery { sender, origin, message, work, .. } = delivery;
-        let Work::Request { owed, deadline, depth, cancelled } = work else { return };
+        let Work::Request { reply_to, deadline, depth, cancelled } = work else { return };
         let call = Call { deadline, cancelled: Some(cancelled) };
-        let duty = Duty::new(owed, call.clone(), self.desk.clone());
+        let duty = Duty::new(reply_to, call.clone(), self.desk.clone());
         if call.is_cancelled() {
             let why =
                 Error::new(ErrorKind::Cancelled, "the caller gave up before a worker was free");

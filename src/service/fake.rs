@@ -16,7 +16,7 @@ use crate::id::{CallId, LinkId, NodeId, PeerKey};
 use crate::node_event::Direction;
 use crate::options::Options;
 use crate::payload::{Encode, Payload};
-use crate::proto::{Answer, Delivery, Message, Owed, Work};
+use crate::proto::{Answer, Delivery, Message, ReplyTo, Work};
 use crate::routing::{Pace, PeerEntry, Services};
 
 /// No test waits longer than this for anything.
@@ -36,8 +36,8 @@ pub(super) struct FakeEngine {
 }
 
 impl FakeEngine {
-    fn complete(&self, owed: Owed, answer: Answer) {
-        let call = self.calls.lock().unwrap().remove(&owed.call);
+    fn complete(&self, reply_to: ReplyTo, answer: Answer) {
+        let call = self.calls.lock().unwrap().remove(&reply_to.call);
         // A second answer to one request finds no call.
         let _ = call.expect("each request is answered once").send(answer);
     }
@@ -53,8 +53,8 @@ impl FakeEngine {
 }
 
 impl Outlet for FakeEngine {
-    fn answer(&self, owed: Owed, answer: Answer) -> bool {
-        self.complete(owed, answer);
+    fn answer(&self, reply_to: ReplyTo, answer: Answer) -> bool {
+        self.complete(reply_to, answer);
         !self.has_stopped.load(Ordering::Relaxed)
     }
 
@@ -123,16 +123,20 @@ impl Fake {
         let call = CallId(self.engine.next.fetch_add(1, Ordering::Relaxed));
         let (sender, receiver) = bounded(1);
         self.engine.calls.lock().unwrap().insert(call, sender);
-        let owed = Owed { link: LinkId(link), call };
+        let reply_to = ReplyTo { link: LinkId(link), call };
         let deadline = Instant::now() + PATIENCE;
-        let work =
-            Work::Request { owed, deadline, depth, cancelled: Arc::new(AtomicBool::new(false)) };
+        let work = Work::Request {
+            reply_to,
+            deadline,
+            depth,
+            cancelled: Arc::new(AtomicBool::new(false)),
+        };
         (delivery(link, None, event, data.encode().unwrap(), work), receiver)
     }
 
     pub(super) fn deliver(&self, mut batch: Vec<Delivery>) {
-        for (owed, answer) in self.service.deliver(&mut batch) {
-            self.engine.complete(owed, answer);
+        for (reply_to, answer) in self.service.deliver(&mut batch) {
+            self.engine.complete(reply_to, answer);
         }
         assert!(batch.is_empty());
     }

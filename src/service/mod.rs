@@ -29,7 +29,7 @@ use crate::error::Error;
 use crate::handler_error::HandlerError;
 use crate::id::LinkId;
 use crate::payload::Decode;
-use crate::proto::{Answer, Delivery, Owed};
+use crate::proto::{Answer, Delivery, ReplyTo};
 use crate::routing::Services;
 
 pub use self::message::{Request, Tick};
@@ -49,7 +49,7 @@ const LOG: &str = "threadmesh::service";
 pub(crate) trait Outlet: Send + Sync {
     /// Answers a request; called exactly once for each that was delivered and not refused by [`Service::deliver`]. False when the
     /// node has stopped.
-    fn answer(&self, owed: Owed, answer: Answer) -> bool;
+    fn answer(&self, reply_to: ReplyTo, answer: Answer) -> bool;
 
     /// That many ticks that came over this link are finished, with the sum of their costs.
     fn consumed(&self, link: LinkId, ticks: u64, cost: u64);
@@ -98,7 +98,7 @@ impl Service {
     /// are for the loop to feed to the engine at once: the outlet's way leads through the mailbox, which the loop must not
     /// wait for.
     #[must_use = "requests that are refused must be answered"]
-    pub(crate) fn deliver(&self, batch: &mut Vec<Delivery>) -> Vec<(Owed, Answer)> {
+    pub(crate) fn deliver(&self, batch: &mut Vec<Delivery>) -> Vec<(ReplyTo, Answer)> {
         self.pool.deliver(batch)
     }
 

@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Execution};
 use crate::event::EventName;
 use crate::handler_error::HandlerError;
 use crate::payload::{Encode, Payload};
-use crate::proto::{Answer, Owed};
+use crate::proto::{Answer, ReplyTo};
 
 /// What the envelope of an answer takes besides its texts and data, generously.
 const ENVELOPE_BYTES: usize = 64;
@@ -140,26 +140,26 @@ impl Desk {
 /// The duty to answer one request. Dropping it answers `NO_REPLY`.
 pub(super) struct Duty {
     /// Empty once the answer was given.
-    owed: Option<To>,
+    reply_to: Option<To>,
     pub(super) call: Call,
     desk: Arc<Desk>,
 }
 
 /// Whom an answer is for.
 enum To {
-    Caller(Owed),
+    Caller(ReplyTo),
     /// For nobody: a tick of that name.
     Nobody(EventName),
 }
 
 impl Duty {
-    pub(super) fn new(owed: Owed, call: Call, desk: Arc<Desk>) -> Self {
-        Self { owed: Some(To::Caller(owed)), call, desk }
+    pub(super) fn new(reply_to: ReplyTo, call: Call, desk: Arc<Desk>) -> Self {
+        Self { reply_to: Some(To::Caller(reply_to)), call, desk }
     }
 
     /// The same for a tick: what is answered goes nowhere.
     pub(super) fn of_tick(event: EventName, call: Call, desk: Arc<Desk>) -> Self {
-        Self { owed: Some(To::Nobody(event)), call, desk }
+        Self { reply_to: Some(To::Nobody(event)), call, desk }
     }
 
     /// The node that answers.
@@ -177,10 +177,10 @@ impl Duty {
     }
 
     fn give(&mut self, ended: Result<Payload, Trouble>) -> bool {
-        match self.owed.take() {
-            Some(To::Caller(owed)) => {
+        match self.reply_to.take() {
+            Some(To::Caller(reply_to)) => {
                 let is_wanted = !self.call.is_cancelled();
-                self.desk.outlet.answer(owed, self.desk.answer(ended)) && is_wanted
+                self.desk.outlet.answer(reply_to, self.desk.answer(ended)) && is_wanted
             }
             Some(To::Nobody(event)) => {
                 self.desk.ended_tick(event.as_str(), &ended);
@@ -193,7 +193,7 @@ impl Duty {
 
 impl Drop for Duty {
     fn drop(&mut self) {
-        if self.owed.is_none() {
+        if self.reply_to.is_none() {
             return;
         }
         let error = if std::thread::panicking() {

@@ -15,7 +15,7 @@ use crate::event::EventName;
 use crate::handler_error::HandlerError;
 use crate::id::LinkId;
 use crate::payload::{Bytes, Encode};
-use crate::proto::{Answer, Owed, Work};
+use crate::proto::{Answer, ReplyTo, Work};
 
 #[test]
 fn a_typed_handler_answers_and_sees_who_asked() {
@@ -284,7 +284,7 @@ fn services_are_those_of_the_moment_as_soon_as_a_registration_or_removal_returns
 struct Late(Receiver<()>);
 
 impl Outlet for Late {
-    fn answer(&self, _: Owed, _: Answer) -> bool {
+    fn answer(&self, _: ReplyTo, _: Answer) -> bool {
         false
     }
 

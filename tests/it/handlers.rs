@@ -339,7 +339,7 @@ fn a_responder_knows_that_its_caller_gave_up_and_then_no_stop_waits_for_it() {
         pending.cancel();
         eventually("the responder is cancelled", || responder.is_cancelled());
         let report = took(AT_ONCE, || server.stop().unwrap());
-        assert_eq!(report.owed, 0, "{report:?}");
+        assert_eq!(report.unanswered, 0, "{report:?}");
         assert!(!responder.reply(1), "nobody waits for it");
     });
 }
@@ -359,7 +359,7 @@ fn a_stop_waits_for_deferred_answers_but_not_beyond_its_bound() {
             assert!(answered.reply(7), "the caller waits still");
             stop.join().unwrap()
         });
-        assert_eq!(report.owed, 1, "{report:?}");
+        assert_eq!(report.unanswered, 1, "{report:?}");
         let mut ended = [first, second].map(Pending::wait).into_iter().collect::<Vec<_>>();
         ended.sort_by_key(Result::is_err);
         assert_eq!(ended[0].as_ref().unwrap().value, 7);

@@ -79,7 +79,7 @@ fn a_stop_fails_the_callers_of_this_node_and_says_how_many() {
         begun.recv_timeout(SOON).unwrap();
         let mut events = client.events();
         let report = took(AT_ONCE, || client.stop().unwrap());
-        assert_eq!((report.calls, report.owed), (1, 0), "{report:?}");
+        assert_eq!((report.calls, report.unanswered), (1, 0), "{report:?}");
         let error = took(AT_ONCE, || pending.wait().unwrap_err());
         assert_eq!(error.kind(), ErrorKind::Closed);
         assert!(error.may_have_run(), "it was sent");
@@ -175,7 +175,7 @@ fn stops_from_many_threads_at_once_are_one_stop_with_one_report() {
             stopping.into_iter().map(|stopping| stopping.join().unwrap()).collect()
         });
         assert!(reports.iter().all(|report| *report == reports[0]), "{reports:?}");
-        assert_eq!((reports[0].owed, reports[0].detached.len()), (1, 1), "{:?}", reports[0]);
+        assert_eq!((reports[0].unanswered, reports[0].detached.len()), (1, 1), "{:?}", reports[0]);
         assert_eq!(events.by_ref().filter(|event| matches!(event, NodeEvent::Stopped)).count(), 1);
         assert_eq!(pending.wait().unwrap_err().kind(), ErrorKind::ConnectionLost);
         drop(release);

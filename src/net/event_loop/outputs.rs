@@ -75,8 +75,8 @@ impl<T: Send + 'static, A: Above<T>, E: Engine<T>> Loop<T, A, E> {
         }
         let refused = self.above.deliver(&mut self.batch);
         self.batch.clear();
-        for (owed, answer) in refused {
-            self.feed(Input::Answer { owed, answer });
+        for (reply_to, answer) in refused {
+            self.feed(Input::Answer { reply_to, answer });
         }
     }
 

@@ -133,7 +133,7 @@ pub(in crate::node) fn post_request<T: Decode>(
     let (core, Times { deadline, depth, nested }) = (handle.core(), times);
     let (wake, receiver) = Wake::new(Some(core.take_slot()?));
     let plan = lookup.take_call(&message, if nested { Room::Now } else { room });
-    let plan = plan.map_err(|error| core.count_unroomed(error))?;
+    let plan = plan.map_err(|error| core.count_backpressure(error))?;
     let call = core.draw_call();
     let request = Request { call, plan, message, deadline, depth, token: wake };
     let latest = if room == Room::Now { began } else { deadline };

@@ -92,7 +92,7 @@ impl Call<'_> {
         let message = self.terms.message(self.core(), &self.whom, named(event)?, data)?;
         let mut lookup = self.lookup(&message, None, Room::Now)?;
         let taken = lookup.take_tick(&message);
-        let plan = taken.map_err(|error| self.core().count_unroomed(error))?;
+        let plan = taken.map_err(|error| self.core().count_backpressure(error))?;
         self.core().post_until(Command::Tick(Tick { plan, message, wait: None }), Instant::now)?;
         self.observe_tick(&lookup);
         Ok(())
@@ -173,7 +173,7 @@ impl Call<'_> {
             match lookup.take_tick(&message) {
                 Ok(plan) => chunk.ticks.push(Command::Tick(Tick { plan, message, wait: None })),
                 Err(_) if self.terms.tick_waits() => return ChunkEnd::NoRoom(message),
-                Err(error) => return ChunkEnd::Refused(self.core().count_unroomed(error)),
+                Err(error) => return ChunkEnd::Refused(self.core().count_backpressure(error)),
             }
         }
         ChunkEnd::Full

@@ -7,7 +7,7 @@ use crate::error::ErrorKind;
 
 /// The filter that matches everybody.
 const ANYBODY: &[u8] = &[0xa0];
-const NOBODY: &str = "… knows no node that matches";
+const NO_MATCH: &str = "… knows no node that matches";
 const NO_WAY: &str = "… knows no way to …";
 const OTHERWISE: &str = "Unknown: the peer answered as if something else had been asked";
 
@@ -43,7 +43,7 @@ fn request(event: &str, origin: &str, target: &[u8]) -> Vec<u8> {
 
 fn forwards() -> Vec<Row> {
     let fault = |kind, why| Fault(3, kind, why);
-    let nobody = fault(ErrorKind::NoNodesMatchFilter, NOBODY);
+    let no_match = fault(ErrorKind::NoNodesMatchFilter, NO_MATCH);
     let no_way = fault(ErrorKind::NodeNotFound, NO_WAY);
     let no_filter = fault(ErrorKind::InvalidFilter, "…");
     let tick = |target: &[u8]| forward(kinds::FORWARD_TICK, "a", "o", target, 8, &[]);
@@ -57,28 +57,28 @@ fn forwards() -> Vec<Row> {
         row("a filter that is a text", request("a", "o", &blob(&text("red"))), no_filter),
         row("a filter with an unknown operator", request("a", "o", &blob(&unknown)), no_filter),
         row("a tick by a filter that is null", tick(&blob(NULL)), no_filter),
-        row("a tick for nobody", tick(&text("mars")), no_way),
-        row("255 hops left", hops(255), nobody),
-        row("no hops left", hops(0), nobody),
+        row("a tick for no node", tick(&text("mars")), no_way),
+        row("255 hops left", hops(255), no_match),
+        row("no hops left", hops(0), no_match),
         row(
             "an event that is no path",
             request("user:get", "o", NULL),
             fault(ErrorKind::InvalidPath, "…"),
         ),
         row(
-            "a path that nobody serves",
+            "a path that no node serves",
             request("/a/*", "o", NULL),
             fault(ErrorKind::NotFound, "… knows no node that serves it"),
         ),
-        row("an origin that the sender makes up", request("a", "o", &blob(ANYBODY)), nobody),
+        row("an origin that the sender makes up", request("a", "o", &blob(ANYBODY)), no_match),
         row("a message for its sender", request("a", "o", &text("dialler")), no_way).only(ACCEPTED),
         row("a message for the router", request("a", "o", &text("acceptor")), no_way)
             .only(ACCEPTED),
         among("a message of the router itself", request("a", "acceptor", &text("b")), no_way)
             .only(ACCEPTED),
-        among("a router that was asked before", by(&["dialler", "acceptor"]), nobody)
+        among("a router that was asked before", by(&["dialler", "acceptor"]), no_match)
             .only(ACCEPTED),
-        among("32 routers that were asked before", by(&all), nobody),
+        among("32 routers that were asked before", by(&all), no_match),
     ]
 }
 
@@ -89,7 +89,7 @@ fn questions() -> Vec<Row> {
     let no_filter = Fault(3, ErrorKind::InvalidFilter, "…");
     vec![
         row("a question with a filter that is null", question(NULL, NULL, 1), no_filter),
-        row("a question for nobody at all", question(ANYBODY, NULL, 0), Page(3, 0)),
+        row("a query that matches no node", question(ANYBODY, NULL, 0), Page(3, 0)),
         row(
             "a question for as many as can be said",
             question(ANYBODY, NULL, 0xffff_ffff),

@@ -241,15 +241,15 @@ impl End {
             return;
         }
         match (work, sound) {
-            (Work::Request { owed, .. }, Err(error)) => {
-                self.feed(Input::Answer { owed, answer: Answer::Fault(error) });
+            (Work::Request { reply_to, .. }, Err(error)) => {
+                self.feed(Input::Answer { reply_to, answer: Answer::Fault(error) });
             }
-            (Work::Request { owed, .. }, Ok(_)) if owed.call.0 % 2 == 0 => {
+            (Work::Request { reply_to, .. }, Ok(_)) if reply_to.call.0 % 2 == 0 => {
                 let refusal = Error::new(ErrorKind::NoHandler, "nobody");
-                self.feed(Input::Answer { owed, answer: Answer::Fault(refusal) });
+                self.feed(Input::Answer { reply_to, answer: Answer::Fault(refusal) });
             }
-            (Work::Request { owed, .. }, Ok(_)) => {
-                self.feed(Input::Answer { owed, answer: Answer::Reply(Payload::null()) });
+            (Work::Request { reply_to, .. }, Ok(_)) => {
+                self.feed(Input::Answer { reply_to, answer: Answer::Reply(Payload::null()) });
             }
             (Work::Tick { cost }, _) => self.feed(Input::Consumed { link, ticks: 1, cost }),
         }

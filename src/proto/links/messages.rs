@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::Links;
 use crate::error::Execution;
 use crate::id::{CallId, LinkId};
-use crate::proto::Owed;
+use crate::proto::ReplyTo;
 use crate::proto::env::{Env, Timer};
 use crate::proto::link::announce::Change;
 use crate::proto::link::inbound::{Forwarded, ForwardedAt};
@@ -198,9 +198,9 @@ impl<T> Links<T> {
     }
 
     /// Notes how a router carries out a request of a peer.
-    pub(crate) fn note_forward(&mut self, owed: Owed, call: CallId, at: ForwardedAt) {
-        if let Some(link) = self.by_id.get_mut(&owed.link) {
-            link.inbound.forward(owed.call, Forwarded { call, at });
+    pub(crate) fn note_forward(&mut self, reply_to: ReplyTo, call: CallId, at: ForwardedAt) {
+        if let Some(link) = self.by_id.get_mut(&reply_to.link) {
+            link.inbound.forward(reply_to.call, Forwarded { call, at });
         }
     }
 

@@ -14,7 +14,7 @@ use crate::proto::link::Link;
 use crate::proto::link::inbound::Forwarded;
 use crate::proto::planted::{Planted, has};
 use crate::proto::queue::{Item, ItemHead};
-use crate::proto::{Answer, Delivery, Message, Output, Owed, Work};
+use crate::proto::{Answer, Delivery, Message, Output, ReplyTo, Work};
 use crate::routing::{PeerEntry, cost};
 use crate::wire::{Control, Fault};
 
@@ -67,8 +67,8 @@ impl<T> Links<T> {
         let Some(cancelled) = self.accept(id, call, cost, origin.as_ref(), env)? else {
             return Ok(());
         };
-        let (owed, deadline) = (Owed { link: id, call }, env.now + timeout);
-        let work = Work::Request { owed, deadline, depth, cancelled };
+        let (reply_to, deadline) = (ReplyTo { link: id, call }, env.now + timeout);
+        let work = Work::Request { reply_to, deadline, depth, cancelled };
         env.out.push(Output::Deliver(Delivery { link: id, sender, origin, message, work }));
         Ok(())
     }
@@ -249,19 +249,19 @@ impl<T> Links<T> {
     }
 
     /// Whether a request of a peer is not answered.
-    pub(crate) fn is_handled(&self, owed: Owed) -> bool {
-        self.get(owed.link).is_some_and(|link| link.inbound.is_handled(owed.call))
+    pub(crate) fn is_handled(&self, reply_to: ReplyTo) -> bool {
+        self.get(reply_to.link).is_some_and(|link| link.inbound.is_handled(reply_to.call))
     }
 
     /// A request has a reply, perhaps another node's.
     pub(crate) fn answer(
         &mut self,
-        owed: Owed,
+        reply_to: ReplyTo,
         answer: Answer,
         trail: ReplyTrail,
         env: &mut Env<T>,
     ) {
-        let Owed { link: id, call } = owed;
+        let ReplyTo { link: id, call } = reply_to;
         env.touch(id);
         let wanted = self.by_id.get_mut(&id).is_some_and(|link| link.inbound.finish(call));
         let Some(link) = self.by_id.get_mut(&id).filter(|_| wanted) else {

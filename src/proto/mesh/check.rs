@@ -183,7 +183,7 @@ impl<T> Mesh<T> {
     }
 
     /// Calls of others that are not answered.
-    pub(crate) fn owed_calls(&self) -> usize {
+    pub(crate) fn inbound_requests(&self) -> usize {
         self.connections.links.iter().map(|link| link.inbound.len()).sum()
     }
 

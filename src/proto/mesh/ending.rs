@@ -32,7 +32,7 @@ impl<T> Mesh<T> {
         for WaitingTick { tick, timer } in unsent.waiting.take_ticks() {
             self.env.timers.disarm(timer);
             let forwards = tick.forwards();
-            if forwards.is_some_and(|(owed, _)| !self.connections.links.is_handled(owed)) {
+            if forwards.is_some_and(|(reply_to, _)| !self.connections.links.is_handled(reply_to)) {
                 self.traffic.tick_cancelled(tick, &mut self.env);
             } else if self.env.stopping {
                 self.tick_unplaced(tick, traffic::closed());

@@ -5,7 +5,7 @@ use super::Mesh;
 use crate::error::{Error, ErrorKind, Execution};
 use crate::id::{CallId, LinkId, NodeId};
 use crate::payload::Payload;
-use crate::proto::Owed;
+use crate::proto::ReplyTo;
 use crate::proto::link::inbound::{Forwarded, ForwardedAt};
 use crate::proto::link::wait_queue::{Admitted, Ticket};
 use crate::proto::links::Left;
@@ -26,8 +26,8 @@ impl<T> Mesh<T> {
             Some(Placing::Send(link)) => self.send(call, link),
             Some(Placing::Wait { link, until, cost }) => {
                 if let Some(ticket) = self.connections.links.wait(link, (call, until, cost), env) {
-                    if let Some(owed) = self.traffic.waits(call, link, ticket) {
-                        self.connections.links.note_forward(owed, call, ForwardedAt::Nowhere);
+                    if let Some(reply_to) = self.traffic.waits(call, link, ticket) {
+                        self.connections.links.note_forward(reply_to, call, ForwardedAt::Nowhere);
                     }
                 }
             }
@@ -49,8 +49,8 @@ impl<T> Mesh<T> {
         let Some(seq) = self.connections.links.send(link, call, outgoing, &mut self.env) else {
             return;
         };
-        if let Some(owed) = self.traffic.sent(call, (link, seq), self.env.now) {
-            self.connections.links.note_forward(owed, call, ForwardedAt::Queued(link, seq));
+        if let Some(reply_to) = self.traffic.sent(call, (link, seq), self.env.now) {
+            self.connections.links.note_forward(reply_to, call, ForwardedAt::Queued(link, seq));
         }
     }
 
@@ -93,7 +93,7 @@ impl<T> Mesh<T> {
             Phase::Waiting(link, ticket) => {
                 self.connections.links.stop_waiting(link, ticket, env);
                 let in_vain = kind == ErrorKind::RequestTimeout;
-                env.counters.unroomed += u64::from(in_vain);
+                env.counters.backpressured += u64::from(in_vain);
                 let kind = if in_vain { ErrorKind::Backpressure } else { kind };
                 (Some(link), kind, Execution::Never)
             }
@@ -154,9 +154,9 @@ impl<T> Mesh<T> {
                 let forwards = tick.forwards();
                 let ticket =
                     self.connections.links.wait_with_tick(link, tick, until, &mut self.env);
-                if let (Some((owed, call)), Some(ticket)) = (forwards, ticket) {
+                if let (Some((reply_to, call)), Some(ticket)) = (forwards, ticket) {
                     self.connections.links.note_forward(
-                        owed,
+                        reply_to,
                         call,
                         ForwardedAt::Waiting(link, ticket),
                     );
@@ -186,7 +186,7 @@ impl<T> Mesh<T> {
             debug_assert!(false, "a tick that waits no more has no timer");
             return;
         };
-        self.env.counters.unroomed += 1;
+        self.env.counters.backpressured += 1;
         let why =
             "the peer had no room for the tick for as long as it might wait; nothing was sent";
         self.tick_unplaced(tick, Error::new(ErrorKind::Backpressure, why));
@@ -223,9 +223,9 @@ impl<T> Mesh<T> {
         if self.connections.links.accept(id, call, cost, Some(&origin), env)?.is_none() {
             return Ok(());
         }
-        let (owed, by) = (Owed { link: id, call }, env.draw_call());
-        self.connections.links.note_forward(owed, by, ForwardedAt::Nowhere);
-        let inbound = InboundForward::new(owed, forward, message, origin, env);
+        let (reply_to, by) = (ReplyTo { link: id, call }, env.draw_call());
+        self.connections.links.note_forward(reply_to, by, ForwardedAt::Nowhere);
+        let inbound = InboundForward::new(reply_to, forward, message, origin, env);
         let reach = self.connections.reach();
         let found = self.traffic.forward(by, inbound, &reach, env);
         self.on_found(found);
@@ -258,10 +258,10 @@ impl<T> Mesh<T> {
         if self.connections.links.accept(id, call, cost, None, env)?.is_none() {
             return Ok(());
         }
-        let (owed, by) = (Owed { link: id, call }, env.draw_call());
-        self.connections.links.note_forward(owed, by, ForwardedAt::Nowhere);
+        let (reply_to, by) = (ReplyTo { link: id, call }, env.draw_call());
+        self.connections.links.note_forward(reply_to, by, ForwardedAt::Nowhere);
         let reach = self.connections.reach();
-        self.traffic.on_query(by, owed, (question, requester), &reach, env);
+        self.traffic.on_query(by, reply_to, (question, requester), &reach, env);
         Ok(())
     }
 

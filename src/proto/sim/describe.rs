@@ -29,14 +29,14 @@ impl fmt::Display for Told<'_> {
             Input::Sent { link, len } => write!(f, "sent {len} on {}", link.0),
             Input::Lost { link, cause } => write!(f, "lost {}: {cause:?}", link.0),
             Input::Command(command) => Given(command).fmt(f),
-            Input::Answer { owed, answer } => {
+            Input::Answer { reply_to, answer } => {
                 let kind = match answer {
                     Answer::Reply(payload) => format!("reply of {}", payload.len()),
                     Answer::Failure { code, .. } => format!("failure {code}"),
                     Answer::Page { peers, .. } => format!("page of {}", peers.len()),
                     Answer::Fault(error) => format!("fault {}", error.code()),
                 };
-                write!(f, "{kind} to call {} on {}", owed.call.0, owed.link.0)
+                write!(f, "{kind} to call {} on {}", reply_to.call.0, reply_to.link.0)
             }
             Input::Consumed { link, ticks, cost } => {
                 write!(f, "consumed {ticks} ticks, {cost} bytes on {}", link.0)
@@ -125,10 +125,10 @@ impl fmt::Display for Said<'_> {
             Output::Deliver(delivery) => {
                 let from = (&delivery.sender.id, delivery.link.0);
                 match &delivery.work {
-                    Work::Request { owed, .. } => write!(
+                    Work::Request { reply_to, .. } => write!(
                         f,
                         "deliver {} as call {} from {from:?}",
-                        delivery.message.event, owed.call.0
+                        delivery.message.event, reply_to.call.0
                     ),
                     Work::Tick { cost } => {
                         write!(f, "deliver {} of {cost} from {from:?}", delivery.message.event)

@@ -124,7 +124,8 @@ impl Oracle {
         };
         let is_router = |life: &Life| self.routers.contains(&life.0);
         let routers = || self.senders.iter().filter(|(life, _)| is_router(life));
-        let by_routers: u64 = routers().map(|(_, sender)| told(sender) + sender.cut.owed).sum();
+        let by_routers: u64 =
+            routers().map(|(_, sender)| told(sender) + sender.cut.unanswered).sum();
         let one_was_killed = routers().any(|(_, sender)| sender.crashed);
         let (mut may_be, mut delivered) = (0, 0);
         let mut totals: BTreeMap<Life, (u64, u64)> = BTreeMap::new();

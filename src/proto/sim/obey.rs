@@ -165,11 +165,11 @@ impl World {
         let life = self.life(n);
         let node = &mut self.nodes[n];
         let Some(mesh) = node.mesh.take() else { return };
-        let left = (mesh.pending_calls(), mesh.owed_calls(), mesh.armed_timers());
+        let left = (mesh.pending_calls(), mesh.inbound_requests(), mesh.armed_timers());
         if left != (0, 0, 0) || !node.sockets.is_empty() || node.listening.is_some() {
             let sockets = node.sockets.len();
             let why = format!(
-                "node {n} has stopped with (pending, owed, timers) {left:?}, {sockets} sockets"
+                "node {n} has stopped with (pending, inbound, timers) {left:?}, {sockets} sockets"
             );
             self.oracle.fail(why);
         }

@@ -14,8 +14,8 @@ impl World {
         for n in 0..self.nodes.len() {
             let node = &self.nodes[n];
             let Some(mesh) = node.mesh.as_ref().filter(|_| !node.hostile) else { continue };
-            let (pending, owed) = (mesh.pending_calls(), mesh.owed_calls());
-            let mut left = vec![(pending as u64, owed, 0)];
+            let (pending, inbound) = (mesh.pending_calls(), mesh.inbound_requests());
+            let mut left = vec![(pending as u64, inbound, 0)];
             for entry in node.published.iter() {
                 // A hostile peer may never say that it is done with what it got.
                 let honest = self.oracle.is_honest_name(&entry.id);
@@ -27,7 +27,7 @@ impl World {
             }
             if left.iter().any(|left| *left != (0, 0, 0)) {
                 let why = format!(
-                    "node {n} is not at rest: (pending, owed), (calls, queued, unconfirmed): {left:?}"
+                    "node {n} is not at rest: (pending, inbound), (calls, queued, unconfirmed): {left:?}"
                 );
                 self.oracle.fail(why);
             }

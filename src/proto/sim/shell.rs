@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::id::{CallId, InstanceId, LinkId, NodeId};
 use crate::options::Options;
 use crate::proto::planted::{Planted, has};
-use crate::proto::{Command, Input, Local, Mesh, Owed, Posted, RouterRole};
+use crate::proto::{Command, Input, Local, Mesh, Posted, ReplyTo, RouterRole};
 use crate::routing::{Directory, cost};
 
 #[derive(Debug)]
@@ -79,7 +79,7 @@ pub(super) enum Mail {
     /// A worker takes up a request.
     TakeUp {
         label: Label,
-        owed: Owed,
+        reply_to: ReplyTo,
         deadline: Instant,
         cancelled: Arc<AtomicBool>,
     },

@@ -48,8 +48,8 @@ impl World {
             match entry.remove() {
                 Mail::Input(input) => self.feed(n, input),
                 Mail::Socket(input) => self.socket_news(n, input),
-                Mail::TakeUp { label, owed, deadline, cancelled } => {
-                    self.take_up(n, label, owed, deadline, &cancelled);
+                Mail::TakeUp { label, reply_to, deadline, cancelled } => {
+                    self.take_up(n, label, reply_to, deadline, &cancelled);
                 }
             }
         }

@@ -10,7 +10,7 @@ use super::shell::Mail;
 use super::world::World;
 use crate::error::{Error, ErrorKind, Execution};
 use crate::id::{LinkId, NodeId};
-use crate::proto::{Answer, Delivery, Input, Owed, Work};
+use crate::proto::{Answer, Delivery, Input, ReplyTo, Work};
 
 /// The label of messages that a hostile node may have made up.
 pub(super) const NOBODYS: Label = Label(0);
@@ -40,9 +40,9 @@ impl World {
             self.oracle.fail(format!("the payload of {name} is another message's"));
         }
         match delivery.work {
-            Work::Request { owed, deadline, cancelled, .. } => {
+            Work::Request { reply_to, deadline, cancelled, .. } => {
                 let at = self.now + self.any_moment();
-                self.post(n, at, Mail::TakeUp { label, owed, deadline, cancelled });
+                self.post(n, at, Mail::TakeUp { label, reply_to, deadline, cancelled });
             }
             Work::Tick { cost } => {
                 self.oracle.tick_delivered(label, &at);
@@ -112,13 +112,13 @@ impl World {
         &mut self,
         n: usize,
         label: Label,
-        owed: Owed,
+        reply_to: ReplyTo,
         deadline: Instant,
         cancelled: &AtomicBool,
     ) {
         let fault = |kind| Answer::Fault(Error::new(kind, payloads::WORKER));
         if deadline <= self.now || cancelled.load(Relaxed) {
-            return self.feed(n, Input::Answer { owed, answer: fault(ErrorKind::Expired) });
+            return self.feed(n, Input::Answer { reply_to, answer: fault(ErrorKind::Expired) });
         }
         let answer = match self.rng.u8(..20) {
             0 => fault(ErrorKind::NoHandler),
@@ -139,11 +139,11 @@ impl World {
         };
         let refused = matches!(&answer, Answer::Fault(e) if e.execution() == Execution::Never);
         if refused {
-            return self.feed(n, Input::Answer { owed, answer });
+            return self.feed(n, Input::Answer { reply_to, answer });
         }
         let id = self.nodes[n].id.clone();
         self.oracle.ran(label, &id);
         let at = self.now + self.any_moment();
-        self.post(n, at, Mail::Input(Input::Answer { owed, answer }));
+        self.post(n, at, Mail::Input(Input::Answer { reply_to, answer }));
     }
 }

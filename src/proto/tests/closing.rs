@@ -45,7 +45,7 @@ fn a_stop_of_a_router_counts_a_forward_once_and_its_reply_precedes_the_goodbye()
     pair.command(1, Command::Stop { bound: Duration::from_millis(100), token: Some("stop") });
     pair.pass(Duration::from_millis(400));
     let stop = pair.result("stop");
-    assert!(matches!(stop, Ok(Done::Stopped(cut)) if cut.owed == 1), "{stop:?}");
+    assert!(matches!(stop, Ok(Done::Stopped(cut)) if cut.unanswered == 1), "{stop:?}");
     let asked = pair.result("asked").unwrap_err();
     assert!(asked.message().contains("has stopped meanwhile"), "{asked}");
 }
@@ -98,8 +98,8 @@ fn a_reply_fits_into_the_memory_that_its_request_has_freed() {
         pair.run();
     }
     let (_, delivery) = pair.delivered.remove(0);
-    let Work::Request { owed, .. } = delivery.work else { panic!("a request") };
-    pair.feed(2, Input::Answer { owed, answer: Answer::Reply(bytes_of(250_000)) });
+    let Work::Request { reply_to, .. } = delivery.work else { panic!("a request") };
+    pair.feed(2, Input::Answer { reply_to, answer: Answer::Reply(bytes_of(250_000)) });
     pair.run();
     let asked = pair.result("asked");
     assert!(asked.is_ok(), "{asked:?}");
@@ -113,13 +113,13 @@ fn a_goodbye_does_not_list_a_forward_that_was_refused_and_waits_for_another_peer
     pair.ask_router("asked");
     pair.run();
     let (node, delivery) = pair.delivered.pop().expect("a request");
-    let Work::Request { owed, .. } = delivery.work else { panic!("a request") };
+    let Work::Request { reply_to, .. } = delivery.work else { panic!("a request") };
     let other = if node == 2 { "c" } else { "b" };
     let entry = pair.nodes[1].directory().get(other).unwrap();
     let gauge = Arc::clone(&entry.face(Directions::BOTH).unwrap().gauge);
     while gauge.take_call(1).is_ok() {}
     let busy = Error::new(ErrorKind::Busy, "it is busy").with_execution(Execution::Never);
-    pair.feed(node, Input::Answer { owed, answer: Answer::Fault(busy) });
+    pair.feed(node, Input::Answer { reply_to, answer: Answer::Fault(busy) });
     pair.run();
     assert!(pair.delivered.is_empty() && pair.done.is_empty());
     let whom = Whom::Id(NodeId::new("a").unwrap());

@@ -31,18 +31,18 @@ impl Pair {
 #[test]
 fn a_flush_ends_when_the_last_tick_before_it_was_handled() {
     let mut pair = Pair::joined(&["client", "server"]);
-    pair.flush("nothing owed");
-    assert!(pair.result("nothing owed").is_ok());
+    pair.flush("nothing unanswered");
+    assert!(pair.result("nothing unanswered").is_ok());
     pair.tick(100);
     pair.tick(100);
-    pair.flush("two owed");
+    pair.flush("two unanswered");
     pair.tick(100);
     pair.finish_one();
     assert!(pair.done.is_empty());
     pair.finish_one();
     // With a third under way the receiver's next report goes with its heartbeat.
     pair.pass(Duration::from_millis(2_100));
-    assert!(pair.result("two owed").is_ok());
+    assert!(pair.result("two unanswered").is_ok());
     assert_eq!(pair.delivered.len(), 1);
 }
 

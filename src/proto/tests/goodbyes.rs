@@ -29,14 +29,14 @@ impl Pair {
     }
 
     /// A request to node 1 that is given to its handlers; what they owe.
-    fn taken_up(&mut self, token: Label) -> Owed {
+    fn taken_up(&mut self, token: Label) -> ReplyTo {
         let plan = plan(self, &["b", "c"], false);
         self.request_by(plan, 0, Payload::null(), token);
         self.run();
         let (node, delivery) = self.delivered.pop().expect("a request");
-        let Work::Request { owed, .. } = delivery.work else { panic!("a request") };
+        let Work::Request { reply_to, .. } = delivery.work else { panic!("a request") };
         assert_eq!(node, 1);
-        owed
+        reply_to
     }
 
     fn failed(&mut self, token: Label) -> (ErrorKind, Execution) {
@@ -85,7 +85,7 @@ pub(super) fn what_was_taken_up_before_a_goodbye_may_have_run_and_goes_nowhere_e
     let _bound = crate::bound::bound();
     for leaving in LEAVINGS {
         let mut pair = star_that_listens();
-        let owed = pair.taken_up("taken up");
+        let reply_to = pair.taken_up("taken up");
         pair.part(leaving);
         let crossing = plan(&pair, &["b"], false);
         pair.request_by(crossing, 0, Payload::null(), "crosses");
@@ -96,7 +96,7 @@ pub(super) fn what_was_taken_up_before_a_goodbye_may_have_run_and_goes_nowhere_e
         let crossed = if stops { (ErrorKind::Busy, Execution::Never) } else { NEVER };
         assert_eq!(pair.failed("crosses"), crossed, "{leaving:?}");
         // What the handler says afterwards goes nowhere.
-        pair.feed(1, Input::Answer { owed, answer: Answer::Reply(Payload::null()) });
+        pair.feed(1, Input::Answer { reply_to, answer: Answer::Reply(Payload::null()) });
         pair.run();
         assert!(pair.delivered.is_empty(), "{leaving:?}");
     }
@@ -107,11 +107,11 @@ pub(super) fn what_was_taken_up_before_a_goodbye_may_have_run_and_goes_nowhere_e
 pub(super) fn an_answer_that_a_goodbye_cuts_off_may_have_run() {
     let _bound = crate::bound::bound();
     let mut pair = star_that_listens();
-    let owed =
+    let reply_to =
         ["whole", "begun", "waits", "failed", "refused"].map(|token| (pair.taken_up(token), token));
     // The kernel of the server takes nothing: the first answer is staged wholly, the second in part, the others wait.
     pair.frozen.push(1);
-    for (owed, token) in owed {
+    for (reply_to, token) in reply_to {
         let fault =
             |kind, execution| Answer::Fault(Error::new(kind, "no").with_execution(execution));
         let answer = match token {
@@ -120,7 +120,7 @@ pub(super) fn an_answer_that_a_goodbye_cuts_off_may_have_run() {
             "refused" => fault(ErrorKind::Busy, Execution::Never),
             _ => Answer::Reply(bytes_of(10)),
         };
-        pair.feed(1, Input::Answer { owed, answer });
+        pair.feed(1, Input::Answer { reply_to, answer });
     }
     let link = pair.link(1, "a");
     pair.part(Leaving::Disconnects);
@@ -141,7 +141,7 @@ pub(super) fn an_answer_that_a_goodbye_cuts_off_may_have_run() {
 fn who_broke_the_protocol_is_told_what_was_taken_up_too() {
     let _bound = crate::bound::bound();
     let mut pair = star_that_listens();
-    let _owed = pair.taken_up("taken up");
+    let _request = pair.taken_up("taken up");
     // A frame of no bytes.
     pair.steps.push_back(Arrival::Bytes(1, pair.link(1, "a"), vec![0; 4]));
     let crossing = plan(&pair, &["b"], false);
@@ -157,7 +157,7 @@ fn who_broke_the_protocol_is_told_what_was_taken_up_too() {
 fn a_peer_that_gave_up_is_not_told_of_its_requests() {
     let _bound = crate::bound::bound();
     let mut pair = star_that_listens();
-    let _owed = pair.taken_up("taken up");
+    let _request = pair.taken_up("taken up");
     let link = pair.nodes[1].links().get(pair.link(1, "a")).unwrap();
     assert_eq!(link.unanswered(), Some(vec![CallId(1)]));
     pair.command(0, Command::Cancel { call: CallId(1) });

@@ -88,8 +88,8 @@ fn a_request_that_waits_for_room_until_its_deadline_is_counted() {
     while gauge.take_call(1).is_ok() {}
     pair.request(0, "server", Payload::null(), "waits");
     pair.pass(2_999 * MILLISECOND);
-    assert_eq!((pair.done.len(), pair.nodes[0].dropped().unroomed), (0, 0));
+    assert_eq!((pair.done.len(), pair.nodes[0].dropped().backpressured), (0, 0));
     pair.pass(MILLISECOND);
     assert_eq!(pair.result("waits").unwrap_err().kind(), ErrorKind::Backpressure);
-    assert_eq!(pair.nodes[0].dropped().unroomed, 1);
+    assert_eq!(pair.nodes[0].dropped().backpressured, 1);
 }

@@ -26,8 +26,8 @@ impl Pair {
             .iter()
             .position(|(_, delivery)| matches!(delivery.work, Work::Request { .. }));
         let (node, delivery) = self.delivered.remove(at.expect("a request"));
-        let Work::Request { owed, .. } = delivery.work else { unreachable!() };
-        self.feed(node, Input::Answer { owed, answer });
+        let Work::Request { reply_to, .. } = delivery.work else { unreachable!() };
+        self.feed(node, Input::Answer { reply_to, answer });
         self.run();
     }
 }

@@ -24,9 +24,9 @@ impl Pair {
         self.run();
     }
 
-    fn owed(&mut self) -> Owed {
+    fn reply_to(&mut self) -> ReplyTo {
         match self.delivered.pop().expect("a delivery").1.work {
-            Work::Request { owed, .. } => owed,
+            Work::Request { reply_to, .. } => reply_to,
             Work::Tick { .. } => panic!("a tick"),
         }
     }
@@ -44,8 +44,8 @@ fn a_node_without_a_link_answers_itself() {
     pair.run();
     let (_, delivery) = pair.delivered.last().expect("it is delivered at once");
     assert_eq!(delivery.sender.id, "alone");
-    let owed = pair.owed();
-    pair.feed(0, Input::Answer { owed, answer: Answer::Reply(bytes_of(7)) });
+    let reply_to = pair.reply_to();
+    pair.feed(0, Input::Answer { reply_to, answer: Answer::Reply(bytes_of(7)) });
     let Ok(Done::Answered(answered)) = pair.result("asked") else { panic!("an answer") };
     assert_eq!((answered.payload, answered.peer.id.as_str()), (bytes_of(7), "alone"));
     assert_eq!(pair.nodes[0].armed_timers(), 0);
@@ -62,8 +62,8 @@ fn failures_and_faults_of_its_own_handlers_arrive_as_they_are() {
     for (answer, code) in [(failure, "ODD"), (fault, "NO_HANDLER")] {
         pair.ask_own("asked");
         pair.run();
-        let owed = pair.owed();
-        pair.feed(0, Input::Answer { owed, answer });
+        let reply_to = pair.reply_to();
+        pair.feed(0, Input::Answer { reply_to, answer });
         let error = pair.result("asked").unwrap_err();
         assert_eq!((error.code(), error.peer().unwrap().as_str()), (code, "alone"));
     }
@@ -84,9 +84,9 @@ fn the_deadline_and_a_cancel_end_a_call_to_itself_and_its_handler_sees_it() {
         let error = pair.result("asked").unwrap_err();
         assert_eq!((error.kind(), error.execution()), (kind, Execution::Unknown));
         let (_, delivery) = pair.delivered.pop().unwrap();
-        let Work::Request { owed, cancelled, .. } = delivery.work else { panic!("a request") };
+        let Work::Request { reply_to, cancelled, .. } = delivery.work else { panic!("a request") };
         assert!(cancelled.load(std::sync::atomic::Ordering::Relaxed));
-        pair.feed(0, Input::Answer { owed, answer: Answer::Reply(Payload::null()) });
+        pair.feed(0, Input::Answer { reply_to, answer: Answer::Reply(Payload::null()) });
         assert_eq!(pair.nodes[0].dropped().unwanted_answers, 1);
         pair.check_own();
     }
@@ -104,8 +104,8 @@ fn calls_beyond_the_places_wait_in_line_and_all_are_answered() {
     }
     assert_eq!(pair.delivered.len(), 2);
     while !pair.delivered.is_empty() {
-        let owed = pair.owed();
-        pair.feed(0, Input::Answer { owed, answer: Answer::Reply(Payload::null()) });
+        let reply_to = pair.reply_to();
+        pair.feed(0, Input::Answer { reply_to, answer: Answer::Reply(Payload::null()) });
     }
     for token in ["1", "2", "3", "4"] {
         assert!(pair.result(token).is_ok());
@@ -151,8 +151,8 @@ fn a_stop_waits_for_its_own_handlers_and_then_for_nobody() {
         let work: Vec<Delivery> = pair.delivered.drain(..).map(|(_, delivery)| delivery).collect();
         for Delivery { link, work, .. } in work.into_iter().filter(|_| answered) {
             let input = match work {
-                Work::Request { owed, .. } => {
-                    Input::Answer { owed, answer: Answer::Reply(Payload::null()) }
+                Work::Request { reply_to, .. } => {
+                    Input::Answer { reply_to, answer: Answer::Reply(Payload::null()) }
                 }
                 Work::Tick { cost } => Input::Consumed { link, ticks: 1, cost },
             };
@@ -203,9 +203,9 @@ fn a_call_by_path_goes_on_under_the_name_of_the_next_step() {
         pair.request_by(plan, 0, Payload::null(), "asked");
         pair.run();
         assert_eq!(pair.delivered.last().unwrap().1.message.event.as_str(), "/a/x");
-        let owed = pair.owed();
+        let reply_to = pair.reply_to();
         let answer = Answer::Fault(Error::new(kind, "no").with_execution(Execution::Never));
-        pair.feed(0, Input::Answer { owed, answer });
+        pair.feed(0, Input::Answer { reply_to, answer });
         pair.run();
         let delivered =
             pair.delivered.last().map(|(node, delivery)| (*node, delivery.message.event.as_str()));
@@ -221,17 +221,17 @@ fn who_has_no_room_keeps_its_name_for_when_its_turn_comes_again() {
     let mut pair = Pair::joined_with(&["client", "server"], &config);
     pair.ask_own("before");
     pair.run();
-    let owed = pair.owed();
+    let reply_to = pair.reply_to();
     // No room here, so the server is asked first, and then there is some.
     let plan = by_names(&pair, "/a/x", "/b/x");
     assert_eq!(plan.room, None);
     pair.request_by(plan, 0, Payload::null(), "asked");
     pair.run();
     assert_eq!(pair.delivered.last().unwrap().1.message.event.as_str(), "/b/x");
-    pair.feed(0, Input::Answer { owed, answer: Answer::Reply(Payload::null()) });
-    let (node, owed) = (pair.delivered.last().unwrap().0, pair.owed());
+    pair.feed(0, Input::Answer { reply_to, answer: Answer::Reply(Payload::null()) });
+    let (node, reply_to) = (pair.delivered.last().unwrap().0, pair.reply_to());
     let answer = Answer::Fault(Error::new(ErrorKind::NotFound, "gone"));
-    pair.feed(node, Input::Answer { owed, answer });
+    pair.feed(node, Input::Answer { reply_to, answer });
     pair.run();
     let (node, delivery) = pair.delivered.last().unwrap();
     assert_eq!((*node, delivery.message.event.as_str()), (0, "/a/x"));
@@ -326,8 +326,10 @@ fn thousands_that_wait_for_their_own_node_and_are_refused_at_once_need_no_deep_s
     }
     pair.run();
     assert_eq!(pair.delivered.len(), 2);
-    let Work::Request { owed, .. } = pair.delivered.remove(0).1.work else { panic!("a request") };
-    pair.feed(0, Input::Answer { owed, answer: Answer::Reply(Payload::null()) });
+    let Work::Request { reply_to, .. } = pair.delivered.remove(0).1.work else {
+        panic!("a request")
+    };
+    pair.feed(0, Input::Answer { reply_to, answer: Answer::Reply(Payload::null()) });
     assert!(pair.result("first").is_ok());
     let busy = pair.done.iter().filter(|(token, result)| {
         *token == "waits" && result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Busy)

@@ -59,16 +59,18 @@ impl Pair {
         self.command(from, Command::Tick(Tick { plan, message, wait: None }));
     }
 
-    /// The one request that was delivered, where, and what it is owed.
-    fn delivered_request(&mut self) -> (usize, Delivery, Owed) {
+    /// The one request that was delivered, where, and to what a reply goes.
+    fn delivered_request(&mut self) -> (usize, Delivery, ReplyTo) {
         let (node, delivery) = self.delivered.pop().expect("a message");
         assert!(self.delivered.is_empty(), "one message was delivered twice");
-        let Work::Request { owed, .. } = delivery.work else { panic!("no request: {delivery:?}") };
-        (node, delivery, owed)
+        let Work::Request { reply_to, .. } = delivery.work else {
+            panic!("no request: {delivery:?}")
+        };
+        (node, delivery, reply_to)
     }
 
-    fn answer(&mut self, node: usize, owed: Owed, answer: Answer) {
-        self.steps.push_back(Arrival::Input(node, Input::Answer { owed, answer }));
+    fn answer(&mut self, node: usize, reply_to: ReplyTo, answer: Answer) {
+        self.steps.push_back(Arrival::Input(node, Input::Answer { reply_to, answer }));
         self.run();
     }
 
@@ -87,10 +89,10 @@ fn a_router_places_a_request_and_passes_everything_on() {
     let mut pair = Pair::graph(&["a", "router", "b"], &[(0, 1), (2, 1)]);
     pair.ask(0, "router", &like("b"), "asked");
     pair.run();
-    let (node, delivery, owed) = pair.delivered_request();
+    let (node, delivery, reply_to) = pair.delivered_request();
     assert_eq!((node, delivery.sender.id.as_str()), (2, "router"));
     assert_eq!(delivery.origin.as_ref().map(NodeId::as_str), Some("a"));
-    pair.answer(2, owed, Answer::Reply(bytes_of(40_000)));
+    pair.answer(2, reply_to, Answer::Reply(bytes_of(40_000)));
     let Ok(Done::Answered(answered)) = pair.result("asked") else { panic!("no answer") };
     assert_eq!(answered.payload.len(), bytes_of(40_000).len());
     assert_eq!(answered.peer.id.as_str(), "router");
@@ -112,8 +114,8 @@ fn what_a_service_says_no_with_comes_back_unchanged() {
     for (answer, code) in [(failure, "NO_NODES_MATCH_FILTER"), (fault, "NO_REPLY")] {
         pair.ask(0, "router", &like("b"), "asked");
         pair.run();
-        let (node, _, owed) = pair.delivered_request();
-        pair.answer(node, owed, answer);
+        let (node, _, reply_to) = pair.delivered_request();
+        pair.answer(node, reply_to, answer);
         let error = pair.result("asked").unwrap_err();
         assert_eq!((error.code(), error.may_have_run()), (code, true));
         assert_eq!(error.peer().map(NodeId::as_str), Some("b"));
@@ -148,7 +150,7 @@ pub(super) fn nobody_is_found_once_by_each_router_however_they_are_linked() {
             assert!(counted.iter().all(|count| *count == round), "{links:?}: {counted:?}");
         }
         for node in &pair.nodes {
-            assert_eq!((node.pending_calls(), node.owed_calls()), (0, 0));
+            assert_eq!((node.pending_calls(), node.inbound_requests()), (0, 0));
         }
     }
 }
@@ -209,7 +211,7 @@ fn a_cancel_reaches_the_service() {
     let (_, delivery, _) = pair.delivered_request();
     let Work::Request { cancelled, .. } = delivery.work else { unreachable!() };
     assert!(cancelled.load(std::sync::atomic::Ordering::Relaxed));
-    assert_eq!((pair.nodes[1].pending_calls(), pair.nodes[1].owed_calls()), (0, 0));
+    assert_eq!((pair.nodes[1].pending_calls(), pair.nodes[1].inbound_requests()), (0, 0));
     assert_eq!(pair.counted(1), (1, 1));
 }
 
@@ -237,9 +239,9 @@ fn the_next_router_is_asked_when_one_is_lost_before_it_was_sent_anything() {
     pair.drop_link("router-1");
     pair.request_by(plan, 0, Payload::null(), "asked");
     pair.run();
-    let (node, delivery, owed) = pair.delivered_request();
+    let (node, delivery, reply_to) = pair.delivered_request();
     assert_eq!((node, delivery.sender.id.as_str()), (3, "router-2"));
-    pair.answer(node, owed, Answer::Reply(Payload::null()));
+    pair.answer(node, reply_to, Answer::Reply(Payload::null()));
     assert!(pair.result("asked").is_ok());
 }
 
@@ -256,7 +258,7 @@ fn the_deadline_is_one_however_many_routers_there_are() {
     let error = pair.result("asked").unwrap_err();
     assert_eq!((error.kind(), error.may_have_run()), (ErrorKind::RequestTimeout, true));
     for node in &pair.nodes[..3] {
-        assert_eq!((node.pending_calls(), node.owed_calls()), (0, 0));
+        assert_eq!((node.pending_calls(), node.inbound_requests()), (0, 0));
     }
 }
 
@@ -268,9 +270,9 @@ pub(super) fn a_router_that_knows_nobody_is_not_asked_again_because_another_was_
         Pair::graph(&["a", "router-1", "router-2", "b"], &[(0, 1), (0, 2), (1, 2), (3, 1)]);
     pair.ask(0, "router-1", &like("b"), "asked");
     pair.run();
-    let (node, _, owed) = pair.delivered_request();
+    let (node, _, reply_to) = pair.delivered_request();
     let busy = Error::new(ErrorKind::Busy, "b has too much to do");
-    pair.answer(node, owed, Answer::Fault(busy));
+    pair.answer(node, reply_to, Answer::Fault(busy));
     let error = pair.result("asked").unwrap_err();
     assert_eq!((error.kind(), error.may_have_run()), (ErrorKind::Busy, false));
     assert_eq!((pair.counted(1), pair.counted(2)), ((1, 1), (1, 1)));
@@ -434,8 +436,8 @@ fn each_who_asks_through_a_router_has_so_many_places_and_the_router_has_more() {
     assert!(pair.done.is_empty());
     // A node that sends more than it may is refused what is its own, and nobody else.
     let (_, delivery) = pair.delivered.remove(0);
-    let Work::Request { owed, .. } = delivery.work else { unreachable!() };
-    pair.answer(2, owed, Answer::Reply(Payload::null()));
+    let Work::Request { reply_to, .. } = delivery.work else { unreachable!() };
+    pair.answer(2, reply_to, Answer::Reply(Payload::null()));
     assert_eq!((pair.delivered.len(), pair.done.len()), (4, 1));
 }
 
@@ -480,12 +482,12 @@ fn who_serves_the_path_no_more_is_passed_over() {
     let nodes = [("a", "/a"), ("router", "/r"), ("b", "/math/add"), ("c", "/math/add")];
     let mut pair = Pair::graph_of(&nodes, &[(0, 1), (2, 1), (3, 1)]);
     pair.ask_path(0, "router", "/math/add", "asked");
-    let (first, _, owed) = pair.delivered_request();
+    let (first, _, reply_to) = pair.delivered_request();
     let gone = Error::new(ErrorKind::NotFound, "it was removed a moment ago");
-    pair.answer(first, owed, Answer::Fault(gone));
-    let (second, _, owed) = pair.delivered_request();
+    pair.answer(first, reply_to, Answer::Fault(gone));
+    let (second, _, reply_to) = pair.delivered_request();
     assert_eq!(first + second, 2 + 3);
-    pair.answer(second, owed, Answer::Reply(Payload::null()));
+    pair.answer(second, reply_to, Answer::Reply(Payload::null()));
     assert!(pair.result("asked").is_ok());
 }
 
@@ -501,9 +503,9 @@ fn another_router_is_asked_for_the_pattern_and_not_for_the_path_of_who_could_not
     ];
     let mut pair = Pair::graph_of(&nodes, &[(0, 1), (1, 2), (3, 1), (4, 2)]);
     pair.ask_path(0, "router-1", "/math/*", "asked");
-    let (node, delivery, owed) = pair.delivered_request();
+    let (node, delivery, reply_to) = pair.delivered_request();
     assert_eq!((node, delivery.message.event.as_str()), (3, "/math/add"));
-    pair.answer(node, owed, Answer::Fault(Error::new(ErrorKind::Busy, "b has too much to do")));
+    pair.answer(node, reply_to, Answer::Fault(Error::new(ErrorKind::Busy, "b has too much to do")));
     let (node, delivery, _) = pair.delivered_request();
     assert_eq!((node, delivery.message.event.as_str()), (4, "/math/mul"));
 }
@@ -564,9 +566,9 @@ fn a_router_without_room_holds_up_nobody_whom_another_can_serve() {
     for router in ["router-1", "router-0", "router-0"] {
         pair.ask(0, router, &like("b"), "asked");
         pair.run();
-        let (_, delivery, owed) = pair.delivered_request();
+        let (_, delivery, reply_to) = pair.delivered_request();
         assert_eq!(delivery.sender.id.as_str(), "router-2", "by {router}");
-        pair.answer(4, owed, Answer::Reply(Payload::null()));
+        pair.answer(4, reply_to, Answer::Reply(Payload::null()));
         assert!(pair.result("asked").is_ok());
     }
     // If none has any, it waits.

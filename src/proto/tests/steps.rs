@@ -125,9 +125,9 @@ fn a_request_goes_on_while_it_certainly_did_not_run_and_no_further() {
     pair.request_by(to_both, 0, Payload::null(), "busy");
     pair.run();
     let (node, delivery) = pair.delivered.pop().unwrap();
-    let Work::Request { owed, .. } = delivery.work else { panic!("a request") };
+    let Work::Request { reply_to, .. } = delivery.work else { panic!("a request") };
     let busy = Answer::Fault(Error::new(ErrorKind::Busy, "full"));
-    pair.feed(node, Input::Answer { owed, answer: busy });
+    pair.feed(node, Input::Answer { reply_to, answer: busy });
     pair.run();
     assert_eq!((node, pair.delivered_to()), (1, vec![2]));
     // Written: whatever becomes of it, nobody else gets it.
@@ -149,8 +149,8 @@ fn how_a_peer_serves_is_noted_whether_anybody_waits_or_not() {
     let shown = |pair: &Pair| pair.nodes[0].directory().get("b").unwrap().pace.shown(pair.now);
     let answer = |pair: &mut Pair, answer: Answer| {
         let (node, delivery) = pair.delivered.pop().unwrap();
-        let Work::Request { owed, .. } = delivery.work else { panic!("a request") };
-        pair.feed(node, Input::Answer { owed, answer });
+        let Work::Request { reply_to, .. } = delivery.work else { panic!("a request") };
+        pair.feed(node, Input::Answer { reply_to, answer });
         pair.run();
     };
     assert_eq!((shown(&pair).latency, shown(&pair).failing), (None, 0.0));
@@ -259,10 +259,10 @@ fn a_request_prefers_an_alternate_with_room_to_a_place_in_line() {
     assert_eq!(pair.delivered_to(), [3]);
     // The one that had no room is still an alternate.
     let (node, delivery) = pair.delivered.pop().unwrap();
-    let Work::Request { owed, .. } = delivery.work else { panic!("a request") };
+    let Work::Request { reply_to, .. } = delivery.work else { panic!("a request") };
     pair.nodes[0].directory().get("c").unwrap().up.clone().unwrap().gauge.set_calls_limit(9);
     let answer = Answer::Fault(Error::new(ErrorKind::Busy, "full"));
-    pair.feed(node, Input::Answer { owed, answer });
+    pair.feed(node, Input::Answer { reply_to, answer });
     pair.run();
     assert_eq!(pair.delivered_to(), [2]);
 }
@@ -344,8 +344,8 @@ fn data_that_an_alternate_may_need_count_in_the_memory_until_they_are_answered()
         assert_eq!(pair.delivered_to(), [1], "it is written");
         assert_eq!(held(&pair) >= bytes, kept);
         let (node, delivery) = pair.delivered.pop().unwrap();
-        let Work::Request { owed, .. } = delivery.work else { panic!("a request") };
-        pair.feed(node, Input::Answer { owed, answer: Answer::Reply(Payload::null()) });
+        let Work::Request { reply_to, .. } = delivery.work else { panic!("a request") };
+        pair.feed(node, Input::Answer { reply_to, answer: Answer::Reply(Payload::null()) });
         pair.run();
         assert!(pair.result("asked").is_ok());
         assert_eq!(held(&pair), 0);
@@ -393,9 +393,9 @@ fn that_a_peer_was_busy_says_more_than_that_another_takes_no_message_of_that_siz
         pair.request_by(both, 0, long, "asked");
         pair.run();
         let (node, delivery) = pair.delivered.pop().unwrap();
-        let Work::Request { owed, .. } = delivery.work else { panic!("a request") };
+        let Work::Request { reply_to, .. } = delivery.work else { panic!("a request") };
         let busy = Answer::Fault(Error::new(ErrorKind::Busy, "full"));
-        pair.feed(node, Input::Answer { owed, answer: busy });
+        pair.feed(node, Input::Answer { reply_to, answer: busy });
         pair.run();
         assert_eq!(pair.result("asked").unwrap_err().kind(), ErrorKind::Busy, "{order:?}");
     }

@@ -295,8 +295,8 @@ pub(super) fn a_waiting_call_whose_time_ends_with_anothers_is_not_sent() {
     pair.run();
     // The reply is read in a turn that is behind both deadlines and has not come to its timers yet.
     pair.now += 4 * SECOND;
-    let Work::Request { owed, .. } = pair.delivered[0].1.work else { panic!("a request") };
-    pair.feed(1, Input::Answer { owed, answer: Answer::Reply(Payload::null()) });
+    let Work::Request { reply_to, .. } = pair.delivered[0].1.work else { panic!("a request") };
+    pair.feed(1, Input::Answer { reply_to, answer: Answer::Reply(Payload::null()) });
     pair.pass(SECOND);
     assert!(pair.result("sent").is_ok());
     let waits = pair.result("waits").unwrap_err();

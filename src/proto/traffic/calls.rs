@@ -32,7 +32,7 @@ use crate::proto::planted::{Planted, has};
 use crate::proto::queue::{Item, ItemHead, Onward, Seq};
 use crate::proto::reach::Reach;
 use crate::proto::timers::TimerId;
-use crate::proto::{Answered, Done, Message, Owed};
+use crate::proto::{Answered, Done, Message, ReplyTo};
 use crate::routing::{Destination, Pace, PeerEntry, Plan, Route, Step, cost};
 use crate::wire;
 
@@ -295,14 +295,14 @@ impl<T> Calls<T> {
         id: CallId,
         (link, seq): (LinkId, Seq),
         now: Instant,
-    ) -> Option<Owed> {
+    ) -> Option<ReplyTo> {
         let call = self.known(id)?;
         (call.phase, call.queued_at) = (Phase::Queued(link, seq), now);
         call.forwards()
     }
 
     /// The call waits for capacity.
-    pub(crate) fn waits(&mut self, id: CallId, link: LinkId, ticket: Ticket) -> Option<Owed> {
+    pub(crate) fn waits(&mut self, id: CallId, link: LinkId, ticket: Ticket) -> Option<ReplyTo> {
         let call = self.known(id)?;
         call.phase = Phase::Waiting(link, ticket);
         call.forwards()
@@ -445,9 +445,9 @@ impl<T> Calls<T> {
 
 impl<T> Call<T> {
     /// The request of a peer that it forwards.
-    fn forwards(&self) -> Option<Owed> {
+    fn forwards(&self) -> Option<ReplyTo> {
         match &self.initiator {
-            Initiator::Peer(forward) => Some(forward.owed()),
+            Initiator::Peer(forward) => Some(forward.reply_to()),
             Initiator::Caller(_) | Initiator::Tick(_) => None,
         }
     }

@@ -13,7 +13,7 @@ use crate::node_event::NodeEvent;
 use crate::payload::Payload;
 use crate::proto::env::{Env, Timer, disarm};
 use crate::proto::timers::TimerId;
-use crate::proto::{Answer, Choose, Output, Owed, Page};
+use crate::proto::{Answer, Choose, Output, Page, ReplyTo};
 use crate::routing::{Destination, Directory, FilterCache, Random, Search, Step};
 use crate::routing_stats::{RoutingCounts, RoutingStats};
 
@@ -33,7 +33,7 @@ pub(crate) struct Forwards {
     searching: usize,
     last_searched: LinkId,
     /// Queries for peers that are being answered off the loop.
-    queries: BTreeMap<CallId, Owed>,
+    queries: BTreeMap<CallId, ReplyTo>,
     filters: FilterCache,
     counts: RoutingCounts,
     stats_timer: Option<TimerId>,
@@ -42,7 +42,7 @@ pub(crate) struct Forwards {
 /// A request or a tick of a peer that this router forwards by a call of its own.
 #[derive(Debug)]
 pub(crate) struct Forward {
-    owed: Owed,
+    reply_to: ReplyTo,
     call: CallId,
     is_tick: bool,
     /// As the requester says it: the path that a peer serves may be another one.
@@ -53,17 +53,17 @@ pub(crate) struct Forward {
 
 impl Forward {
     pub(crate) fn new(
-        owed: Owed,
+        reply_to: ReplyTo,
         call: CallId,
         is_tick: bool,
         (event, sought): (EventName, Destination),
         since: Instant,
     ) -> Self {
-        Self { owed, call, is_tick, event, sought, since }
+        Self { reply_to, call, is_tick, event, sought, since }
     }
 
-    pub(crate) fn owed(&self) -> Owed {
-        self.owed
+    pub(crate) fn reply_to(&self) -> ReplyTo {
+        self.reply_to
     }
 
     pub(crate) fn call(&self) -> CallId {
@@ -120,23 +120,23 @@ impl Forwards {
     /// A query of a peer for the peers of this router is answered off the loop.
     pub(crate) fn query(
         &mut self,
-        owed: Owed,
+        reply_to: ReplyTo,
         filter: &[u8],
         requester: NodeId,
         call: CallId,
     ) -> Result<Search, Error> {
         let search = Search::by_filter(filter, &mut self.filters, requester)?;
-        self.queries.insert(call, owed);
+        self.queries.insert(call, reply_to);
         Ok(search)
     }
 
     /// The request that a query answers, if it is one.
-    pub(crate) fn query_of(&self, call: CallId) -> Option<Owed> {
+    pub(crate) fn query_of(&self, call: CallId) -> Option<ReplyTo> {
         self.queries.get(&call).copied()
     }
 
     /// A query has its answer, or nothing waits for it any more.
-    pub(crate) fn end_query(&mut self, call: CallId) -> Option<Owed> {
+    pub(crate) fn end_query(&mut self, call: CallId) -> Option<ReplyTo> {
         self.queries.remove(&call)
     }
 
@@ -191,7 +191,7 @@ impl Forwards {
 
     /// Nothing waits any more for what that peer has asked for.
     pub(crate) fn link_lost(&mut self, link: LinkId) {
-        self.queries.retain(|_, owed| owed.link != link);
+        self.queries.retain(|_, reply_to| reply_to.link != link);
         self.waiting.remove(&link);
     }
 

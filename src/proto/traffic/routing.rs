@@ -15,7 +15,7 @@ use crate::proto::links::ReplyTrail;
 use crate::proto::planted::{Planted, has};
 use crate::proto::reach::Reach;
 use crate::proto::traffic::{Found, InboundForward};
-use crate::proto::{Answer, Chosen, Done, Local, Message, Owed, Page};
+use crate::proto::{Answer, Chosen, Done, Local, Message, Page, ReplyTo};
 use crate::routing::{Destination, Route, Step};
 use crate::routing_stats::RoutingStats;
 use crate::wire::DirectoryQuestion;
@@ -31,7 +31,7 @@ impl<T> Traffic<T> {
         reach: &Reach<'_, T>,
         env: &mut Env<T>,
     ) -> Option<Found<T>> {
-        let InboundForward { owed, is_tick, deadline, depth, event, headers, payload, .. } =
+        let InboundForward { reply_to, is_tick, deadline, depth, event, headers, payload, .. } =
             inbound;
         let InboundForward { origin, sought, hops_left, mut visited, .. } = inbound;
         let own = env.local.id.clone();
@@ -46,7 +46,7 @@ impl<T> Traffic<T> {
             hops_left: hops_left.saturating_sub(u8::from(!has(Planted::HopsUncounted))),
         };
         let message = Some(Message { event: event.clone(), headers, payload });
-        let forward = Forward::new(owed, id, is_tick, (event, sought), env.now);
+        let forward = Forward::new(reply_to, id, is_tick, (event, sought), env.now);
         let found = if mine {
             Ok(Ok(Vec::new()))
         } else {
@@ -60,7 +60,7 @@ impl<T> Traffic<T> {
             Ok(found) => self.found(id, found, env),
             Err(search) => {
                 let job = SearchJob { call: id, search, page: None };
-                self.search_later(owed.link, job, reach, env);
+                self.search_later(reply_to.link, job, reach, env);
                 None
             }
         }
@@ -123,12 +123,12 @@ impl<T> Traffic<T> {
         self.forwards.on_search_done();
         let trail = ReplyTrail::default();
         let found = match (self.forwards.end_query(call), chosen) {
-            (Some(owed), Ok(Chosen::Page { peers, more })) => {
-                env.then(Effect::Reply { owed, answer: Answer::Page { peers, more }, trail });
+            (Some(reply_to), Ok(Chosen::Page { peers, more })) => {
+                env.then(Effect::Reply { reply_to, answer: Answer::Page { peers, more }, trail });
                 None
             }
-            (Some(owed), Err(error)) => {
-                env.then(Effect::Reply { owed, answer: Answer::Fault(error), trail });
+            (Some(reply_to), Err(error)) => {
+                env.then(Effect::Reply { reply_to, answer: Answer::Fault(error), trail });
                 None
             }
             (None, Ok(Chosen::Steps(steps))) => self.found(call, Ok(steps), env),
@@ -150,21 +150,21 @@ impl<T> Traffic<T> {
     pub(crate) fn on_query(
         &mut self,
         call: CallId,
-        owed: Owed,
+        reply_to: ReplyTo,
         (question, requester): (DirectoryQuestion, NodeId),
         reach: &Reach<'_, T>,
         env: &mut Env<T>,
     ) {
         let DirectoryQuestion { filter, after, limit } = question;
-        match self.forwards.query(owed, &filter, requester, call) {
+        match self.forwards.query(reply_to, &filter, requester, call) {
             Ok(search) => {
                 let limit = usize::try_from(limit).unwrap_or(DIRECTORY_PAGE);
                 let page = Some(Page { after, limit: limit.clamp(1, DIRECTORY_PAGE) });
-                self.search_later(owed.link, SearchJob { call, search, page }, reach, env);
+                self.search_later(reply_to.link, SearchJob { call, search, page }, reach, env);
             }
             Err(error) => {
                 let (answer, trail) = (Answer::Fault(error), ReplyTrail::default());
-                env.then(Effect::Reply { owed, answer, trail });
+                env.then(Effect::Reply { reply_to, answer, trail });
             }
         }
     }
@@ -199,7 +199,7 @@ impl<T> Traffic<T> {
         let tells = in_vain && !has(Planted::AskedUntold);
         let asked = route.filter(|_| tells).map(|route| route.visited).unwrap_or_default();
         env.then(Effect::Reply {
-            owed: forward.owed(),
+            reply_to: forward.reply_to(),
             answer,
             trail: ReplyTrail { handler, asked },
         });
@@ -217,7 +217,7 @@ impl<T> Traffic<T> {
 /// Whether anything still waits for what a search finds.
 fn is_awaited<T>(calls: &Calls<T>, forwards: &Forwards, id: CallId, reach: &Reach<'_, T>) -> bool {
     match forwards.query_of(id) {
-        Some(owed) => reach.is_handled(owed),
+        Some(reply_to) => reach.is_handled(reply_to),
         None => calls.is_searching(id),
     }
 }

@@ -9,7 +9,7 @@ use super::asleep::Pulse;
 use super::lanes::{LaneKey, Lanes};
 use super::queue::{Asked, Queue, Waiting};
 use crate::config::{Limits, WORKERS_RUNNING};
-use crate::proto::{Delivery, Owed, Work};
+use crate::proto::{Delivery, ReplyTo, Work};
 
 /// What one worker does next.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub(super) enum Step {
 /// A request that is not run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Refused {
-    pub(super) owed: Owed,
+    pub(super) reply_to: ReplyTo,
     pub(super) why: Refusal,
 }
 
@@ -143,19 +143,19 @@ impl Core {
 
     /// Queues a message from a peer, or refuses it or what has to make room for it. Ticks are never refused while the pool is open.
     pub(super) fn admit(&mut self, delivery: Delivery, refused: &mut Vec<Refused>) {
-        let (owed, deadline, depth) = match &delivery.work {
-            Work::Request { owed, deadline, depth, .. } => (*owed, *deadline, *depth),
+        let (reply_to, deadline, depth) = match &delivery.work {
+            Work::Request { reply_to, deadline, depth, .. } => (*reply_to, *deadline, *depth),
             Work::Tick { .. } => {
                 return self.admit_tick(delivery);
             }
         };
         if self.phase != Phase::Open {
-            return refused.push(Refused { owed, why: Refusal::Closed });
+            return refused.push(Refused { reply_to, why: Refusal::Closed });
         }
         let unfilled = self.min.saturating_sub(self.live.len());
         let takers = self.coming + self.looking + self.parked.len() + unfilled;
         let mut full = Vec::new();
-        self.queue.push(Asked { owed, deadline, depth, delivery }, takers, &mut full);
+        self.queue.push(Asked { reply_to, deadline, depth, delivery }, takers, &mut full);
         self.full += full.len() as u64;
         refused.extend(refuse(full, Refusal::QueueFull));
     }
@@ -389,5 +389,5 @@ impl Core {
 }
 
 fn refuse(asked: Vec<Asked>, why: Refusal) -> Vec<Refused> {
-    asked.into_iter().map(|asked| Refused { owed: asked.owed, why }).collect()
+    asked.into_iter().map(|asked| Refused { reply_to: asked.reply_to, why }).collect()
 }

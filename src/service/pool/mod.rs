@@ -23,7 +23,7 @@ use self::core::{Core, Phase, Refusal, Refused, Step};
 use super::dispatch::Dispatch;
 use crate::config::{Limits, WAKES_UNDER_LOCK};
 use crate::error::{Error, ErrorKind, Execution};
-use crate::proto::{Answer, Delivery, Owed};
+use crate::proto::{Answer, Delivery, ReplyTo};
 
 /// All workers of one node.
 pub(super) struct Pool {
@@ -77,7 +77,7 @@ impl Pool {
     }
 
     /// Takes messages in their order and returns the requests that cannot be taken. Never waits for user code.
-    pub(super) fn deliver(self: &Arc<Self>, batch: &mut Vec<Delivery>) -> Vec<(Owed, Answer)> {
+    pub(super) fn deliver(self: &Arc<Self>, batch: &mut Vec<Delivery>) -> Vec<(ReplyTo, Answer)> {
         let mut core = self.lock();
         let mut refused = Vec::new();
         for delivery in batch.drain(..) {
@@ -85,7 +85,7 @@ impl Pool {
         }
         let step = core.next_step();
         refused.append(&mut self.release(core, step));
-        refused.into_iter().map(|refused| (refused.owed, self.answer(refused.why))).collect()
+        refused.into_iter().map(|refused| (refused.reply_to, self.answer(refused.why))).collect()
     }
 
     /// Whether this thread is one of the workers.
@@ -239,8 +239,8 @@ impl Pool {
     }
 
     fn refuse(&self, refused: Vec<Refused>) {
-        for Refused { owed, why } in refused {
-            self.dispatch.outlet().answer(owed, self.answer(why));
+        for Refused { reply_to, why } in refused {
+            self.dispatch.outlet().answer(reply_to, self.answer(why));
         }
     }
 

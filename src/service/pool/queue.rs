@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use super::lanes::LaneKey;
 use crate::id::LinkId;
-use crate::proto::{Delivery, Owed, Work};
+use crate::proto::{Delivery, ReplyTo, Work};
 use crate::routing::cost;
 
 /// One thing for one worker to do.
@@ -24,7 +24,7 @@ pub(super) enum Waiting {
 /// A request and what the queue needs to know of it.
 #[derive(Debug)]
 pub(super) struct Asked {
-    pub(super) owed: Owed,
+    pub(super) reply_to: ReplyTo,
     pub(super) deadline: Instant,
     pub(super) depth: u8,
     pub(super) delivery: Delivery,
@@ -128,7 +128,7 @@ impl Queue {
 
     /// Appends a request if there is room, or can be made. What is refused for it, or it itself, is appended to `refused`.
     pub(super) fn push(&mut self, asked: Asked, takers: usize, refused: &mut Vec<Asked>) {
-        let (link, cost) = (asked.owed.link, asked.cost());
+        let (link, cost) = (asked.reply_to.link, asked.cost());
         if !self.has_room(cost, takers) {
             self.unlooked += 1;
             // Looking through them all for each one that comes would cost the loop too much.

@@ -18,8 +18,8 @@ use crate::net::event_loop::prepare;
 use crate::net::mailbox::Mailbox;
 use crate::node_event::NodeEvent;
 use crate::proto::{
-    Answer, Cause, Choose, Chosen, Command, ConnectMode, Delivery, Done, Input, Output, Owed,
-    QueryId,
+    Answer, Cause, Choose, Chosen, Command, ConnectMode, Delivery, Done, Input, Output, QueryId,
+    ReplyTo,
 };
 use crate::routing::Directory;
 
@@ -145,7 +145,7 @@ impl Rooms {
 }
 
 impl Above<u32> for Rooms {
-    fn deliver(&mut self, batch: &mut Vec<Delivery>) -> Vec<(Owed, Answer)> {
+    fn deliver(&mut self, batch: &mut Vec<Delivery>) -> Vec<(ReplyTo, Answer)> {
         batch.clear();
         Vec::new()
     }

@@ -19,7 +19,7 @@ use crate::options::Options;
 use crate::payload::Payload;
 use crate::proto::{
     Answer, Choose, Chosen, Command, ConnectMode, Delivery, Done, Input, Local, Mesh, Message,
-    Owed, Request, Work,
+    ReplyTo, Request, Work,
 };
 use crate::routing::{Directory, Plan, Step, cost};
 
@@ -39,7 +39,7 @@ struct Rooms {
 }
 
 impl Above<Token> for Rooms {
-    fn deliver(&mut self, batch: &mut Vec<Delivery>) -> Vec<(Owed, Answer)> {
+    fn deliver(&mut self, batch: &mut Vec<Delivery>) -> Vec<(ReplyTo, Answer)> {
         batch.drain(..).for_each(|delivery| self.delivered.send(delivery).unwrap());
         Vec::new()
     }
@@ -129,9 +129,9 @@ impl Node {
     /// Answers every request with what it carries, until the loop has ended.
     fn echo(&self) {
         for delivery in &self.delivered {
-            let Work::Request { owed, .. } = delivery.work else { panic!("a request") };
+            let Work::Request { reply_to, .. } = delivery.work else { panic!("a request") };
             let answer = Answer::Reply(delivery.message.payload);
-            let _stopping = self.mailbox.post(Input::Answer { owed, answer });
+            let _stopping = self.mailbox.post(Input::Answer { reply_to, answer });
         }
     }
 

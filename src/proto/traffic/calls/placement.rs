@@ -111,7 +111,7 @@ impl<T> Call<T> {
         if self.rules.waits {
             return Tried::Wait(link);
         }
-        env.counters.unroomed += 1;
+        env.counters.backpressured += 1;
         let peer = reach.peer_of(link).map(|peer| peer.id.clone());
         Tried::Failed(given_up(ErrorKind::Backpressure, peer, Execution::Never))
     }

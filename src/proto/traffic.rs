@@ -11,8 +11,8 @@ mod ticks;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-pub(super) use calls::{Begin, Initiator, Outgoing, Phase, ReplyBody, TickPlace};
-use calls::{Calls, Ended, Placed, Replied, from_origin};
+pub(super) use calls::{Begin, Initiator, Outgoing, Phase, Placed, ReplyBody, TickPlace};
+use calls::{Calls, Ended, Replied, from_origin};
 pub(super) use calls::{closed, given_up, lost_sent, lost_unsent, passed_over, place_tick};
 use flushes::{Awaited, Flushes};
 use forwards::Forwards;
@@ -60,15 +60,6 @@ pub(super) struct OutboundTick<T> {
 pub(super) struct WaitingTick<T> {
     pub(super) tick: OutboundTick<T>,
     pub(super) timer: TimerId,
-}
-
-/// Where a call goes.
-#[derive(Debug)]
-pub(super) enum Placing {
-    /// It has capacity on that link.
-    Send(LinkId),
-    /// It waits for capacity on that link.
-    Wait { link: LinkId, until: Instant, cost: usize },
 }
 
 /// What a forward comes to once its receivers are known.
@@ -188,22 +179,15 @@ impl<T> Traffic<T> {
         call
     }
 
-    /// Finds where a call goes now; ends it if that is nowhere.
+    /// Finds where a call goes now.
     #[inline]
     pub(super) fn place(
         &mut self,
         id: CallId,
         reach: &Reach<'_, T>,
         env: &mut Env<T>,
-    ) -> Option<Placing> {
-        match self.calls.place(id, reach, env)? {
-            Placed::Send(link) => Some(Placing::Send(link)),
-            Placed::Wait { link, until, cost } => Some(Placing::Wait { link, until, cost }),
-            Placed::Failed(error) => {
-                self.end(id, Err(error), env);
-                None
-            }
-        }
+    ) -> Option<Placed> {
+        self.calls.place(id, reach, env)
     }
 
     /// The message of a call that has capacity on that link.
@@ -233,12 +217,9 @@ impl<T> Traffic<T> {
         self.calls.phase(id)
     }
 
-    pub(super) fn queued_on(&self, id: CallId, link: LinkId) -> Option<Seq> {
+    /// If a call is queued on that link: its number in the queue, and what it keeps there.
+    pub(super) fn queued_on(&self, id: CallId, link: LinkId) -> Option<(Seq, usize)> {
         self.calls.queued_on(id, link)
-    }
-
-    pub(super) fn take_kept(&mut self, id: CallId) -> usize {
-        self.calls.take_kept(id)
     }
 
     pub(super) fn is_past_deadline(&self, id: CallId, now: Instant) -> bool {

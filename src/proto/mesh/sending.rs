@@ -11,7 +11,7 @@ use crate::proto::link::wait_queue::{Admitted, Ticket};
 use crate::proto::links::Left;
 use crate::proto::planted::{Planted, has};
 use crate::proto::traffic::{
-    self, Found, InboundForward, Initiator, OutboundTick, Phase, Placing, ReplyBody, RouterQuery,
+    self, Found, InboundForward, Initiator, OutboundTick, Phase, Placed, ReplyBody, RouterQuery,
     TickPlace, WaitingTick,
 };
 use crate::routing::cost;
@@ -23,14 +23,15 @@ impl<T> Mesh<T> {
     pub(super) fn place(&mut self, call: CallId) {
         let (reach, env) = (self.connections.reach(), &mut self.env);
         match self.traffic.place(call, &reach, env) {
-            Some(Placing::Send(link)) => self.send(call, link),
-            Some(Placing::Wait { link, until, cost }) => {
+            Some(Placed::Send(link)) => self.send(call, link),
+            Some(Placed::Wait { link, until, cost }) => {
                 if let Some(ticket) = self.connections.links.wait(link, (call, until, cost), env) {
                     if let Some(reply_to) = self.traffic.waits(call, link, ticket) {
                         self.connections.links.note_forward(reply_to, call, ForwardedAt::Nowhere);
                     }
                 }
             }
+            Some(Placed::Failed(error)) => self.traffic.end(call, Err(error), env),
             None => {}
         }
     }
@@ -68,14 +69,13 @@ impl<T> Mesh<T> {
     /// A reply has come in over a link.
     pub(super) fn on_reply(&mut self, from: LinkId, call: CallId, reply: Result<ReplyBody, Error>) {
         let reach = self.connections.reach();
-        let seq = self.traffic.queued_on(call, from);
-        if seq.is_none_or(|seq| !reach.is_written(from, seq)) {
+        let queued = self.traffic.queued_on(call, from);
+        let Some((_, kept)) = queued.filter(|(seq, _)| reach.is_written(from, *seq)) else {
             self.env.counters.late_answers += 1;
             #[cfg(test)]
             super::check::take_late_reply(self, reply);
             return;
-        }
-        let kept = self.traffic.take_kept(call);
+        };
         self.connections.links.end_call(from, call, kept, &mut self.env);
         let reach = self.connections.reach();
         if self.traffic.on_reply(call, from, reply, &reach, &mut self.env) {
@@ -102,7 +102,7 @@ impl<T> Mesh<T> {
                 if withdrawn.cancels_own {
                     self.on_cancel(link, call);
                 }
-                let kept = self.traffic.take_kept(call);
+                let kept = self.traffic.kept(call).unwrap_or(0);
                 self.connections.links.end_call(link, call, kept, &mut self.env);
                 let reach = self.connections.reach();
                 self.traffic.note_given_up(call, (link, kind), &reach, self.env.now);

@@ -313,17 +313,15 @@ impl<T> Calls<T> {
         self.by_id.get(&id).map(|call| call.phase)
     }
 
-    /// The number of a call in the queue of that link, if it is queued there.
-    pub(crate) fn queued_on(&self, id: CallId, link: LinkId) -> Option<Seq> {
-        match self.phase(id)? {
-            Phase::Queued(on, seq) if on == link || has(Planted::AnswerFromAnywhere) => Some(seq),
+    /// If a call is queued on that link: its number in the queue, and what it keeps there.
+    pub(crate) fn queued_on(&self, id: CallId, link: LinkId) -> Option<(Seq, usize)> {
+        let call = self.by_id.get(&id)?;
+        match call.phase {
+            Phase::Queued(on, seq) if on == link || has(Planted::AnswerFromAnywhere) => {
+                Some((seq, call.kept))
+            }
             Phase::Queued(..) | Phase::Waiting(..) | Phase::Planning | Phase::Searching => None,
         }
-    }
-
-    /// What a call keeps on its link, which it leaves.
-    pub(crate) fn take_kept(&mut self, id: CallId) -> usize {
-        self.by_id.get_mut(&id).map_or(0, |call| std::mem::take(&mut call.kept))
     }
 
     /// A router reports which routers it has asked in vain: this call asks none of them.
